@@ -1,0 +1,68 @@
+//! What is inside a stream, as measured from its bytes.
+
+use std::fmt;
+
+/// A coding that corecast knows by its own bytes, or [`Codec::Opaque`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// MPEG audio layer I.
+    Mp1,
+    /// MPEG audio layer II.
+    Mp2,
+    /// MPEG audio layer III.
+    Mp3,
+    /// AAC in ADTS.
+    Aac,
+    /// Vorbis in Ogg.
+    Vorbis,
+    /// Opus in Ogg.
+    Opus,
+    /// FLAC in Ogg.
+    Flac,
+    /// Speex in Ogg.
+    Speex,
+    /// Bytes that are passed through as they come.
+    #[default]
+    Opaque,
+}
+
+impl Codec {
+    /// The short name shown to users and in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Codec::Mp1 => "mp1",
+            Codec::Mp2 => "mp2",
+            Codec::Mp3 => "mp3",
+            Codec::Aac => "aac",
+            Codec::Vorbis => "vorbis",
+            Codec::Opus => "opus",
+            Codec::Flac => "flac",
+            Codec::Speex => "speex",
+            Codec::Opaque => "opaque",
+        }
+    }
+
+    /// Whether the codec travels in Ogg pages; those carry their own titles, never ICY blocks.
+    pub const fn is_ogg(self) -> bool {
+        matches!(self, Codec::Vorbis | Codec::Opus | Codec::Flac | Codec::Speex)
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The audio parameters read from the stream's own headers. Zero means not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AudioFormat {
+    /// The coding.
+    pub codec: Codec,
+    /// Samples per second of the decoded sound.
+    pub sample_rate_hz: u32,
+    /// Channels of the decoded sound.
+    pub channels: u8,
+    /// Nominal bits per second where the headers say it (CBR MPEG audio, Vorbis nominal rate).
+    pub bitrate_bps: u32,
+}

@@ -1,0 +1,13 @@
+//! What live media is, without sockets, clocks or randomness.
+//!
+//! Reading order: [`time`] (the node's clock as a plain number), [`codec`] (what is inside),
+//! [`frame`] (the smallest piece a reader gets whole), [`metadata`] (titles on the same clock),
+//! [`name`] (mount and session names), [`run`] (what a mount sends out), [`window`] (the newest
+//! runs of one mount), [`mount`] (the home side: one source, one output), [`fanout`] (the reader
+//! side: listeners as small records).
+
+pub mod codec;
+pub mod frame;
+pub mod metadata;
+pub mod name;
+pub mod time;

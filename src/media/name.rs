@@ -1,0 +1,121 @@
+//! Names of mounts and sessions.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The longest mount name in bytes.
+pub const MOUNT_NAME_BYTES_MAX: usize = 255;
+
+/// The name of a mount: an absolute path such as `/radio.mp3`, percent-decoded.
+///
+/// It starts with `/`, has at least one more character, no empty, `.` or `..` segment, no
+/// control characters, no trailing `/`, none of `?#"<>\`, and at most
+/// [`MOUNT_NAME_BYTES_MAX`] bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MountName(Arc<str>);
+
+/// Why a text is no mount name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadMountName;
+
+impl fmt::Display for BadMountName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a mount name (an absolute path without empty, `.` or `..` segments)")
+    }
+}
+
+impl std::error::Error for BadMountName {}
+
+impl MountName {
+    /// Parses a decoded path.
+    ///
+    /// # Errors
+    /// [`BadMountName`] where `path` breaks one of the rules of the type.
+    pub fn parse(path: &str) -> Result<Self, BadMountName> {
+        let rest = path.strip_prefix('/').ok_or(BadMountName)?;
+        let good = path.len() <= MOUNT_NAME_BYTES_MAX
+            && rest.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
+            && !path.chars().any(|c| {
+                c.is_control() || matches!(c, '?' | '#' | '"' | '<' | '>' | '\\' | '\u{fffd}')
+            });
+        if good { Ok(MountName(Arc::from(path))) } else { Err(BadMountName) }
+    }
+
+    /// The name as text, with its leading `/`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for MountName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The index of a shard, from 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardId(pub u16);
+
+impl ShardId {
+    /// The index as a position in a table.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// One publish, listen or request, unique while the node runs; the upper 16 bits are its shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(u64);
+
+impl SessionId {
+    /// The `sequence`-th session of `shard` (48 bits are kept).
+    pub const fn new(shard: ShardId, sequence: u64) -> Self {
+        SessionId(((shard.0 as u64) << 48) | (sequence & ((1 << 48) - 1)))
+    }
+
+    /// The shard that runs the session.
+    pub const fn shard(self) -> ShardId {
+        ShardId((self.0 >> 48) as u16)
+    }
+
+    /// The whole number.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for SessionId {
+    /// Twelve hexadecimal digits at most: what logs and the API show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{:x}", self.0 >> 48, self.0 & ((1 << 48) - 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_names_are_plain_absolute_paths() {
+        for good in ["/a", "/live/radio.mp3", "/ünï", "/a b"] {
+            assert_eq!(MountName::parse(good).map(|name| name.to_string()), Ok(good.into()));
+        }
+        let long = format!("/{}", "x".repeat(MOUNT_NAME_BYTES_MAX));
+        for bad in ["", "/", "a", "//a", "/a/", "/../a", "/a/./b", "/a\n", "/a?b", "/a\\b", &long] {
+            assert_eq!(MountName::parse(bad), Err(BadMountName), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_session_knows_its_shard() {
+        let id = SessionId::new(ShardId(7), 0x1_0000);
+        assert_eq!((id.shard(), id.to_string().as_str()), (ShardId(7), "7-10000"));
+    }
+}
