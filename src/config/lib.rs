@@ -1,1 +1,5 @@
-//! Placeholder head, replaced by the first code.
+//! Settings: one declaration each, read from file, environment and flags.
+
+pub mod section;
+
+pub use section::*;

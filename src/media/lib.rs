@@ -7,7 +7,10 @@
 //! side: listeners as small records).
 
 pub mod codec;
+pub mod fanout;
 pub mod frame;
 pub mod metadata;
 pub mod name;
 pub mod time;
+pub mod run;
+pub mod window;

@@ -1,1 +1,8 @@
-//! Placeholder head, replaced by the first code.
+//! How planes talk: bounded single-producer rings with coalesced wake-ups, and every message.
+//!
+//! Reading order: [`message`] (what planes tell each other), [`topology`] (how many shards there
+//! are, which one is a mount's home), [`seats`] (the few counts that hold for the whole node).
+
+pub mod message;
+pub mod seats;
+pub mod topology;

@@ -1,0 +1,458 @@
+//! Every message between planes, one enum per direction.
+//!
+//! One message per output per shard, never one per reader. Messages between shards have the
+//! shape that will travel between nodes: names, epochs and bytes, no pointers into a shard.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use corecast_config::Config;
+use corecast_media::codec::AudioFormat;
+use corecast_media::frame::MediaEvent;
+use corecast_media::metadata::Metadata;
+use corecast_media::name::{MountName, SessionId};
+use corecast_media::time::Time;
+
+/// What a source said of its stream; every text is clean UTF-8 without control characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceInfo {
+    /// MIME type, as sent.
+    pub content_type: Arc<str>,
+    /// `ice-name`.
+    pub name: Arc<str>,
+    /// `ice-description`.
+    pub description: Arc<str>,
+    /// `ice-genre`.
+    pub genre: Arc<str>,
+    /// `ice-url`.
+    pub url: Arc<str>,
+    /// `ice-bitrate`, as sent.
+    pub bitrate: Arc<str>,
+    /// `ice-audio-info`, as sent.
+    pub audio_info: Arc<str>,
+    /// `ice-public`.
+    pub public: bool,
+    /// `User-Agent`.
+    pub user_agent: Arc<str>,
+    /// The peer.
+    pub address: Option<SocketAddr>,
+}
+
+/// From shard to shard. A shard may send to itself; then no ring is crossed.
+#[derive(Debug)]
+pub enum ShardMessage {
+    /// Publisher's shard -> home: may `session` feed `mount`?
+    Publish {
+        /// The mount.
+        mount: MountName,
+        /// The publisher.
+        session: SessionId,
+        /// What it said of itself.
+        info: Arc<SourceInfo>,
+    },
+    /// Home -> publisher's shard: the answer to [`ShardMessage::Publish`].
+    PublishAnswer {
+        /// The publisher.
+        session: SessionId,
+        /// Whether it feeds the mount now.
+        answer: Result<(), PublishRefusal>,
+    },
+    /// Publisher's shard -> home: what the source's framer said, in order.
+    Media {
+        /// The mount.
+        mount: MountName,
+        /// The publisher; media of one that no longer feeds the mount is dropped.
+        session: SessionId,
+        /// In the order of the stream.
+        events: Vec<MediaEvent>,
+    },
+    /// Publisher's shard -> home: the source is gone.
+    Unpublish {
+        /// The mount.
+        mount: MountName,
+        /// The publisher.
+        session: SessionId,
+        /// Why.
+        reason: EndReason,
+    },
+    /// Home -> publisher's shard: the source must go.
+    EndPublisher {
+        /// The publisher.
+        session: SessionId,
+        /// Why.
+        reason: EndReason,
+    },
+    /// Reader's shard -> home: a seat for one more listener, please.
+    Reserve {
+        /// The mount.
+        mount: MountName,
+        /// The listener.
+        session: SessionId,
+    },
+    /// Home -> reader's shard: the answer to [`ShardMessage::Reserve`]. Where it is the first
+    /// seat of that shard, a [`ReplicaUpdate::Snapshot`] went before it.
+    ReserveAnswer {
+        /// The mount.
+        mount: MountName,
+        /// The listener.
+        session: SessionId,
+        /// Whether it has a seat now.
+        answer: Result<(), JoinRefusal>,
+    },
+    /// Reader's shard -> home: this many seats are free again. With the last seat given back the
+    /// shard gets no more updates.
+    Release {
+        /// The mount.
+        mount: MountName,
+        /// How many.
+        seats: u32,
+    },
+    /// Home -> reader's shard: one step of the shard's replica.
+    Replica {
+        /// The mount.
+        mount: MountName,
+        /// The step.
+        update: ReplicaUpdate,
+    },
+    /// Any shard -> home: a title from outside the stream (an admin's update).
+    SetMetadata {
+        /// The mount.
+        mount: MountName,
+        /// The title.
+        metadata: Metadata,
+    },
+}
+
+/// One step of a shard's replica of a mount.
+#[derive(Debug)]
+pub enum ReplicaUpdate {
+    /// Everything there is now; always the first step.
+    Snapshot(Box<MountSnapshot>),
+    /// The next run of whole frames.
+    Run(corecast_media::run::Run),
+    /// What a joiner must get first, from the next run on.
+    InitHeaders(Bytes),
+    /// The title from the next run on.
+    Metadata(Arc<Metadata>),
+    /// The parameters from the next run on.
+    Format(AudioFormat),
+    /// The source came, paused or went.
+    State(SourceState),
+    /// The flush quantum and slot period changed with the bit rate.
+    Pace(corecast_media::window::Pace),
+}
+
+/// A mount as its replicas start from it.
+#[derive(Clone, Debug)]
+pub struct MountSnapshot {
+    /// Whether a source feeds it.
+    pub state: SourceState,
+    /// What the current or last source said.
+    pub info: Arc<SourceInfo>,
+    /// The measured parameters.
+    pub format: AudioFormat,
+    /// What a joiner must get first.
+    pub init_headers: Bytes,
+    /// What is playing.
+    pub metadata: Arc<Metadata>,
+    /// The newest runs, oldest first: enough for a burst.
+    pub runs: Vec<corecast_media::run::Run>,
+    /// Flush quantum and slot period.
+    pub pace: corecast_media::window::Pace,
+}
+
+/// Whether a mount has a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceState {
+    /// A source feeds it.
+    Live,
+    /// The source was lost less than `source_timeout` ago: listeners wait.
+    Waiting,
+    /// No source; listeners go to the named mount, or end.
+    Gone {
+        /// The fallback.
+        fallback: Option<MountName>,
+    },
+}
+
+/// Why a source may not feed a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishRefusal {
+    /// The mount has a source.
+    InUse,
+    /// The node has all the sources it may have.
+    SourcesMax,
+    /// The node is draining.
+    Draining,
+}
+
+/// Why a listener gets no seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinRefusal {
+    /// There is no such mount.
+    NotFound,
+    /// The mount is known but has no source now.
+    NoSource,
+    /// The mount has all the listeners it may have.
+    MountFull,
+    /// The node has all the listeners it may have.
+    NodeFull,
+    /// The node is draining.
+    Draining,
+}
+
+/// Why a session ended: in logs, metrics and the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndReason {
+    /// The peer closed in good order (or a source's body was complete).
+    PeerClosed,
+    /// The connection was reset or failed.
+    PeerReset,
+    /// Nothing came for too long.
+    Timeout,
+    /// The reader was too slow for its mount's budget.
+    TooSlow,
+    /// The source is gone and there is no fallback.
+    SourceGone,
+    /// Another source took the mount over.
+    TakenOver,
+    /// The bytes broke the protocol.
+    Malformed,
+    /// An admin ended it.
+    Killed,
+    /// The node is draining.
+    Drained,
+    /// Our own fault: a task failed.
+    Internal,
+}
+
+impl EndReason {
+    /// The label in logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            EndReason::PeerClosed => "peer_closed",
+            EndReason::PeerReset => "peer_reset",
+            EndReason::Timeout => "timeout",
+            EndReason::TooSlow => "too_slow",
+            EndReason::SourceGone => "source_gone",
+            EndReason::TakenOver => "taken_over",
+            EndReason::Malformed => "malformed",
+            EndReason::Killed => "killed",
+            EndReason::Drained => "drained",
+            EndReason::Internal => "internal",
+        }
+    }
+}
+
+/// From a shard to control.
+#[derive(Debug)]
+pub enum ToControl {
+    /// A request that is no media request. Its answer comes as [`FromControl`] messages with the
+    /// same session.
+    Request(Box<ControlRequest>),
+    /// The requester is gone, or its answer is no longer wanted.
+    RequestEnded(SessionId),
+    /// The requester took this many body chunks; so many more may be sent.
+    Credit {
+        /// The request.
+        session: SessionId,
+        /// Chunks taken.
+        chunks: u16,
+    },
+    /// The answer to [`FromControl::Query`].
+    Answer {
+        /// The query.
+        query: u64,
+        /// The shard's state.
+        snapshot: Box<ShardSnapshot>,
+    },
+    /// Something worth a log line or a feed.
+    Event(Box<Event>),
+}
+
+/// A request as control's router gets it.
+#[derive(Debug)]
+pub struct ControlRequest {
+    /// The request; unique while the node runs.
+    pub session: SessionId,
+    /// Method, in capitals.
+    pub method: Box<str>,
+    /// Path and query, as sent.
+    pub target: Box<str>,
+    /// Header names (lower case) and values, in order.
+    pub headers: Vec<(Box<str>, Bytes)>,
+    /// The peer.
+    pub peer: SocketAddr,
+    /// The whole body (bounded by `limits.body_bytes_max`).
+    pub body: Bytes,
+}
+
+/// Body chunks that control may send before it needs [`ToControl::Credit`].
+pub const RESPONSE_CHUNKS_MAX: u16 = 8;
+
+/// The most bytes in one body chunk of control.
+pub const RESPONSE_CHUNK_BYTES_MAX: usize = 64 * 1024;
+
+/// From control to a shard.
+#[derive(Debug)]
+pub enum FromControl {
+    /// The head of an answer.
+    ResponseHead {
+        /// The request.
+        session: SessionId,
+        /// Status code.
+        status: u16,
+        /// Header names (lower case) and values. Neither `content-length` nor
+        /// `transfer-encoding` is among them: the shard frames the body.
+        headers: Vec<(Box<str>, Bytes)>,
+        /// Length of the body where it is known; else the shard frames it by chunks or by close.
+        length: Option<u64>,
+    },
+    /// The next bytes of an answer's body.
+    ResponseBody {
+        /// The request.
+        session: SessionId,
+        /// At most [`RESPONSE_CHUNK_BYTES_MAX`].
+        chunk: Bytes,
+    },
+    /// The answer is complete.
+    ResponseEnd {
+        /// The request.
+        session: SessionId,
+    },
+    /// New settings; what needs a restart is ignored by the shard.
+    Reload(Arc<Config>),
+    /// Take no more sessions and end those that are there within this time.
+    Drain(Duration),
+    /// Tell your state.
+    Query(u64),
+    /// A title for a mount, from an admin or its source.
+    SetMetadata {
+        /// The mount.
+        mount: MountName,
+        /// The title.
+        metadata: Metadata,
+    },
+}
+
+/// What one shard knows of itself.
+#[derive(Clone, Debug, Default)]
+pub struct ShardSnapshot {
+    /// Mounts whose home this shard is.
+    pub mounts: Vec<MountReport>,
+    /// Sources and listeners whose connection this shard owns.
+    pub sessions: Vec<SessionReport>,
+    /// Bytes sent to listeners of each mount by this shard, since the mount has readers here.
+    pub sent: Vec<(MountName, u64)>,
+}
+
+/// One mount as its home reports it.
+#[derive(Clone, Debug)]
+pub struct MountReport {
+    /// Its name.
+    pub mount: MountName,
+    /// Whether it has a source.
+    pub state: SourceState,
+    /// What its source said.
+    pub info: Arc<SourceInfo>,
+    /// What was measured.
+    pub format: AudioFormat,
+    /// Measured bits per second of the last seconds; 0 while unknown.
+    pub bitrate_bps: u64,
+    /// What is playing.
+    pub metadata: Arc<Metadata>,
+    /// When the present source started, if there is one.
+    pub live_since: Option<Time>,
+    /// The present source.
+    pub publisher: Option<SessionId>,
+    /// Seats taken now, on all shards.
+    pub listeners: u32,
+    /// The most seats taken at once since the source started.
+    pub listeners_peak: u32,
+    /// Listeners that were refused or dropped for slowness.
+    pub slow_listeners: u64,
+    /// Bytes of media from sources.
+    pub bytes_read: u64,
+}
+
+/// One session.
+#[derive(Clone, Debug)]
+pub struct SessionReport {
+    /// Its id.
+    pub session: SessionId,
+    /// Whether it feeds the mount (else it listens).
+    pub publisher: bool,
+    /// Its mount.
+    pub mount: MountName,
+    /// The peer.
+    pub peer: SocketAddr,
+    /// `User-Agent`.
+    pub user_agent: Arc<str>,
+    /// When it started.
+    pub since: Time,
+    /// Bytes taken from or sent to it.
+    pub bytes: u64,
+    /// How far behind the live edge it is; zero for publishers.
+    pub lag: Duration,
+}
+
+/// Something that happened on a shard.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A source feeds a mount.
+    SourceStarted {
+        /// The mount.
+        mount: MountName,
+        /// The publisher.
+        session: SessionId,
+        /// What it said.
+        info: Arc<SourceInfo>,
+    },
+    /// A source is gone.
+    SourceEnded {
+        /// The mount.
+        mount: MountName,
+        /// The publisher.
+        session: SessionId,
+        /// Why.
+        reason: EndReason,
+    },
+    /// The title changed.
+    Metadata {
+        /// The mount.
+        mount: MountName,
+        /// The title.
+        metadata: Arc<Metadata>,
+    },
+    /// A request or listener is done: one line of the access log.
+    Access(AccessRecord),
+}
+
+/// One line of the access log.
+#[derive(Clone, Debug)]
+pub struct AccessRecord {
+    /// The session.
+    pub session: SessionId,
+    /// The peer.
+    pub peer: SocketAddr,
+    /// User name of the Basic credentials, if any were accepted.
+    pub user: Option<Box<str>>,
+    /// Method, target and version as sent (`GET /live HTTP/1.1`), cleaned.
+    pub request: Box<str>,
+    /// Status sent.
+    pub status: u16,
+    /// Bytes sent, heads included.
+    pub bytes: u64,
+    /// `Referer`.
+    pub referer: Box<str>,
+    /// `User-Agent`.
+    pub user_agent: Arc<str>,
+    /// How long it lasted.
+    pub duration: Duration,
+    /// Why it ended.
+    pub reason: EndReason,
+    /// The mount, where it was a source or a listener.
+    pub mount: Option<MountName>,
+}
