@@ -1,11 +1,15 @@
 //! The settings as the planes read them. Every field is already checked against its bounds.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::property::{
+    Kind, Setting, Value, bytes, bytes_or_zero, choice, count, millis, section, text,
+};
+
 /// The whole configuration; immutable, shared by `Arc`, replaced as a whole on reload.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Who the server says it is.
     pub server: Server,
@@ -25,6 +29,21 @@ pub struct Config {
     pub log: Log,
 }
 
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            server: Server::default(),
+            listen: vec![Listen::default()],
+            shards: Shards::default(),
+            limits: Limits::default(),
+            auth: Auth::default(),
+            mount_defaults: Mount::default(),
+            mounts: Vec::new(),
+            log: Log::default(),
+        }
+    }
+}
+
 impl Config {
     /// The settings of the mount `name`: its own section, or the defaults.
     pub fn mount(&self, name: &str) -> &Mount {
@@ -33,42 +52,58 @@ impl Config {
 
     /// The mount's own section, if it has one.
     pub fn configured_mount(&self, name: &str) -> Option<&Mount> {
-        self.mounts.iter().find(|(mount, _)| mount == name).map(|(_, settings)| settings)
+        self.mounts
+            .iter()
+            .find(|(mount, _)| mount == name)
+            .map(|(_, settings)| settings)
     }
 }
 
-/// `[server]`
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct Server {
-    /// The name in URLs that the server prints (`listenurl`).
-    pub hostname: String,
-    /// Free text for the status pages.
-    pub location: String,
-    /// Contact address for the status pages.
-    pub admin: String,
-    /// Directory of what must survive a restart (generated secrets).
-    pub state_dir: PathBuf,
-    /// How long SIGTERM waits for sessions to end.
-    pub drain_grace: Duration,
+section! {
+    /// Who the server says it is, and how it starts and stops.
+    pub struct Server in "server" {
+        /// The name in URLs that the server prints (`listenurl`).
+        hostname: String = "localhost".to_owned(), text(253), Reload;
+        /// Free text for the status pages.
+        location: String = String::new(), text(256), Reload;
+        /// Contact address for the status pages.
+        admin: String = String::new(), text(256), Reload;
+        /// Directory of what must survive a restart (generated secrets). Empty takes
+        /// `$STATE_DIRECTORY`, else `$XDG_STATE_HOME/corecast`, else
+        /// `$HOME/.local/state/corecast`.
+        state_dir: PathBuf = PathBuf::new(), Kind::Path, Restart;
+        /// How long SIGTERM waits for sessions to end.
+        drain_grace as "drain_grace_ms":
+            Duration = Duration::from_secs(5), millis(0, 3_600_000), Reload;
+    }
 }
 
-/// `[[listen]]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Listen {
-    /// Address and port; `[::]:8000` takes IPv4 too.
-    pub address: SocketAddr,
+section! {
+    /// One acceptor each; as many as wanted. The environment and the command line give all of
+    /// them at once, separated by commas.
+    pub struct Listen in "listen" {
+        /// Address and port; `[::]:8000` takes IPv4 too.
+        address: SocketAddr =
+            SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8_000)), Kind::Address, Restart;
+    }
 }
 
-/// `[shards]`
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct Shards {
-    /// How many, and where.
-    pub count: ShardCount,
-    /// The I/O engine.
-    pub backend: Backend,
-    /// Whether shards are pinned to their CPUs.
-    pub pin: bool,
+section! {
+    /// The data plane: one pinned thread each.
+    pub struct Shards in "shards" {
+        /// How many, and where: `"auto"` for one on each CPU that the process may use, a count,
+        /// or a list of CPUs such as `[0, 2]`.
+        count: ShardCount = ShardCount::Auto, Kind::Shards, Restart;
+        /// The I/O engine: `"io_uring"` (or no start), `"epoll"`, or `"auto"` for io_uring where
+        /// it works here and epoll otherwise.
+        backend: Backend = Backend::Auto, Kind::Choice(Backend::WORDS), Restart;
+        /// Whether shards are pinned to their CPUs.
+        pin: bool = true, Kind::Bool, Restart;
+    }
 }
+
+/// The most shards.
+pub const SHARDS_MAX: u16 = 256;
 
 /// How many shards there are.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -82,101 +117,137 @@ pub enum ShardCount {
     Cpus(Vec<u16>),
 }
 
-/// The I/O engine of the shards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Backend {
-    /// io_uring where it works here, epoll otherwise.
-    #[default]
-    Auto,
-    /// io_uring, or no start.
-    IoUring,
-    /// epoll.
-    Epoll,
+impl Setting for ShardCount {
+    fn to_value(&self) -> Value {
+        match self {
+            ShardCount::Auto => Value::Text("auto".to_owned()),
+            ShardCount::Count(count) => Value::Int(i64::from(*count)),
+            ShardCount::Cpus(cpus) => Value::Ints(cpus.iter().map(|cpu| i64::from(*cpu)).collect()),
+        }
+    }
+
+    fn from_value(value: Value) -> Option<Self> {
+        match value {
+            Value::Text(word) => (word == "auto").then_some(ShardCount::Auto),
+            Value::Int(count) => u16::try_from(count).ok().map(ShardCount::Count),
+            Value::Ints(cpus) => {
+                let cpus: Result<Vec<u16>, _> = cpus.into_iter().map(u16::try_from).collect();
+                cpus.ok().map(ShardCount::Cpus)
+            }
+            Value::Bool(_) => None,
+        }
+    }
 }
 
-/// `[limits]`
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct Limits {
-    /// Listeners of the whole node.
-    pub listeners_max: u32,
-    /// Sources of the whole node, configured and dynamic.
-    pub sources_max: u32,
-    /// Open connections of the whole node; 0 takes it from the open-file limit.
-    pub connections_max: u32,
-    /// Time for a whole request head.
-    pub header_timeout: Duration,
-    /// Bytes of a request head.
-    pub header_bytes_max: u32,
-    /// Header lines of a request.
-    pub header_count_max: u16,
-    /// Body bytes of an API request.
-    pub body_bytes_max: u32,
-    /// Time an idle keep-alive connection is kept.
-    pub idle_timeout: Duration,
-    /// Unacknowledged data ends a connection after this (TCP_USER_TIMEOUT).
-    pub tcp_user_timeout: Duration,
+choice! {
+    /// The I/O engine of the shards.
+    pub enum Backend {
+        /// io_uring where it works here, epoll otherwise.
+        #[default]
+        Auto = "auto",
+        /// io_uring, or no start.
+        IoUring = "io_uring",
+        /// epoll.
+        Epoll = "epoll",
+    }
 }
 
-/// `[auth]`
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct Auth {
-    /// Password of sources (user `source`) where the mount has none of its own.
-    pub source_password: String,
-    /// User of the admin surface.
-    pub admin_user: String,
-    /// Password of the admin surface; also good for any source.
-    pub admin_password: String,
+section! {
+    /// Bounds on what peers may use.
+    pub struct Limits in "limits" {
+        /// Listeners of the whole node.
+        listeners_max: u32 = 100_000, count(1, 10_000_000), Reload;
+        /// Sources of the whole node, configured and dynamic.
+        sources_max: u32 = 100, count(1, 100_000), Reload;
+        /// Open connections of the whole node; 0 takes it from the open-file limit.
+        connections_max: u32 = 0, count(0, 10_000_000), Restart;
+        /// Time for a whole request head.
+        header_timeout as "header_timeout_ms":
+            Duration = Duration::from_secs(10), millis(100, 600_000), Reload;
+        /// Bytes of a request head.
+        header_bytes_max: u32 = 16_384, bytes(1_024, 1_048_576), Reload;
+        /// Header lines of a request.
+        header_count_max: u16 = 64, count(8, 1_024), Reload;
+        /// Body bytes of an API request.
+        body_bytes_max: u32 = 1_048_576, bytes(1_024, 67_108_864), Reload;
+        /// Time an idle keep-alive connection is kept.
+        idle_timeout as "idle_timeout_ms":
+            Duration = Duration::from_secs(30), millis(100, 3_600_000), Reload;
+        /// Unacknowledged data ends a connection after this (TCP_USER_TIMEOUT).
+        tcp_user_timeout as "tcp_user_timeout_ms":
+            Duration = Duration::from_secs(30), millis(1_000, 3_600_000), Reload;
+    }
 }
 
-/// `[mount_defaults]` and `[[mount]]`
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct Mount {
-    /// Password of this mount's source; empty takes `auth.source_password`.
-    pub password: String,
-    /// Whether a second source takes the mount over (else it is refused with 409).
-    pub takeover: bool,
-    /// How long a lost source's mount waits for it to come back.
-    pub source_timeout: Duration,
-    /// Mount that takes the listeners when the source is gone; empty for none.
-    pub fallback: String,
-    /// Whether moved listeners return when the source is back.
-    pub fallback_return: bool,
-    /// Listeners of this mount; 0 for no limit of its own.
-    pub listeners_max: u32,
-    /// How long gathered bytes may wait.
-    pub latency: Latency,
-    /// Bytes gathered for one send; 0 chooses by bit rate (16 KiB, 64 KiB above 1 Mbit/s).
-    pub quantum_bytes: u32,
-    /// Bytes that a joiner gets at once; 0 is two quanta.
-    pub burst_bytes: u32,
-    /// How far a reader may fall behind.
-    pub slow_reader_budget: Duration,
-    /// What happens to a reader past its budget.
-    pub slow_reader: SlowReader,
-    /// Bytes between ICY blocks.
-    pub metaint_bytes: u32,
-    /// Shown name; empty takes what the source says.
-    pub stream_name: String,
-    /// Shown description; empty takes what the source says.
-    pub description: String,
-    /// Shown genre; empty takes what the source says.
-    pub genre: String,
-    /// Shown URL; empty takes what the source says.
-    pub url: String,
-    /// Whether directories and status pages list the mount.
-    pub hidden: bool,
+section! {
+    /// Global passwords. An empty one is made at the first start, printed once and kept in
+    /// `secrets.toml` of the state directory. Well-known passwords are refused.
+    pub struct Auth in "auth" {
+        /// Password of sources (user `source`) where the mount has none of its own.
+        source_password: String = String::new(), Kind::Secret, Reload;
+        /// User of the admin surface.
+        admin_user: String = "admin".to_owned(), text(64), Reload;
+        /// Password of the admin surface; also good for any source.
+        admin_password: String = String::new(), Kind::Secret, Reload;
+    }
 }
 
-/// How long gathered bytes may wait before they go out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Latency {
-    /// 1 s: least CPU.
-    #[default]
-    Radio,
-    /// 250 ms.
-    Live,
-    /// Every read of the source.
-    Instant,
+section! {
+    /// What a mount is unless its own `[[mount]]` says otherwise. A mount that a source opens
+    /// without any `[[mount]]` is exactly this.
+    pub struct Mount in "mount_defaults" {
+        /// Password of this mount's source; empty takes `auth.source_password`.
+        password: String = String::new(), Kind::Secret, Reload;
+        /// Whether a second source takes the mount over (else it is refused with 409).
+        takeover: bool = false, Kind::Bool, Reload;
+        /// How long a lost source's mount waits for it to come back.
+        source_timeout as "source_timeout_ms":
+            Duration = Duration::from_secs(10), millis(0, 3_600_000), Reload;
+        /// Mount that takes the listeners when the source is gone; empty for none.
+        fallback: String = String::new(), Kind::MountName, Reload;
+        /// Whether moved listeners return when the source is back.
+        fallback_return: bool = true, Kind::Bool, Reload;
+        /// Listeners of this mount; 0 for no limit of its own.
+        listeners_max: u32 = 0, count(0, 10_000_000), Reload;
+        /// How long gathered bytes may wait: `"radio"` 1 s (least CPU), `"live"` 250 ms,
+        /// `"instant"` not at all.
+        latency: Latency = Latency::Radio, Kind::Choice(Latency::WORDS), Reload;
+        /// Bytes gathered for one send; 0 chooses by bit rate (16 KiB, 64 KiB above 1 Mbit/s).
+        quantum_bytes: u32 = 0, bytes_or_zero(256, 1_048_576), Reload;
+        /// Bytes that a joiner gets at once; 0 is two quanta.
+        burst_bytes: u32 = 0, bytes_or_zero(256, 4_194_304), Reload;
+        /// How far a reader may fall behind.
+        slow_reader_budget as "slow_reader_budget_ms":
+            Duration = Duration::from_secs(15), millis(1_000, 300_000), Reload;
+        /// What happens to a reader past its budget: `"skip"` moves it near the live edge,
+        /// `"drop"` disconnects it.
+        slow_reader: SlowReader = SlowReader::Skip, Kind::Choice(SlowReader::WORDS), Reload;
+        /// Bytes between ICY blocks.
+        metaint_bytes: u32 = 16_000, bytes(256, 1_048_576), Reload;
+        /// Shown name; empty takes what the source says.
+        stream_name: String = String::new(), text(256), Reload;
+        /// Shown description; empty takes what the source says.
+        description: String = String::new(), text(1_024), Reload;
+        /// Shown genre; empty takes what the source says.
+        genre: String = String::new(), text(256), Reload;
+        /// Shown URL; empty takes what the source says.
+        url: String = String::new(), text(1_024), Reload;
+        /// Whether directories and status pages leave the mount out.
+        hidden: bool = false, Kind::Bool, Reload;
+    }
+}
+
+choice! {
+    /// How long gathered bytes may wait before they go out.
+    pub enum Latency {
+        /// 1 s: least CPU.
+        #[default]
+        Radio = "radio",
+        /// 250 ms.
+        Live = "live",
+        /// Every read of the source.
+        Instant = "instant",
+    }
 }
 
 impl Latency {
@@ -190,28 +261,34 @@ impl Latency {
     }
 }
 
-/// What happens to a reader that is past its budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum SlowReader {
-    /// It skips to a frame near the live edge.
-    #[default]
-    Skip,
-    /// It is disconnected.
-    Drop,
+choice! {
+    /// What happens to a reader that is past its budget.
+    pub enum SlowReader {
+        /// It skips to a frame near the live edge.
+        #[default]
+        Skip = "skip",
+        /// It is disconnected.
+        Drop = "drop",
+    }
 }
 
-/// `[log]`
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct Log {
-    /// Least level: `error`, `warn`, `info`, `debug`, `trace`.
-    pub level: String,
-    /// Text or JSON lines.
-    pub json: bool,
-    /// Access log in Icecast's combined form; empty for none.
-    pub access_path: PathBuf,
-    /// Whether addresses of peers are cut (last octet, last 80 bits) wherever they are written.
-    pub redact_ip: bool,
+section! {
+    /// Logs.
+    pub struct Log in "log" {
+        /// Least level that is written.
+        level: String = "info".to_owned(), Kind::Choice(LOG_LEVELS), Reload;
+        /// Whether lines are JSON objects instead of text.
+        json: bool = false, Kind::Bool, Restart;
+        /// Access log in Icecast's combined form; empty for none.
+        access_path: PathBuf = PathBuf::new(), Kind::Path, Restart;
+        /// Whether addresses of peers are cut (last octet, last 80 bits) wherever they are
+        /// written.
+        redact_ip: bool = false, Kind::Bool, Reload;
+    }
 }
+
+/// The log levels, the quietest first.
+pub const LOG_LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
 
 /// An address that may be written to logs under `redact`.
 pub fn shown_ip(ip: IpAddr, redact: bool) -> IpAddr {
