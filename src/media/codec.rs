@@ -44,7 +44,10 @@ impl Codec {
 
     /// Whether the codec travels in Ogg pages; those carry their own titles, never ICY blocks.
     pub const fn is_ogg(self) -> bool {
-        matches!(self, Codec::Vorbis | Codec::Opus | Codec::Flac | Codec::Speex)
+        matches!(
+            self,
+            Codec::Vorbis | Codec::Opus | Codec::Flac | Codec::Speex
+        )
     }
 }
 

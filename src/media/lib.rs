@@ -9,8 +9,10 @@
 pub mod codec;
 pub mod fanout;
 pub mod frame;
+pub mod gather;
 pub mod metadata;
+pub mod mount;
 pub mod name;
-pub mod time;
 pub mod run;
+pub mod time;
 pub mod window;

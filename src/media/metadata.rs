@@ -23,7 +23,10 @@ impl Metadata {
     /// Metadata of one line of text, cleaned: control characters become spaces, the ends are
     /// trimmed, and it is cut at [`METADATA_TEXT_BYTES_MAX`].
     pub fn from_title(title: &str) -> Self {
-        Metadata { title: clean(title), ..Metadata::default() }
+        Metadata {
+            title: clean(title),
+            ..Metadata::default()
+        }
     }
 
     /// Metadata of an artist and a song sent apart; either may be empty.
@@ -35,7 +38,12 @@ impl Metadata {
             (Some(only), None) | (None, Some(only)) => Arc::clone(only),
             (None, None) => Arc::from(""),
         };
-        Metadata { title, artist, song, url: None }
+        Metadata {
+            title,
+            artist,
+            song,
+            url: None,
+        }
     }
 
     /// The same with a link.
@@ -48,8 +56,11 @@ impl Metadata {
 
 /// `text` without control characters, trimmed and cut at a code point.
 fn clean(text: &str) -> Arc<str> {
-    let mut kept: String =
-        text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut kept: String = text
+        .trim()
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     if kept.len() > METADATA_TEXT_BYTES_MAX {
         kept.truncate(kept.floor_char_boundary(METADATA_TEXT_BYTES_MAX));
     }

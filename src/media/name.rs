@@ -34,11 +34,17 @@ impl MountName {
     pub fn parse(path: &str) -> Result<Self, BadMountName> {
         let rest = path.strip_prefix('/').ok_or(BadMountName)?;
         let good = path.len() <= MOUNT_NAME_BYTES_MAX
-            && rest.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
+            && rest
+                .split('/')
+                .all(|segment| !matches!(segment, "" | "." | ".."))
             && !path.chars().any(|c| {
                 c.is_control() || matches!(c, '?' | '#' | '"' | '<' | '>' | '\\' | '\u{fffd}')
             });
-        if good { Ok(MountName(Arc::from(path))) } else { Err(BadMountName) }
+        if good {
+            Ok(MountName(Arc::from(path)))
+        } else {
+            Err(BadMountName)
+        }
     }
 
     /// The name as text, with its leading `/`.
@@ -105,10 +111,15 @@ mod tests {
     #[test]
     fn mount_names_are_plain_absolute_paths() {
         for good in ["/a", "/live/radio.mp3", "/ünï", "/a b"] {
-            assert_eq!(MountName::parse(good).map(|name| name.to_string()), Ok(good.into()));
+            assert_eq!(
+                MountName::parse(good).map(|name| name.to_string()),
+                Ok(good.into())
+            );
         }
         let long = format!("/{}", "x".repeat(MOUNT_NAME_BYTES_MAX));
-        for bad in ["", "/", "a", "//a", "/a/", "/../a", "/a/./b", "/a\n", "/a?b", "/a\\b", &long] {
+        for bad in [
+            "", "/", "a", "//a", "/a/", "/../a", "/a/./b", "/a\n", "/a?b", "/a\\b", &long,
+        ] {
             assert_eq!(MountName::parse(bad), Err(BadMountName), "{bad:?}");
         }
     }
@@ -116,6 +127,9 @@ mod tests {
     #[test]
     fn a_session_knows_its_shard() {
         let id = SessionId::new(ShardId(7), 0x1_0000);
-        assert_eq!((id.shard(), id.to_string().as_str()), (ShardId(7), "7-10000"));
+        assert_eq!(
+            (id.shard(), id.to_string().as_str()),
+            (ShardId(7), "7-10000")
+        );
     }
 }

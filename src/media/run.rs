@@ -46,13 +46,22 @@ impl Border {
 impl Run {
     /// The first frame start at or after `offset`; the end of the run where there is none.
     pub fn border_at_or_after(&self, offset: u32) -> u32 {
-        let index = self.borders.partition_point(|border| border.offset() < offset);
-        self.borders.get(index).map_or(self.payload.len() as u32, |border| border.offset())
+        let index = self
+            .borders
+            .partition_point(|border| border.offset() < offset);
+        self.borders
+            .get(index)
+            .map_or(self.payload.len() as u32, |border| border.offset())
     }
 
     /// The first place at or after `offset` where a joiner may start.
     pub fn entry_at_or_after(&self, offset: u32) -> Option<u32> {
-        let index = self.borders.partition_point(|border| border.offset() < offset);
-        self.borders[index..].iter().find(|border| border.is_entry()).map(|b| b.offset())
+        let index = self
+            .borders
+            .partition_point(|border| border.offset() < offset);
+        self.borders[index..]
+            .iter()
+            .find(|border| border.is_entry())
+            .map(|b| b.offset())
     }
 }

@@ -1,12 +1,304 @@
 //! The newest runs of one mount, addressed by position in the mount's byte stream.
+//!
+//! Lives on: the home shard (enough for a burst) and every shard with readers (enough for the
+//! slowest reader's budget). Positions are local to one window: a run that a full ring lost makes
+//! the stream shorter, never torn, since a run is whole frames.
 
+use std::collections::VecDeque;
 use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::run::Run;
+use crate::time::Time;
 
 /// How a mount's bytes are handed to its readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     /// Bytes aimed at for one send.
     pub quantum_bytes: u32,
-    /// Each reader is served once in this time.
+    /// Each reader is served once in this time; zero serves all at every run.
     pub period: Duration,
+}
+
+/// The most bytes that one window holds, whatever its time limit says.
+pub const WINDOW_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// A run and where it lies in the stream.
+#[derive(Clone, Debug)]
+struct Placed {
+    start: u64,
+    run: Run,
+}
+
+/// A title from a position on.
+#[derive(Clone, Debug)]
+struct TitleMark {
+    start: u64,
+    title: Title,
+}
+
+/// A title as it stands in the stream of readers that asked for ICY blocks.
+#[derive(Clone, Debug, Default)]
+pub struct Title {
+    /// Which title it is; differs from that of every other title of the window.
+    pub id: u32,
+    /// The whole block, length byte included.
+    pub block: Bytes,
+}
+
+/// The newest runs of one mount, with the titles and init headers that belong to them.
+#[derive(Clone, Debug, Default)]
+pub struct Window {
+    runs: VecDeque<Placed>,
+    end: u64,
+    titles: VecDeque<TitleMark>,
+    titles_made: u32,
+    headers: VecDeque<(u64, Bytes)>,
+}
+
+impl Window {
+    /// An empty window at position 0.
+    pub fn new() -> Self {
+        Window::default()
+    }
+
+    /// The position after the newest byte: the live edge.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// The position of the oldest byte that is still held.
+    pub fn start(&self) -> u64 {
+        self.runs.front().map_or(self.end, |placed| placed.start)
+    }
+
+    /// Bytes held.
+    pub fn len_bytes(&self) -> u64 {
+        self.end - self.start()
+    }
+
+    /// The runs, oldest first.
+    pub fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.runs.iter().map(|placed| &placed.run)
+    }
+
+    /// Appends a run at the live edge.
+    pub fn push(&mut self, run: Run) {
+        if run.payload.is_empty() {
+            return;
+        }
+        let start = self.end;
+        self.end += run.payload.len() as u64;
+        self.runs.push_back(Placed { start, run });
+    }
+
+    /// Lets go of the oldest runs that are neither younger than `keep` nor among the newest
+    /// `keep_bytes`, and of whatever is above [`WINDOW_BYTES_MAX`].
+    pub fn trim(&mut self, now: Time, keep: Duration, keep_bytes: u64) {
+        while let Some(oldest) = self.runs.front() {
+            let held = self.end - oldest.start;
+            let without = held - oldest.run.payload.len() as u64;
+            let old = now.since(oldest.run.arrived) > keep && without >= keep_bytes;
+            if self.runs.len() > 1 && (old || held > WINDOW_BYTES_MAX) {
+                self.runs.pop_front();
+            } else {
+                break;
+            }
+        }
+        let start = self.start();
+        while self.titles.get(1).is_some_and(|next| next.start <= start) {
+            self.titles.pop_front();
+        }
+        while self.headers.get(1).is_some_and(|next| next.0 <= start) {
+            self.headers.pop_front();
+        }
+    }
+
+    /// The title from the live edge on, as a whole ICY block.
+    pub fn push_title(&mut self, block: Bytes) {
+        self.titles_made = self.titles_made.wrapping_add(1).max(1);
+        let title = Title {
+            id: self.titles_made,
+            block,
+        };
+        match self.titles.back_mut() {
+            Some(last) if last.start == self.end => last.title = title,
+            _ => self.titles.push_back(TitleMark {
+                start: self.end,
+                title,
+            }),
+        }
+    }
+
+    /// The init headers for joiners from the live edge on.
+    pub fn push_headers(&mut self, headers: Bytes) {
+        match self.headers.back_mut() {
+            Some(last) if last.0 == self.end => last.1 = headers,
+            _ => self.headers.push_back((self.end, headers)),
+        }
+    }
+
+    /// The title that holds at `position`, if any was set before it.
+    pub fn title_at(&self, position: u64) -> Option<&Title> {
+        let index = self.titles.partition_point(|mark| mark.start <= position);
+        Some(&self.titles.get(index.checked_sub(1)?)?.title)
+    }
+
+    /// The init headers for a joiner at `position`; empty where the format has none.
+    pub fn headers_at(&self, position: u64) -> Bytes {
+        let index = self
+            .headers
+            .partition_point(|(start, _)| *start <= position);
+        index
+            .checked_sub(1)
+            .and_then(|index| self.headers.get(index))
+            .map(|(_, headers)| headers.clone())
+            .unwrap_or_default()
+    }
+
+    /// The index of the run that holds `position`.
+    fn index_of(&self, position: u64) -> Option<usize> {
+        if position < self.start() || position >= self.end {
+            return None;
+        }
+        // Readers are near the live edge: look from the newest run backwards.
+        self.runs
+            .iter()
+            .rposition(|placed| placed.start <= position)
+    }
+
+    /// The slices from `position` to the live edge, in order: one for each run. Empty where
+    /// `position` is the live edge or no longer held.
+    pub fn slices_from(&self, position: u64) -> impl Iterator<Item = &[u8]> {
+        let index = self.index_of(position).unwrap_or(self.runs.len());
+        self.runs.range(index..).map(move |placed| {
+            let skip = position.saturating_sub(placed.start) as usize;
+            &placed.run.payload[skip..]
+        })
+    }
+
+    /// When the byte at `position` arrived; `None` at the live edge or where it is gone.
+    pub fn arrived_at(&self, position: u64) -> Option<Time> {
+        self.index_of(position)
+            .map(|index| self.runs[index].run.arrived)
+    }
+
+    /// Where the frame that `position` lies in ends; `position` itself at a frame border or
+    /// where it is not held.
+    pub fn border_at_or_after(&self, position: u64) -> u64 {
+        self.index_of(position).map_or(position, |index| {
+            let placed = &self.runs[index];
+            let offset = (position - placed.start) as u32;
+            placed.start + u64::from(placed.run.border_at_or_after(offset))
+        })
+    }
+
+    /// Where a joiner starts who is to get about `burst_bytes` at once: the first entry within
+    /// the newest `burst_bytes`, else the newest entry there is, else the live edge.
+    pub fn join_position(&self, burst_bytes: u64) -> u64 {
+        let wanted = self.end.saturating_sub(burst_bytes).max(self.start());
+        let first = self.index_of(wanted).unwrap_or(self.runs.len());
+        let within = self.runs.range(first..).find_map(|placed| {
+            let offset = wanted.saturating_sub(placed.start) as u32;
+            placed
+                .run
+                .entry_at_or_after(offset)
+                .map(|entry| placed.start + u64::from(entry))
+        });
+        within.unwrap_or_else(|| self.newest_entry_in(self.runs.len().min(first + 1)))
+    }
+
+    /// The newest entry in the first `count` runs, else the live edge.
+    fn newest_entry_in(&self, count: usize) -> u64 {
+        let newest = self.runs.range(..count).rev().find_map(|placed| {
+            let entry = placed
+                .run
+                .borders
+                .iter()
+                .rev()
+                .find(|border| border.is_entry())?;
+            Some(placed.start + u64::from(entry.offset()))
+        });
+        newest.unwrap_or(self.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::Border;
+
+    /// A run of frames of `sizes` bytes; entries where `entry` says so.
+    fn run(sizes: &[u32], entry: impl Fn(usize) -> bool, arrived_ms: u64) -> Run {
+        let mut borders = Vec::new();
+        let mut bytes = Vec::new();
+        for (i, size) in sizes.iter().enumerate() {
+            borders.push(Border::new(bytes.len() as u32, entry(i)));
+            bytes.resize(bytes.len() + *size as usize, i as u8);
+        }
+        Run {
+            payload: bytes.into(),
+            borders: borders.into(),
+            arrived: Time::from_millis(arrived_ms),
+        }
+    }
+
+    #[test]
+    fn positions_borders_and_arrival_are_found() {
+        let mut window = Window::new();
+        window.push(run(&[10, 10], |_| true, 1));
+        window.push(run(&[5, 5], |_| true, 2));
+        assert_eq!((window.start(), window.end()), (0, 30));
+        assert_eq!(window.border_at_or_after(0), 0);
+        assert_eq!(window.border_at_or_after(3), 10);
+        assert_eq!(window.border_at_or_after(11), 20);
+        assert_eq!(window.border_at_or_after(26), 30);
+        assert_eq!(window.border_at_or_after(30), 30);
+        assert_eq!(window.arrived_at(19), Some(Time::from_millis(1)));
+        assert_eq!(window.arrived_at(20), Some(Time::from_millis(2)));
+        assert_eq!(window.arrived_at(30), None);
+        let lengths: Vec<usize> = window.slices_from(15).map(<[u8]>::len).collect();
+        assert_eq!(lengths, [5, 10]);
+        assert_eq!(window.slices_from(30).count(), 0);
+    }
+
+    #[test]
+    fn a_joiner_starts_at_an_entry_inside_its_burst() {
+        let mut window = Window::new();
+        window.push(run(&[10, 10], |i| i == 1, 1));
+        window.push(run(&[10, 10], |_| false, 2));
+        assert_eq!(window.join_position(35), 10);
+        assert_eq!(window.join_position(1_000), 10);
+        assert_eq!(
+            window.join_position(25),
+            10,
+            "no entry within: the newest one before"
+        );
+        assert_eq!(Window::new().join_position(100), 0);
+    }
+
+    #[test]
+    fn trimming_keeps_the_time_and_the_burst_and_the_title_that_holds() {
+        let mut window = Window::new();
+        window.push_title(Bytes::from_static(b"a"));
+        window.push_headers(Bytes::from_static(b"h"));
+        for i in 0..10 {
+            window.push(run(&[10], |_| true, i * 1_000));
+        }
+        window.push_title(Bytes::from_static(b"b"));
+        window.trim(Time::from_millis(9_000), Duration::from_secs(3), 20);
+        assert_eq!((window.start(), window.end()), (60, 100));
+        assert_eq!(
+            window.title_at(60).map(|title| title.block.clone()),
+            Some("a".into())
+        );
+        assert_eq!(
+            window.title_at(100).map(|title| title.block.clone()),
+            Some("b".into())
+        );
+        assert_eq!(window.headers_at(70), Bytes::from_static(b"h"));
+        window.trim(Time::from_millis(60_000), Duration::from_secs(3), 20);
+        assert_eq!(window.len_bytes(), 20);
+    }
 }

@@ -12,33 +12,9 @@ use corecast_config::Config;
 use corecast_media::codec::AudioFormat;
 use corecast_media::frame::MediaEvent;
 use corecast_media::metadata::Metadata;
+pub use corecast_media::mount::{MountSnapshot, ReplicaUpdate, SourceInfo, SourceState};
 use corecast_media::name::{MountName, SessionId};
 use corecast_media::time::Time;
-
-/// What a source said of its stream; every text is clean UTF-8 without control characters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SourceInfo {
-    /// MIME type, as sent.
-    pub content_type: Arc<str>,
-    /// `ice-name`.
-    pub name: Arc<str>,
-    /// `ice-description`.
-    pub description: Arc<str>,
-    /// `ice-genre`.
-    pub genre: Arc<str>,
-    /// `ice-url`.
-    pub url: Arc<str>,
-    /// `ice-bitrate`, as sent.
-    pub bitrate: Arc<str>,
-    /// `ice-audio-info`, as sent.
-    pub audio_info: Arc<str>,
-    /// `ice-public`.
-    pub public: bool,
-    /// `User-Agent`.
-    pub user_agent: Arc<str>,
-    /// The peer.
-    pub address: Option<SocketAddr>,
-}
 
 /// From shard to shard. A shard may send to itself; then no ring is crossed.
 #[derive(Debug)]
@@ -122,58 +98,6 @@ pub enum ShardMessage {
         mount: MountName,
         /// The title.
         metadata: Metadata,
-    },
-}
-
-/// One step of a shard's replica of a mount.
-#[derive(Debug)]
-pub enum ReplicaUpdate {
-    /// Everything there is now; always the first step.
-    Snapshot(Box<MountSnapshot>),
-    /// The next run of whole frames.
-    Run(corecast_media::run::Run),
-    /// What a joiner must get first, from the next run on.
-    InitHeaders(Bytes),
-    /// The title from the next run on.
-    Metadata(Arc<Metadata>),
-    /// The parameters from the next run on.
-    Format(AudioFormat),
-    /// The source came, paused or went.
-    State(SourceState),
-    /// The flush quantum and slot period changed with the bit rate.
-    Pace(corecast_media::window::Pace),
-}
-
-/// A mount as its replicas start from it.
-#[derive(Clone, Debug)]
-pub struct MountSnapshot {
-    /// Whether a source feeds it.
-    pub state: SourceState,
-    /// What the current or last source said.
-    pub info: Arc<SourceInfo>,
-    /// The measured parameters.
-    pub format: AudioFormat,
-    /// What a joiner must get first.
-    pub init_headers: Bytes,
-    /// What is playing.
-    pub metadata: Arc<Metadata>,
-    /// The newest runs, oldest first: enough for a burst.
-    pub runs: Vec<corecast_media::run::Run>,
-    /// Flush quantum and slot period.
-    pub pace: corecast_media::window::Pace,
-}
-
-/// Whether a mount has a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SourceState {
-    /// A source feeds it.
-    Live,
-    /// The source was lost less than `source_timeout` ago: listeners wait.
-    Waiting,
-    /// No source; listeners go to the named mount, or end.
-    Gone {
-        /// The fallback.
-        fallback: Option<MountName>,
     },
 }
 
