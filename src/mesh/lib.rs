@@ -1,8 +1,12 @@
 //! How planes talk: bounded single-producer rings with coalesced wake-ups, and every message.
 //!
 //! Reading order: [`message`] (what planes tell each other), [`topology`] (how many shards there
-//! are, which one is a mount's home), [`seats`] (the few counts that hold for the whole node).
+//! are, which one is a mount's home), [`port`] (one plane's end of the mesh), made of [`ring`]
+//! and [`doorbell`], [`seats`] (the few counts that hold for the whole node).
 
+pub mod doorbell;
 pub mod message;
+pub mod port;
+pub mod ring;
 pub mod seats;
 pub mod topology;

@@ -13,7 +13,10 @@ pub struct Seats {
 impl Seats {
     /// No seat taken of `max`.
     pub const fn new(max: u32) -> Self {
-        Seats { taken: AtomicU32::new(0), max: AtomicU32::new(max) }
+        Seats {
+            taken: AtomicU32::new(0),
+            max: AtomicU32::new(max),
+        }
     }
 
     /// Takes a seat; false where all are taken.
@@ -21,7 +24,9 @@ impl Seats {
     pub fn take(&self) -> bool {
         let max = self.max.load(Ordering::Relaxed);
         self.taken
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < max).then_some(n + 1))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                (n < max).then_some(n + 1)
+            })
             .is_ok()
     }
 
@@ -67,7 +72,10 @@ mod tests {
         let seats = Seats::new(2);
         assert!(seats.take() && seats.take() && !seats.take());
         seats.give_back();
-        assert_eq!((seats.taken(), seats.take(), seats.take()), (1, true, false));
+        assert_eq!(
+            (seats.taken(), seats.take(), seats.take()),
+            (1, true, false)
+        );
         seats.set_max(1);
         seats.give_back();
         assert!(!seats.take());

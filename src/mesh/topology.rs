@@ -14,7 +14,10 @@ pub const SHARDS_MAX: u16 = 256;
 impl Topology {
     /// A node of `shards` shards; 1 to [`SHARDS_MAX`].
     pub const fn new(shards: u16) -> Self {
-        assert!(shards >= 1 && shards <= SHARDS_MAX, "a node has 1 to 256 shards");
+        assert!(
+            shards >= 1 && shards <= SHARDS_MAX,
+            "a node has 1 to 256 shards"
+        );
         Topology { shards }
     }
 
@@ -39,9 +42,9 @@ impl Topology {
 
 /// FNV-1a, 64 bits: the same on every node and in every version.
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    })
 }
 
 /// The finisher of SplitMix64: every bit of the input moves every bit of the output.
@@ -56,7 +59,9 @@ mod tests {
     use super::*;
 
     fn names() -> Vec<MountName> {
-        (0..1_000).map(|i| MountName::parse(&format!("/m{i}")).expect("a good name")).collect()
+        (0..1_000)
+            .map(|i| MountName::parse(&format!("/m{i}")).expect("a good name"))
+            .collect()
     }
 
     #[test]
@@ -68,7 +73,13 @@ mod tests {
             per_shard[four.home(&name).index()] += 1;
             moved += u32::from(four.home(&name) != five.home(&name));
         }
-        assert!(per_shard.iter().all(|n| (200..300).contains(n)), "{per_shard:?}");
-        assert!((150..250).contains(&moved), "about a fifth of 1,000 moves, not {moved}");
+        assert!(
+            per_shard.iter().all(|n| (200..300).contains(n)),
+            "{per_shard:?}"
+        );
+        assert!(
+            (150..250).contains(&moved),
+            "about a fifth of 1,000 moves, not {moved}"
+        );
     }
 }
