@@ -1,0 +1,96 @@
+# shellcheck shell=bash
+# Every package that ./x may install, in one place. Sourced by ./x.
+#
+# One row per need: who needs it, what must be there (a command, several of which one is enough, or
+# a file), the Debian and Ubuntu package that brings it, and why.
+packages='
+build  cc                                      build-essential  links the program, compiles C parts
+build  /etc/ssl/certs/ca-certificates.crt      ca-certificates  lets cargo fetch crates
+build  curl                                    curl             asks the server whether it is up
+demo   ffmpeg                                  ffmpeg           plays the demo station
+bench  icecast2                                icecast2         the peer that runs side by side
+test   git                                     git              tells which files are ours
+test   jq                                      jq               reads JSON answers
+test   shellcheck                              shellcheck       checks the shell scripts
+test   ffmpeg                                  ffmpeg           source and listener
+test   ffprobe                                 ffmpeg           says what is in a stream
+test   shout                                   libshout-tools   source (libshout)
+test   liquidsoap                              liquidsoap       source in every format
+test   mpv                                     mpv              listener
+test   streamripper                            streamripper     listener that splits on titles
+test   chromium|chromium-browser|google-chrome chromium         listener in a browser
+test   promtool                                prometheus       checks /metrics
+test   icecast2                                icecast2         the peer that answers are compared with
+'
+
+# Prints "package<TAB>why" for every need of the named groups that is not met.
+missing_packages() {
+    local group need package why
+    while read -r group need package why; do
+        case " $* " in *" ${group:-none} "*) ;; *) continue ;; esac
+        is_there "$need" || printf '%s\t%s\n' "$package" "$why"
+    done <<<"$packages" | sort -u -t$'\t' -k1,1
+}
+
+is_there() {
+    local names name
+    case $1 in /*) [ -e "$1" ]; return ;; esac
+    IFS='|' read -ra names <<<"$1"
+    for name in "${names[@]}"; do
+        if command -v "$name" >/dev/null; then return 0; fi
+    done
+    return 1
+}
+
+# Installs what the named groups need and is not there. Asks once, and only at a terminal.
+ensure_packages() {
+    local missing names as_root=() package why answer
+    missing=$(missing_packages "$@")
+    [ -n "$missing" ] || return 0
+
+    say "Packages that are missing here:"
+    while IFS=$'\t' read -r package why; do
+        printf '  %-18s %s\n' "$package" "$why"
+    done <<<"$missing"
+    mapfile -t names < <(cut -f1 <<<"$missing")
+
+    command -v apt-get >/dev/null ||
+        die "This is no Debian or Ubuntu machine: please install them yourself, then try again."
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null ||
+            die "Neither root nor sudo here. As root: apt-get install ${names[*]}"
+        as_root=(sudo -n)
+    fi
+    if [ -t 0 ] && [ -t 1 ]; then
+        [ "${#as_root[@]}" = 0 ] || as_root=(sudo)
+        read -r -p "Install them with apt-get now? [Y/n] " answer
+        case $answer in [nN]*) die "Nothing was installed." ;; esac
+    fi
+    install_packages "${names[@]}"
+    missing=$(missing_packages "$@" | cut -f1 | xargs)
+    [ -z "$missing" ] || die "Installed, but still not to be found: what $missing should bring."
+}
+
+# Some of the packages are services that would start at once, on our port even. They are here to
+# be run by tests, so none is started and none is left enabled.
+install_packages() {
+    local policy=/usr/sbin/policy-rc.d ours=no rc=0 package
+    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq
+        -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+        "${as_root[@]}" chmod 755 "$policy"
+        ours=yes
+    fi
+    say "Installing: $*"
+    { "${apt[@]}" update && "${apt[@]}" install --no-install-recommends -y "$@" >/dev/null; } ||
+        rc=$?
+    [ "$ours" = no ] || "${as_root[@]}" rm -f "$policy"
+    [ "$rc" = 0 ] || die "apt-get could not install them (see above)."
+    [ -d /run/systemd/system ] || return 0
+    for package in "$@"; do
+        case $package in
+        icecast2 | prometheus) "${as_root[@]}" systemctl disable --quiet "$package" || true ;;
+        esac
+    done
+}
