@@ -15,4 +15,5 @@ pub mod mount;
 pub mod name;
 pub mod run;
 pub mod time;
+pub mod wheel;
 pub mod window;

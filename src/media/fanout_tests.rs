@@ -1,0 +1,288 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::run::{Border, Run};
+
+/// A peer that takes what it is told to, and remembers it.
+#[derive(Debug, Default)]
+struct Peer {
+    got: Vec<u8>,
+    /// Bytes that the next sends take; empty takes all.
+    takes: Vec<usize>,
+    closed: bool,
+}
+
+impl Socket for Peer {
+    fn send(&mut self, slices: &[IoSlice<'_>]) -> Sent {
+        if self.closed {
+            return Sent::Failed;
+        }
+        let all: Vec<u8> = slices
+            .iter()
+            .flat_map(|slice| slice.iter().copied())
+            .collect();
+        let taken = self.takes.pop().unwrap_or(all.len()).min(all.len());
+        self.got.extend_from_slice(&all[..taken]);
+        if taken == 0 {
+            Sent::Full
+        } else {
+            Sent::Bytes(taken)
+        }
+    }
+
+    fn is_closed(&mut self) -> bool {
+        self.closed
+    }
+}
+
+const POLICY: ReaderPolicy = ReaderPolicy {
+    budget: Duration::from_secs(15),
+    skip: true,
+    skip_bytes: 400,
+};
+
+/// A run of ten frames of ten bytes; every byte tells its frame.
+fn run(first_frame: u8, arrived: Time) -> Run {
+    let payload: Vec<u8> = (0..100).map(|i| first_frame + i / 10).collect();
+    let borders: Arc<[Border]> = (0..10).map(|i| Border::new(i * 10, true)).collect();
+    Run {
+        payload: payload.into(),
+        borders,
+        arrived,
+    }
+}
+
+fn block(text: &str) -> Bytes {
+    let mut block = vec![1];
+    block.extend_from_slice(text.as_bytes());
+    block.resize(17, 0);
+    block.into()
+}
+
+/// What is left of `got` without the blocks, and the titles with the audio bytes before each.
+fn strip(got: &[u8], metaint: usize) -> (Vec<u8>, Vec<(usize, String)>) {
+    let (mut audio, mut titles, mut rest) = (Vec::new(), Vec::new(), got);
+    while rest.len() > metaint {
+        audio.extend_from_slice(&rest[..metaint]);
+        let len = usize::from(rest[metaint]) * 16;
+        let text = &rest[metaint + 1..(metaint + 1 + len).min(rest.len())];
+        if len > 0 {
+            let text = String::from_utf8_lossy(text)
+                .trim_end_matches('\0')
+                .to_owned();
+            titles.push((audio.len(), text));
+        }
+        rest = &rest[(metaint + 1 + len).min(rest.len())..];
+    }
+    audio.extend_from_slice(rest);
+    (audio, titles)
+}
+
+fn small_numbers(seed: u64) -> impl Iterator<Item = usize> {
+    let mut state = seed;
+    std::iter::repeat_with(move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % 60
+    })
+}
+
+#[test]
+fn a_record_is_small() {
+    assert!(
+        size_of::<Reader<i32>>() <= 56,
+        "{} bytes",
+        size_of::<Reader<i32>>()
+    );
+}
+
+#[test]
+fn framing_is_exact_whatever_the_writes() {
+    for seed in 0..300 {
+        let mut window = Window::new();
+        let mut expected = Vec::new();
+        window.push_title(block("one"));
+        let peer = Peer {
+            takes: small_numbers(seed).take(40).collect(),
+            ..Peer::default()
+        };
+        let mut reader = Reader::new(Time::ZERO, peer, b"", 64, &window, 0);
+        let mut tally = Tally::default();
+        for step in 0..8u8 {
+            if step == 4 {
+                window.push_title(block("two"));
+            }
+            let next = run(step * 10, Time::from_millis(u64::from(step) * 100));
+            expected.extend_from_slice(&next.payload);
+            window.push(next);
+            for _ in 0..5 {
+                let now = Time::from_millis(u64::from(step) * 100 + 10);
+                assert!(!matches!(
+                    reader.serve(now, &window, POLICY, &mut tally),
+                    Served::Ended(_)
+                ));
+            }
+        }
+        reader.socket.takes.clear();
+        let served = reader.serve(Time::from_millis(900), &window, POLICY, &mut tally);
+        assert_eq!(served, Served::Steady);
+        let (audio, titles) = strip(&reader.socket.got, 64);
+        assert_eq!(audio, expected, "seed {seed}");
+        assert_eq!(
+            titles,
+            [(64, "one".to_owned()), (448, "two".to_owned())],
+            "seed {seed}"
+        );
+        assert_eq!(reader.sent(), reader.socket.got.len() as u64);
+    }
+}
+
+#[test]
+fn a_slow_reader_skips_at_a_frame_border_and_its_framing_stays_exact() {
+    for seed in 0..100 {
+        let mut window = Window::new();
+        window.push_title(block("t"));
+        let mut peer = Peer {
+            takes: vec![0; 30],
+            ..Peer::default()
+        };
+        peer.takes.push(small_numbers(seed).next().unwrap_or(0) + 1);
+        let mut reader = Reader::new(Time::ZERO, peer, b"", 64, &window, 0);
+        let mut tally = Tally::default();
+        for step in 0..20u8 {
+            let now = Time::from_millis(u64::from(step) * 1_000);
+            window.push(run(step * 10, now));
+            let served = reader.serve(now, &window, POLICY, &mut tally);
+            assert!(!matches!(served, Served::Ended(_)), "{served:?} at {step}");
+        }
+        assert!(tally.skips >= 1);
+        reader.socket.takes.clear();
+        reader.serve(Time::from_millis(20_000), &window, POLICY, &mut tally);
+        let (audio, _) = strip(&reader.socket.got, 64);
+        let frames: Vec<u8> = audio.chunks(10).map(|frame| frame[0]).collect();
+        assert!(
+            audio
+                .chunks(10)
+                .all(|frame| frame.len() == 10 && frame == [frame[0]; 10])
+        );
+        assert!(
+            frames.windows(2).all(|pair| pair[0] < pair[1]),
+            "frames in order: {frames:?}"
+        );
+        assert_eq!(frames.last(), Some(&199));
+    }
+}
+
+#[test]
+fn a_reader_past_its_budget_is_dropped_where_the_mount_says_so() {
+    let mut window = Window::new();
+    window.push(run(0, Time::ZERO));
+    let peer = Peer {
+        takes: vec![0; 99],
+        ..Peer::default()
+    };
+    let mut reader = Reader::new(Time::ZERO, peer, b"", 0, &window, 0);
+    let mut tally = Tally::default();
+    let policy = ReaderPolicy {
+        skip: false,
+        ..POLICY
+    };
+    let at = |ms| Time::from_millis(ms);
+    assert_eq!(
+        reader.serve(at(15_000), &window, policy, &mut tally),
+        Served::Behind
+    );
+    let end = Served::Ended(ReaderEnd::TooSlow);
+    assert_eq!(reader.serve(at(15_001), &window, policy, &mut tally), end);
+}
+
+#[test]
+fn a_dead_reader_ends_even_where_it_might_skip() {
+    let mut window = Window::new();
+    let peer = Peer {
+        takes: vec![0; 99],
+        ..Peer::default()
+    };
+    let mut reader = Reader::new(Time::ZERO, peer, b"", 0, &window, 0);
+    let mut tally = Tally::default();
+    let mut served = Served::Steady;
+    for second in 0..32 {
+        let now = Time::from_millis(second * 1_000);
+        window.push(run(0, now));
+        window.trim(now, Duration::from_secs(20), 0);
+        served = reader.serve(now, &window, POLICY, &mut tally);
+    }
+    assert_eq!(served, Served::Ended(ReaderEnd::TooSlow));
+}
+
+#[test]
+fn a_burst_older_than_the_budget_is_no_lag() {
+    let mut window = Window::new();
+    window.push(run(0, Time::ZERO));
+    let now = Time::from_millis(60_000);
+    let peer = Peer {
+        takes: vec![0, 5],
+        ..Peer::default()
+    };
+    let mut reader = Reader::new(now, peer, b"", 0, &window, 0);
+    let mut tally = Tally::default();
+    assert_eq!(
+        reader.serve(now, &window, POLICY, &mut tally),
+        Served::Behind
+    );
+    reader.serve(Time::from_millis(61_000), &window, POLICY, &mut tally);
+    assert_eq!(tally.skips, 0);
+}
+
+#[test]
+fn moves_and_leaves_wait_for_the_end_of_the_frame() {
+    let (mut old, mut new) = (Window::new(), Window::new());
+    old.push(run(0, Time::ZERO));
+    new.push_headers(Bytes::from_static(b"HEADERS"));
+    new.push(run(100, Time::ZERO));
+    let peer = Peer {
+        takes: vec![13],
+        ..Peer::default()
+    };
+    let mut reader = Reader::new(Time::ZERO, peer, b"head", 0, &old, 0);
+    let mut tally = Tally::default();
+    assert_eq!(
+        reader.serve(Time::ZERO, &old, POLICY, &mut tally),
+        Served::Behind
+    );
+    reader.go_to(Time::ZERO, &old, &new, 90);
+    assert_eq!(
+        reader.serve(Time::ZERO, &new, POLICY, &mut tally),
+        Served::Steady
+    );
+    let mut expected = b"head".to_vec();
+    expected.extend_from_slice(&[0; 10]);
+    expected.extend_from_slice(b"HEADERS");
+    expected.extend_from_slice(&[109; 10]);
+    assert_eq!(reader.socket.got, expected);
+
+    new.push(run(110, Time::ZERO));
+    reader.socket.takes = vec![3];
+    reader.serve(Time::ZERO, &new, POLICY, &mut tally);
+    reader.leave(&new);
+    let end = reader.serve(Time::ZERO, &new, POLICY, &mut tally);
+    assert_eq!(end, Served::Ended(ReaderEnd::Left));
+    expected.extend_from_slice(&[110; 10]);
+    assert_eq!(reader.socket.got, expected);
+}
+
+#[test]
+fn an_idle_readers_peer_is_asked_for_rarely() {
+    let window = Window::new();
+    let peer = Peer {
+        closed: true,
+        ..Peer::default()
+    };
+    let mut reader = Reader::new(Time::ZERO, peer, b"", 0, &window, 0);
+    let mut tally = Tally::default();
+    let early = reader.serve(Time::from_millis(4_900), &window, POLICY, &mut tally);
+    assert_eq!(early, Served::Steady);
+    let late = reader.serve(Time::from_millis(5_000), &window, POLICY, &mut tally);
+    assert_eq!(late, Served::Ended(ReaderEnd::Closed));
+}
