@@ -1,1 +1,5 @@
+mod http;
+mod icy;
+mod stream;
+mod verify;
 fn main() {}
