@@ -2,11 +2,13 @@
 //!
 //! Reading order: [`message`] (what planes tell each other), [`topology`] (how many shards there
 //! are, which one is a mount's home), [`port`] (one plane's end of the mesh), made of [`ring`]
-//! and [`doorbell`], [`seats`] (the few counts that hold for the whole node).
+//! and [`doorbell`], [`seats`] (the few counts that hold for the whole node), [`probe`] (what is
+//! counted).
 
 pub mod doorbell;
 pub mod message;
 pub mod port;
+pub mod probe;
 pub mod ring;
 pub mod seats;
 pub mod topology;

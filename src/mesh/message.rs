@@ -67,8 +67,8 @@ pub enum ShardMessage {
         /// The listener.
         session: SessionId,
     },
-    /// Home -> reader's shard: the answer to [`ShardMessage::Reserve`]. Where it is the first
-    /// seat of that shard, a [`ReplicaUpdate::Snapshot`] went before it.
+    /// Home -> reader's shard: the answer to [`ShardMessage::Reserve`]. Where the shard had no
+    /// replica, a [`ReplicaUpdate::Snapshot`] went before it.
     ReserveAnswer {
         /// The mount.
         mount: MountName,
@@ -76,14 +76,45 @@ pub enum ShardMessage {
         session: SessionId,
         /// Whether it has a seat now.
         answer: Result<(), JoinRefusal>,
+        /// With [`JoinRefusal::NoSource`]: the mount to try instead.
+        fallback: Option<MountName>,
     },
-    /// Reader's shard -> home: this many seats are free again. With the last seat given back the
-    /// shard gets no more updates.
+    /// Reader's shard -> home: seats for listeners that sit at `from` now. Where `from` is
+    /// `mount` itself, they return from wherever a fallback took them.
+    Move {
+        /// The mount that they go to.
+        mount: MountName,
+        /// The mount whose source is gone.
+        from: MountName,
+        /// How many.
+        seats: u32,
+        /// How many fallbacks were tried before this one.
+        hops: u8,
+    },
+    /// Home -> reader's shard: the answer to [`ShardMessage::Move`].
+    MoveAnswer {
+        /// The mount that they go to.
+        mount: MountName,
+        /// The mount whose source is gone.
+        from: MountName,
+        /// How many.
+        seats: u32,
+        /// As asked.
+        hops: u8,
+        /// Whether they have the seats, else the next mount to try.
+        answer: Result<(), Option<MountName>>,
+    },
+    /// Reader's shard -> home: this many seats are free again.
     Release {
         /// The mount.
         mount: MountName,
         /// How many.
         seats: u32,
+    },
+    /// Reader's shard -> home: no more updates; the shard has let go of its replica.
+    Unsubscribe {
+        /// The mount.
+        mount: MountName,
     },
     /// Home -> reader's shard: one step of the shard's replica.
     Replica {
