@@ -1,1 +1,11 @@
-//! Placeholder head, replaced by the first code.
+//! Bytes to events and back, one folder for each protocol; no socket, clock or randomness.
+//!
+//! Reading order: [`text`] (texts from peers), [`http1`] (requests and answers), [`audio`] (the one
+//! face of the framers [`mpa`] and [`adts`]).
+
+pub mod adts;
+pub mod audio;
+pub(crate) mod framing;
+pub mod http1;
+pub mod mpa;
+pub mod text;

@@ -1,0 +1,91 @@
+//! One face for every framer: a source's bytes to [`MediaEvent`]s.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use corecast_media::frame::{Frame, FrameKind, MediaEvent};
+
+use crate::{adts, mpa};
+
+/// Cuts a source's bytes at the borders of frames or pages.
+///
+/// After every [`Framer::push`], and after [`Framer::finish`], call [`Framer::poll`] until it says
+/// `None`. How the bytes were cut into pushes changes nothing in the events, except for an opaque
+/// stream. Payloads are slices of the pushed bytes; only frames across pushes are copied.
+#[derive(Debug)]
+pub enum Framer {
+    /// MPEG audio.
+    Mpa(mpa::Framer),
+    /// AAC in ADTS.
+    Adts(adts::Framer),
+    /// Anything else: every push is one frame.
+    Opaque(VecDeque<Bytes>),
+}
+
+impl Framer {
+    /// The framer for a `Content-Type` (any case, parameters ignored).
+    pub fn for_content_type(content_type: &str) -> Self {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        match essence.to_ascii_lowercase().as_str() {
+            "audio/mpeg" | "audio/mp3" | "audio/x-mpeg" | "audio/mpeg3" | "audio/x-mp3" => {
+                Framer::Mpa(mpa::Framer::new())
+            }
+            "audio/aac" | "audio/aacp" | "audio/x-aac" | "audio/x-aacp" => {
+                Framer::Adts(adts::Framer::new())
+            }
+            _ => Framer::Opaque(VecDeque::new()),
+        }
+    }
+
+    /// Takes the next bytes of the stream.
+    pub fn push(&mut self, bytes: Bytes) {
+        match self {
+            Framer::Mpa(framer) => framer.push(bytes),
+            Framer::Adts(framer) => framer.push(bytes),
+            Framer::Opaque(_) if bytes.is_empty() => {}
+            Framer::Opaque(pushes) => pushes.push_back(bytes),
+        }
+    }
+
+    /// The next event; `None` asks for more bytes.
+    pub fn poll(&mut self) -> Option<MediaEvent> {
+        match self {
+            Framer::Mpa(framer) => framer.poll(),
+            Framer::Adts(framer) => framer.poll(),
+            Framer::Opaque(pushes) => pushes.pop_front().map(|payload| {
+                MediaEvent::Frame(Frame {
+                    payload,
+                    duration_us: 0,
+                    kind: FrameKind::Entry,
+                })
+            }),
+        }
+    }
+
+    /// Says that no bytes follow, so that what waits for more is decided.
+    pub fn finish(&mut self) {
+        match self {
+            Framer::Mpa(framer) => framer.finish(),
+            Framer::Adts(framer) => framer.finish(),
+            Framer::Opaque(_) => {}
+        }
+    }
+
+    /// Bytes that belonged to no frame and were dropped.
+    pub fn discarded_bytes(&self) -> u64 {
+        match self {
+            Framer::Mpa(framer) => framer.discarded_bytes(),
+            Framer::Adts(framer) => framer.discarded_bytes(),
+            Framer::Opaque(_) => 0,
+        }
+    }
+
+    /// Bytes that wait for more.
+    pub fn buffered_bytes(&self) -> usize {
+        match self {
+            Framer::Mpa(framer) => framer.buffered_bytes(),
+            Framer::Adts(framer) => framer.buffered_bytes(),
+            Framer::Opaque(pushes) => pushes.iter().map(Bytes::len).sum(),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Where a request's body ends (RFC 9112 section 6.3).
+
+use super::error::BadRequest;
+use super::request::{Headers, Method, Version};
+
+/// Where a request's body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyFraming {
+    /// There is no body.
+    None,
+    /// After this many bytes (never zero).
+    Length(u64),
+    /// With the last HTTP chunk; see [`super::chunked::ChunkedDecoder`].
+    Chunked,
+    /// When the peer closes; the connection serves no second request. Only sources do so.
+    UntilClose,
+}
+
+/// Reads the framing from the headers and refuses what two programs could read in two ways.
+pub(super) fn framing(
+    method: Method,
+    version: Version,
+    headers: &Headers,
+) -> Result<BodyFraming, BadRequest> {
+    let length = content_length(headers)?;
+    match (transfer_encoding(version, headers)?, length) {
+        // RFC 9112 section 6.3 item 3: an attempt to smuggle, to be handled as an error.
+        (true, Some(_)) => Err(BadRequest::malformed(
+            "both Content-Length and Transfer-Encoding",
+        )),
+        (true, None) => Ok(BodyFraming::Chunked),
+        // Some encoders announce no bytes and then stream; nobody can tell SOURCE's end otherwise.
+        (false, None | Some(0)) if method == Method::Source => Ok(BodyFraming::UntilClose),
+        (false, None) if method == Method::Put => Ok(BodyFraming::UntilClose),
+        (false, None | Some(0)) => Ok(BodyFraming::None),
+        (false, Some(length)) => Ok(BodyFraming::Length(length)),
+    }
+}
+
+/// RFC 9110 section 8.6: `1*DIGIT`, once. A list of equal values would be legal and is refused.
+fn content_length(headers: &Headers) -> Result<Option<u64>, BadRequest> {
+    let mut values = headers.find_all("content-length");
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(BadRequest::malformed("more than one Content-Length"));
+    }
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Err(BadRequest::malformed("Content-Length is no number"));
+    }
+    let length = std::str::from_utf8(value)
+        .ok()
+        .and_then(|digits| digits.parse().ok());
+    length
+        .map(Some)
+        .ok_or(BadRequest::new(413, "Content-Length is too large"))
+}
+
+/// RFC 9112 section 6.1: whether the body is chunked; any other coding is refused.
+fn transfer_encoding(version: Version, headers: &Headers) -> Result<bool, BadRequest> {
+    let mut values = headers.find_all("transfer-encoding");
+    let Some(value) = values.next() else {
+        return Ok(false);
+    };
+    if values.next().is_some() {
+        return Err(BadRequest::malformed("more than one Transfer-Encoding"));
+    }
+    if version != Version::Http11 {
+        return Err(BadRequest::malformed("Transfer-Encoding before HTTP/1.1"));
+    }
+    if value.eq_ignore_ascii_case(b"chunked") {
+        return Ok(true);
+    }
+    let mut codings = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    // Section 6.3 item 4: the length is unknown unless `chunked` is the last, and it is so once.
+    match (
+        codings.next_back().is_some_and(is_chunked),
+        codings.any(is_chunked),
+    ) {
+        (true, false) => Err(BadRequest::new(501, "unknown transfer coding")),
+        _ => Err(BadRequest::malformed("bad Transfer-Encoding")),
+    }
+}

@@ -1,0 +1,289 @@
+//! A parsed request head: one shared buffer and positions inside it.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::body::BodyFraming;
+use super::query::{self, QueryPairs};
+
+/// The methods that corecast knows (RFC 9110 section 9, and Icecast's `SOURCE`); others are
+/// answered with 501.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `HEAD`
+    Head,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `PATCH`
+    Patch,
+    /// `DELETE`
+    Delete,
+    /// `OPTIONS`
+    Options,
+    /// `SOURCE`: how encoders published before Icecast took `PUT`.
+    Source,
+}
+
+impl Method {
+    /// The method as it stands in the request line; methods are case-sensitive.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+            Method::Options => "OPTIONS",
+            Method::Source => "SOURCE",
+        }
+    }
+
+    pub(super) fn parse(token: &[u8]) -> Option<Self> {
+        Some(match token {
+            b"GET" => Method::Get,
+            b"HEAD" => Method::Head,
+            b"POST" => Method::Post,
+            b"PUT" => Method::Put,
+            b"PATCH" => Method::Patch,
+            b"DELETE" => Method::Delete,
+            b"OPTIONS" => Method::Options,
+            b"SOURCE" => Method::Source,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The protocol named in the request line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// `HTTP/1.0`
+    Http10,
+    /// `HTTP/1.1`
+    Http11,
+    /// `ICE/1.0`: old sources; otherwise as HTTP/1.0.
+    Ice10,
+}
+
+impl Version {
+    /// The version as it stands in the request line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+            Version::Ice10 => "ICE/1.0",
+        }
+    }
+}
+
+/// A range inside a head; heads are bounded far below 32 bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
+impl Span {
+    pub(super) fn new(start: usize, end: usize) -> Self {
+        let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Span {
+            start: narrow(start),
+            end: narrow(end),
+        }
+    }
+
+    fn of(self, head: &[u8]) -> &[u8] {
+        head.get(self.start as usize..self.end as usize)
+            .unwrap_or_default()
+    }
+
+    fn text(self, head: &[u8]) -> &str {
+        std::str::from_utf8(self.of(head)).unwrap_or_default()
+    }
+}
+
+/// A request head that passed every check. Names, values and the target are positions in the one
+/// buffer that it was read into; cloning shares the buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub(super) method: Method,
+    pub(super) version: Version,
+    pub(super) target: Span,
+    pub(super) query: Option<Span>,
+    pub(super) authority: Option<Span>,
+    pub(super) path: Box<str>,
+    pub(super) framing: BodyFraming,
+    pub(super) headers: Headers,
+}
+
+impl Request {
+    /// The method.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The protocol version.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The request target as it was sent.
+    pub fn target(&self) -> &str {
+        self.target.text(&self.headers.head)
+    }
+
+    /// The path, percent-decoded; it starts with `/` (or is `*` for `OPTIONS *`) and has no control
+    /// characters.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The query as it was sent, without its `?`.
+    pub fn query(&self) -> Option<&str> {
+        self.query.map(|span| span.text(&self.headers.head))
+    }
+
+    /// The query's pairs, decoded; nothing where there is no query.
+    pub fn query_pairs(&self) -> QueryPairs<'_> {
+        query::pairs(self.query().unwrap_or_default())
+    }
+
+    /// The first query pair named `name`, decoded.
+    pub fn query_value(&self, name: &str) -> Option<String> {
+        self.query_pairs()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The host (and port) that was asked for: the target's authority if it has one (RFC 9112
+    /// section 3.2.2), otherwise `Host`. Empty where neither says anything.
+    pub fn host(&self) -> &str {
+        match self.authority {
+            Some(span) => span.text(&self.headers.head),
+            None => self.headers.find_text("host").unwrap_or_default(),
+        }
+    }
+
+    /// The header lines.
+    pub fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// Where the body ends.
+    pub fn body_framing(&self) -> BodyFraming {
+        self.framing
+    }
+
+    /// The request line without its version, for logs.
+    pub fn line(&self) -> String {
+        format!(
+            "{} {} {}",
+            self.method,
+            self.target(),
+            self.version.as_str()
+        )
+    }
+
+    /// Whether the peer waits for `100 Continue` before it sends the body (RFC 9110 section
+    /// 10.1.1: to be ignored in HTTP/1.0).
+    pub fn expects_continue(&self) -> bool {
+        let expected = self.headers.find("expect").unwrap_or_default();
+        self.version == Version::Http11 && expected.eq_ignore_ascii_case(b"100-continue")
+    }
+
+    /// Whether another request may follow on the connection once the body was read to its end
+    /// (RFC 9112 section 9.3).
+    pub fn keep_alive(&self) -> bool {
+        let says = |option: &str| self.headers.has_token("connection", option);
+        match (self.framing, self.version) {
+            (BodyFraming::UntilClose, _) | (_, Version::Ice10) => false,
+            (_, Version::Http11) => !says("close"),
+            (_, Version::Http10) => says("keep-alive") && !says("close"),
+        }
+    }
+}
+
+/// The header lines of a head, in their order.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Headers {
+    pub(super) head: Bytes,
+    pub(super) fields: Vec<Field>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Field {
+    pub(super) name: Span,
+    pub(super) value: Span,
+}
+
+impl Headers {
+    /// The value of the first line named `name` (any case), without white space around it.
+    pub fn find(&self, name: &str) -> Option<&[u8]> {
+        self.iter()
+            .find(|(at, _)| at.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    /// The values of all lines named `name` (any case), in their order.
+    pub fn find_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter()
+            .filter(move |(at, _)| at.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    /// The first value of `name`, where it is valid UTF-8.
+    pub fn find_text(&self, name: &str) -> Option<&str> {
+        self.find(name)
+            .and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// The first value of `name` as a slice of the receive buffer, without a copy.
+    pub fn find_bytes(&self, name: &str) -> Option<Bytes> {
+        self.find(name).map(|value| self.head.slice_ref(value))
+    }
+
+    /// Whether one of the comma-separated members of `name` is `token` (any case).
+    pub fn has_token(&self, name: &str, token: &str) -> bool {
+        self.find_all(name).any(|value| {
+            let mut members = value.split(|&byte| byte == b',');
+            members.any(|member| member.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+        })
+    }
+
+    /// Names as they were sent, with their values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields
+            .iter()
+            .map(|field| (field.name.text(&self.head), field.value.of(&self.head)))
+    }
+
+    /// The number of lines.
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there is no line.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+}
+
+impl fmt::Debug for Headers {
+    /// Names only: values hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.iter().map(|(name, _)| name))
+            .finish()
+    }
+}
