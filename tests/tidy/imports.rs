@@ -58,6 +58,8 @@ const LAYERS: &[(&str, &[Layer])] = &[
     (PROTOCOLS, &[("rtmp", &["flv"])]),
 ];
 const PROTOCOLS: &str = "src/protocol/";
+/// Folders in `protocol` that are no protocol.
+pub(super) const SHARED_BY_PROTOCOLS: [&str; 1] = ["framing"];
 
 /// The names of all dependencies of a manifest, of every kind and target.
 pub(super) fn dependencies(path: &str, manifest: &str) -> Vec<String> {
@@ -127,7 +129,10 @@ fn sideward_imports(path: &str, text: &str, folders: &[&str]) -> Vec<String> {
             continue;
         };
         let rule = modules.iter().find(|(name, _)| *name == from);
-        let is_protocol = |name: &str| folders.contains(&format!("{PROTOCOLS}{name}").as_str());
+        let is_protocol = |name: &str| {
+            let folder = format!("{PROTOCOLS}{name}");
+            folders.contains(&folder.as_str()) && !SHARED_BY_PROTOCOLS.contains(&name)
+        };
         let strict = *crate_folder == PROTOCOLS;
         if rule.is_none() && !(strict && is_protocol(from)) {
             continue;
@@ -213,7 +218,11 @@ fn an_upward_dependency_is_found() {
 
 #[test]
 fn a_sideward_import_is_found() {
-    let folders = ["src/protocol/http1", "src/protocol/ogg"];
+    let folders = [
+        "src/protocol/http1",
+        "src/protocol/ogg",
+        "src/protocol/framing",
+    ];
     let check = |path: &str, text: &str| sideward_imports(path, text, &folders).len();
     assert_eq!(check("src/shard/net/tcp.rs", "use crate::hub::Hub;"), 1);
     assert_eq!(
