@@ -36,7 +36,7 @@ pub enum Kind {
     Bool,
     /// A whole number.
     Int(Bounds),
-    /// Text without control characters, at most so many bytes.
+    /// One line of text: no control characters.
     Text {
         /// The longest text in bytes.
         bytes_max: usize,
@@ -165,6 +165,48 @@ pub trait Section: Default + Sized + 'static {
             .iter()
             .find(|property| property.declaration.key == key)
     }
+}
+
+/// A section behind one face, whatever its struct.
+pub(crate) trait Table {
+    fn name(&self) -> &'static str;
+    fn doc(&self) -> String;
+    fn declarations(&self) -> Vec<&'static Declaration>;
+    /// The value of `key`; nothing where there is no such setting.
+    fn value(&self, key: &str) -> Option<Value>;
+    /// Sets `key` to a value that its [`Kind`] allows; `false` where there is no such setting.
+    fn set(&mut self, key: &str, value: Value) -> bool;
+}
+
+impl<S: Section> Table for S {
+    fn name(&self) -> &'static str {
+        S::NAME
+    }
+
+    fn doc(&self) -> String {
+        one_line(S::DOC)
+    }
+
+    fn declarations(&self) -> Vec<&'static Declaration> {
+        S::PROPERTIES
+            .iter()
+            .map(|property| &property.declaration)
+            .collect()
+    }
+
+    fn value(&self, key: &str) -> Option<Value> {
+        S::property(key).map(|property| (property.read)(self))
+    }
+
+    fn set(&mut self, key: &str, value: Value) -> bool {
+        S::property(key).is_some_and(|property| (property.write)(self, value))
+    }
+}
+
+/// A doc comment as one line.
+pub(crate) fn one_line(doc: &[&str]) -> String {
+    let lines: Vec<&str> = doc.iter().map(|line| line.trim()).collect();
+    lines.join(" ")
 }
 
 /// A Rust type that a setting may have.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::property::{
-    Kind, Setting, Value, bytes, bytes_or_zero, choice, count, millis, section, text,
+    Kind, Setting, Table, Value, bytes, bytes_or_zero, choice, count, millis, section, text,
 };
 
 /// The whole configuration; immutable, shared by `Arc`, replaced as a whole on reload.
@@ -48,6 +48,37 @@ impl Config {
     /// The settings of the mount `name`: its own section, or the defaults.
     pub fn mount(&self, name: &str) -> &Mount {
         self.configured_mount(name).unwrap_or(&self.mount_defaults)
+    }
+
+    /// The sections that stand once in the file.
+    pub(crate) fn tables(&self) -> [&dyn Table; 6] {
+        let Config {
+            server,
+            shards,
+            limits,
+            auth,
+            mount_defaults,
+            log,
+            listen: _,
+            mounts: _,
+        } = self;
+        [server, shards, limits, auth, mount_defaults, log]
+    }
+
+    /// The section `name`, where it stands once in the file.
+    pub(crate) fn table_mut(&mut self, name: &str) -> Option<&mut dyn Table> {
+        let Config {
+            server,
+            shards,
+            limits,
+            auth,
+            mount_defaults,
+            log,
+            listen: _,
+            mounts: _,
+        } = self;
+        let tables: [&mut dyn Table; 6] = [server, shards, limits, auth, mount_defaults, log];
+        tables.into_iter().find(|table| table.name() == name)
     }
 
     /// The mount's own section, if it has one.

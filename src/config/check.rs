@@ -1,0 +1,186 @@
+//! What only the settings together can tell.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::fault::Place;
+use crate::load::{Draft, mount_path};
+use crate::section::Config;
+
+/// The most acceptors.
+const LISTEN_MAX: usize = 64;
+
+/// The most configured mounts.
+const MOUNTS_MAX: usize = 10_000;
+
+/// Paths that the server answers itself, so that no mount can have them, nor anything below.
+pub const RESERVED_PATHS: &[&str] = &[
+    "/admin",
+    "/api",
+    "/health",
+    "/metrics",
+    "/ready",
+    "/status-json.xsl",
+];
+
+/// Whether the server answers `path` itself.
+pub fn is_reserved_path(path: &str) -> bool {
+    RESERVED_PATHS.iter().any(|reserved| {
+        path.strip_prefix(reserved)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+/// Adds the faults that no setting has alone.
+pub(crate) fn check(draft: &mut Draft) {
+    check_listen(draft);
+    check_auth(draft);
+    check_mounts(draft);
+    check_fallbacks(draft);
+}
+
+fn check_listen(draft: &mut Draft) {
+    let mut seen: Vec<(SocketAddr, &Place)> = Vec::new();
+    let mut faults = Vec::new();
+    for (listen, place) in draft.listen.iter().take(LISTEN_MAX) {
+        let address = listen.address;
+        if let Some((_, first)) = seen.iter().find(|(other, _)| overlap(*other, address)) {
+            let message = format!("{address} is taken already at {first}");
+            faults.push(place.fault("listen.address", message));
+        }
+        seen.push((address, place));
+    }
+    if let Some((_, place)) = draft.listen.get(LISTEN_MAX) {
+        faults.push(place.fault("listen", format!("more than {LISTEN_MAX} acceptors")));
+    }
+    draft.faults.append(&mut faults);
+}
+
+/// Whether two acceptors cannot both be had. Port 0 is another port each time.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let all = |ip: IpAddr| ip == IpAddr::from([0_u16; 8]);
+    let all_v4 = |ip: IpAddr| ip == IpAddr::from([0_u8; 4]);
+    let (a_ip, b_ip) = (a.ip().to_canonical(), b.ip().to_canonical());
+    let same = a_ip == b_ip || (all(a_ip) && all_v4(b_ip)) || (all_v4(a_ip) && all(b_ip));
+    same && a.port() == b.port() && a.port() != 0
+}
+
+fn check_auth(draft: &mut Draft) {
+    let auth = &draft.config.auth;
+    let mut found = Vec::new();
+    if auth.admin_user.is_empty() {
+        found.push(("auth.admin_user", "must not be empty"));
+    }
+    if auth.admin_user.contains(':') {
+        found.push(("auth.admin_user", "must not contain \":\""));
+    }
+    if auth.admin_user == "source" {
+        found.push(("auth.admin_user", "is the user of sources"));
+    }
+    if !auth.admin_password.is_empty() && auth.admin_password == auth.admin_user {
+        found.push(("auth.admin_password", "must not be the user's name"));
+    }
+    for (path, message) in found {
+        let fault = place(draft, path).fault(path, message);
+        draft.faults.push(fault);
+    }
+}
+
+fn place(draft: &Draft, path: &str) -> Place {
+    draft
+        .places
+        .get(path)
+        .cloned()
+        .unwrap_or_else(|| Place::whole("defaults"))
+}
+
+fn check_mounts(draft: &mut Draft) {
+    let mut seen: BTreeMap<&str, &Place> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for mount in &draft.mounts {
+        if is_reserved_path(&mount.name) {
+            let message = format!("{} is a page of the server's own", mount.name);
+            faults.push(mount.place.fault("mount.name", message));
+        }
+        if let Some(first) = seen.get(mount.name.as_str()) {
+            let message = format!("{} is declared already at {first}", mount.name);
+            faults.push(mount.place.fault("mount.name", message));
+        } else {
+            seen.insert(&mount.name, &mount.place);
+        }
+    }
+    if let Some(mount) = draft.mounts.get(MOUNTS_MAX) {
+        faults.push(
+            mount
+                .place
+                .fault("mount", format!("more than {MOUNTS_MAX} mounts")),
+        );
+    }
+    draft.faults.append(&mut faults);
+}
+
+fn check_fallbacks(draft: &mut Draft) {
+    let config = &draft.config;
+    let by_name: BTreeMap<&str, &str> = config
+        .mounts
+        .iter()
+        .map(|(name, mount)| (name.as_str(), mount.fallback.as_str()))
+        .collect();
+    let mut faults = Vec::new();
+    let default = config.mount_defaults.fallback.as_str();
+    if !default.is_empty() && !by_name.contains_key(default) {
+        let path = "mount_defaults.fallback";
+        let message = format!("{default} is no configured mount");
+        faults.push(place(draft, path).fault(path, message));
+    }
+    for (name, mount) in &config.mounts {
+        let path = mount_path(name, "fallback");
+        let own = draft.places.get(&path);
+        if let Some(own) = own
+            && !mount.fallback.is_empty()
+            && !by_name.contains_key(mount.fallback.as_str())
+        {
+            faults.push(own.fault(
+                path.as_str(),
+                format!("{} is no configured mount", mount.fallback),
+            ));
+        }
+    }
+    for chain in loops(config, &by_name) {
+        let path = mount_path(chain.first().copied().unwrap_or(""), "fallback");
+        let inherited = "mount_defaults.fallback";
+        let place = draft
+            .places
+            .get(&path)
+            .cloned()
+            .unwrap_or_else(|| place(draft, inherited));
+        faults.push(place.fault(path, format!("goes round: {}", chain.join(" -> "))));
+    }
+    draft.faults.append(&mut faults);
+}
+
+/// Every loop of fallbacks once, from the member that is configured first back to itself.
+fn loops<'c>(config: &'c Config, by_name: &BTreeMap<&'c str, &'c str>) -> Vec<Vec<&'c str>> {
+    let mut done: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut loops = Vec::new();
+    for (walk, (start, _)) in config.mounts.iter().enumerate() {
+        let mut chain: Vec<&str> = Vec::new();
+        let mut next = Some(start.as_str());
+        while let Some(name) = next.filter(|name| !done.contains_key(name)) {
+            done.insert(name, walk);
+            chain.push(name);
+            next = by_name
+                .get(name)
+                .copied()
+                .filter(|fallback| !fallback.is_empty());
+        }
+        let met = next.filter(|name| done.get(name) == Some(&walk));
+        let from = met.and_then(|met| chain.iter().position(|name| *name == met));
+        if let (Some(met), Some(from)) = (met, from) {
+            let mut found = chain.split_off(from);
+            found.push(met);
+            loops.push(found);
+        }
+    }
+    loops
+}

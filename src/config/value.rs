@@ -1,0 +1,251 @@
+//! What a setting's value may be: from TOML or plain text, checked against its kind.
+
+use std::net::SocketAddr;
+
+use toml_edit::Item;
+
+use crate::property::{Kind, PATH_BYTES_MAX, SECRET_BYTES_MAX, Value};
+use crate::section::SHARDS_MAX;
+
+/// Passwords that everybody tries first, in lower case.
+const WELL_KNOWN_SECRETS: &[&str] = &[
+    "1234",
+    "12345",
+    "123456",
+    "1234567",
+    "12345678",
+    "123456789",
+    "admin",
+    "changeit",
+    "changeme",
+    "corecast",
+    "default",
+    "guest",
+    "hackme",
+    "hackme!",
+    "icecast",
+    "icecast2",
+    "letmein",
+    "listener",
+    "live",
+    "pass",
+    "passw0rd",
+    "password",
+    "password1",
+    "qwerty",
+    "radio",
+    "relay",
+    "root",
+    "secret",
+    "shoutcast",
+    "source",
+    "stream",
+    "test",
+    "user",
+];
+
+/// The longest mount name in bytes.
+const MOUNT_NAME_BYTES_MAX: usize = 255;
+
+/// The greatest number of a CPU.
+const CPU_MAX: i64 = 4_095;
+
+/// The value of a TOML item, where a setting could have such a value at all.
+pub(crate) fn from_item(item: &Item) -> Option<Value> {
+    match item.as_value()? {
+        toml_edit::Value::Boolean(bool) => Some(Value::Bool(*bool.value())),
+        toml_edit::Value::Integer(int) => Some(Value::Int(*int.value())),
+        toml_edit::Value::String(text) => Some(Value::Text(text.value().clone())),
+        toml_edit::Value::Array(array) => {
+            let ints: Option<Vec<i64>> = array.iter().map(toml_edit::Value::as_integer).collect();
+            ints.map(Value::Ints)
+        }
+        _ => None,
+    }
+}
+
+/// The value of a text from the environment or the command line. What does not look like the
+/// kind stays a text, and [`check`] says what is wrong.
+pub(crate) fn from_text(kind: Kind, text: &str) -> Value {
+    let other = || Value::Text(text.to_owned());
+    match kind {
+        Kind::Bool => text.parse().map_or_else(|_| other(), Value::Bool),
+        Kind::Int(_) => text.parse().map_or_else(|_| other(), Value::Int),
+        Kind::Shards if text.contains(',') => {
+            let ints: Result<Vec<i64>, _> = text
+                .split(',')
+                .map(|number| number.trim().parse())
+                .collect();
+            ints.map_or_else(|_| other(), Value::Ints)
+        }
+        Kind::Shards => text.parse().map_or_else(|_| other(), Value::Int),
+        _ => other(),
+    }
+}
+
+/// Checks a value's type and bounds.
+///
+/// # Errors
+/// What is wrong with it; never the value of a secret.
+pub(crate) fn check(kind: Kind, value: &Value) -> Result<(), String> {
+    let good = match (kind, value) {
+        (Kind::Bool, Value::Bool(_)) => true,
+        (Kind::Int(bounds), Value::Int(int)) => bounds.allow(*int),
+        (Kind::Text { bytes_max }, Value::Text(text)) => is_plain(text, bytes_max),
+        (Kind::Path, Value::Text(text)) => is_plain(text, PATH_BYTES_MAX),
+        (Kind::Choice(words), Value::Text(text)) => words.contains(&text.as_str()),
+        (Kind::Address, Value::Text(text)) => text.parse::<SocketAddr>().is_ok(),
+        (Kind::Shards, value) => is_shards(value),
+        (Kind::MountName, Value::Text(name)) => {
+            return if name.is_empty() {
+                Ok(())
+            } else {
+                check_mount_name(name)
+            };
+        }
+        (Kind::Secret, Value::Text(text)) => return check_secret(text),
+        _ => false,
+    };
+    if good {
+        Ok(())
+    } else {
+        Err(complaint(kind, value))
+    }
+}
+
+fn complaint(kind: Kind, value: &Value) -> String {
+    match kind {
+        Kind::Secret => format!("must be {}", expected(kind)),
+        _ => format!("must be {}, not {}", expected(kind), shortened(value)),
+    }
+}
+
+/// The same where the value is of no type that a setting has.
+pub(crate) fn wrong_type(kind: Kind, type_name: &str) -> String {
+    format!("must be {}, not {type_name}", expected(kind))
+}
+
+/// What a setting takes, in words.
+pub(crate) fn expected(kind: Kind) -> String {
+    match kind {
+        Kind::Bool => "true or false".to_owned(),
+        Kind::Int(bounds) => {
+            let zero = if bounds.or_zero { "0 or " } else { "" };
+            let unit = if bounds.unit.is_empty() { "" } else { " " };
+            format!(
+                "{zero}{} to {}{unit}{}",
+                bounds.min, bounds.max, bounds.unit
+            )
+        }
+        Kind::Text { bytes_max } => {
+            format!("one line of at most {bytes_max} bytes")
+        }
+        Kind::Secret => {
+            format!("one line of at most {SECRET_BYTES_MAX} bytes")
+        }
+        Kind::Path => "a path".to_owned(),
+        Kind::MountName => "the name of a mount, or empty".to_owned(),
+        Kind::Choice(words) => {
+            let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+            format!("one of {}", words.join(", "))
+        }
+        Kind::Address => "an IP address and a port, such as \"[::]:8000\"".to_owned(),
+        Kind::Shards => {
+            format!("\"auto\", a count of 1 to {SHARDS_MAX}, or a list of different CPUs")
+        }
+    }
+}
+
+/// A value as TOML writes it.
+pub(crate) fn shown(value: &Value) -> String {
+    match value {
+        Value::Bool(bool) => bool.to_string(),
+        Value::Int(int) => int.to_string(),
+        Value::Text(text) => toml_edit::Value::from(text.as_str()).to_string(),
+        Value::Ints(ints) => {
+            let ints: Vec<String> = ints.iter().map(i64::to_string).collect();
+            format!("[{}]", ints.join(", "))
+        }
+    }
+}
+
+/// A value as TOML writes it, or what stands for a secret.
+pub(crate) fn masked(kind: Kind, value: &Value) -> String {
+    match (kind, value) {
+        (Kind::Secret, Value::Text(text)) if text.is_empty() => "\"\"".to_owned(),
+        (Kind::Secret, _) => "\"********\"".to_owned(),
+        _ => shown(value),
+    }
+}
+
+fn shortened(value: &Value) -> String {
+    const CHARS_MAX: usize = 60;
+    let shown = shown(value)
+        .escape_debug()
+        .to_string()
+        .replace("\\\"", "\"");
+    match shown.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &shown[..end]),
+        None => shown,
+    }
+}
+
+fn is_plain(text: &str, bytes_max: usize) -> bool {
+    text.len() <= bytes_max && !text.chars().any(char::is_control)
+}
+
+fn is_shards(value: &Value) -> bool {
+    match value {
+        Value::Text(word) => word == "auto",
+        Value::Int(count) => (1..=i64::from(SHARDS_MAX)).contains(count),
+        Value::Ints(cpus) => {
+            let mut different = cpus.clone();
+            different.sort_unstable();
+            different.dedup();
+            (1..=usize::from(SHARDS_MAX)).contains(&cpus.len())
+                && different.len() == cpus.len()
+                && cpus.iter().all(|cpu| (0..=CPU_MAX).contains(cpu))
+        }
+        Value::Bool(_) => false,
+    }
+}
+
+fn check_secret(secret: &str) -> Result<(), String> {
+    if WELL_KNOWN_SECRETS.contains(&secret.to_lowercase().as_str()) {
+        return Err(
+            "is a password that everybody tries first; leave it empty and one is made".to_owned(),
+        );
+    }
+    if is_plain(secret, SECRET_BYTES_MAX) {
+        Ok(())
+    } else {
+        Err(format!("must be {}", expected(Kind::Secret)))
+    }
+}
+
+/// Checks the name of a mount: an absolute path without empty, `.` or `..` segments.
+///
+/// # Errors
+/// The rule that it breaks.
+pub(crate) fn check_mount_name(name: &str) -> Result<(), String> {
+    let Some(rest) = name.strip_prefix('/') else {
+        return Err("a mount's name starts with \"/\"".to_owned());
+    };
+    if name.len() > MOUNT_NAME_BYTES_MAX {
+        return Err(format!(
+            "a mount's name has at most {MOUNT_NAME_BYTES_MAX} bytes"
+        ));
+    }
+    if rest
+        .split('/')
+        .any(|segment| matches!(segment, "" | "." | ".."))
+    {
+        return Err("a mount's name has no empty, \".\" or \"..\" segment".to_owned());
+    }
+    let banned =
+        |c: char| c.is_control() || matches!(c, '?' | '#' | '"' | '<' | '>' | '\\' | '\u{fffd}');
+    if name.contains(banned) {
+        return Err("a mount's name has no control characters and none of ?#\"<>\\".to_owned());
+    }
+    Ok(())
+}
