@@ -1,11 +1,13 @@
 //! Bytes to events and back, one folder for each protocol; no socket, clock or randomness.
 //!
-//! Reading order: [`text`] (texts from peers), [`http1`] (requests and answers), [`audio`] (the one
+//! Reading order: [`text`] (texts from peers), [`http1`] (requests and answers), [`icy`]
+//! (what radio adds to it), [`audio`] (the one
 //! face of the framers [`mpa`] and [`adts`]).
 
 pub mod adts;
 pub mod audio;
 pub(crate) mod framing;
 pub mod http1;
+pub mod icy;
 pub mod mpa;
 pub mod text;

@@ -3,11 +3,13 @@
 //!
 //! Reading order: [`limits`] (bounds), [`error`] (what a bad peer is told), [`parse`] (bytes to
 //! [`request::Request`], incrementally), [`body`] (where the body ends), [`chunked`] (its
-//! decoder), [`query`] (name and value pairs), [`response`] (the answer's head).
+//! decoder), [`query`] (name and value pairs), [`auth`] (Basic credentials), [`response`] (the answer's
+//! head).
 //!
 //! Whatever two programs could read in two ways is refused, so that no proxy in front can be made
 //! to see other requests than we do.
 
+pub mod auth;
 pub mod body;
 pub mod chunked;
 pub mod error;
@@ -17,6 +19,7 @@ pub mod query;
 pub mod request;
 pub mod response;
 
+pub use auth::Credentials;
 pub use body::BodyFraming;
 pub use chunked::{BadChunk, ChunkedDecoder, ChunkedEvent};
 pub use error::BadRequest;
