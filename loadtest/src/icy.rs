@@ -9,8 +9,10 @@ pub(crate) struct Blocks {
     pub(crate) total: u64,
     /// Blocks that say a title.
     pub(crate) titles: u64,
-    /// Blocks that are no well-formed `StreamTitle='...';` in UTF-8 with zero padding.
+    /// Blocks that are no well-formed `StreamTitle='...';` with zero padding.
     pub(crate) malformed: u64,
+    /// Well-formed blocks that are not UTF-8 (Icecast sends Latin-1 on MP3 mounts).
+    pub(crate) not_utf8: u64,
 }
 
 impl Blocks {
@@ -19,6 +21,7 @@ impl Blocks {
         self.total += other.total;
         self.titles += other.titles;
         self.malformed += other.malformed;
+        self.not_utf8 += other.not_utf8;
     }
 }
 
@@ -104,6 +107,8 @@ impl Stripper {
         self.blocks.titles += 1;
         if !well_formed(&self.block) {
             self.blocks.malformed += 1;
+        } else if std::str::from_utf8(&self.block).is_err() {
+            self.blocks.not_utf8 += 1;
         }
         self.block.clear();
     }
@@ -114,12 +119,8 @@ fn well_formed(block: &[u8]) -> bool {
         .iter()
         .rposition(|&byte| byte != 0)
         .map_or(0, |last| last + 1);
-    let text = block
-        .get(..end)
-        .and_then(|text| std::str::from_utf8(text).ok());
-    text.is_some_and(|text| {
-        text.starts_with("StreamTitle='") && text.ends_with("';") && !text.contains('\0')
-    })
+    let text = block.get(..end).unwrap_or_default();
+    text.starts_with(b"StreamTitle='") && text.ends_with(b"';") && !text.contains(&0)
 }
 
 #[cfg(test)]
@@ -213,7 +214,7 @@ mod tests {
             let padded = block(text);
             assert!(!well_formed(&padded[1..]), "{text:?}");
         }
-        assert!(!well_formed(b"StreamTitle='\xc3';\0\0"));
+        assert!(well_formed(b"StreamTitle='\xc3';\0\0"));
         assert!(well_formed(&block("StreamTitle='';")[1..]));
     }
 }

@@ -98,7 +98,7 @@ impl Stream {
 }
 
 /// The counter of the frame whose head `bytes` begins with.
-fn parse_counter(bytes: &[u8]) -> Option<u64> {
+pub(crate) fn parse_counter(bytes: &[u8]) -> Option<u64> {
     let head = bytes.get(..PAYLOAD_AT)?;
     let [0xff, 0xfb, third, 0x04, ..] = head else {
         return None;

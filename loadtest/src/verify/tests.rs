@@ -125,3 +125,23 @@ fn the_unfinished_last_frame_is_compared_too() {
     bytes[last] ^= 1;
     assert_eq!(check(&bytes).wrong_bytes, 1);
 }
+
+#[test]
+fn a_gap_just_before_the_end_is_a_gap_however_little_follows() {
+    for len in 1..frame_len(40) as u64 {
+        for after in [23, 24, 40] {
+            let mut bytes = heard(0, frame_start(20));
+            bytes.extend(heard(frame_start(after), frame_start(after) + len));
+            let findings = verify(&bytes, 1_400);
+            assert!(
+                findings.bytes_right(),
+                "{len} bytes of frame {after}: {findings:?}"
+            );
+            assert_eq!(
+                findings.gaps,
+                u64::from(len >= 42),
+                "{len} bytes of frame {after}"
+            );
+        }
+    }
+}
