@@ -52,6 +52,7 @@ impl Stripper {
             total: 0,
             titles: 0,
             malformed: 0,
+            not_utf8: 0,
         };
         Stripper {
             metaint,
@@ -177,7 +178,8 @@ mod tests {
                 Blocks {
                     total: 20,
                     titles: 7,
-                    malformed: 0
+                    malformed: 0,
+                    not_utf8: 0
                 }
             );
         }

@@ -187,10 +187,11 @@ impl Report {
             total,
             titles,
             malformed,
+            not_utf8,
         } = self.blocks;
         line(
             "metadata",
-            format!("{total} blocks, {titles} titles, {malformed} malformed"),
+            format!("{total} blocks, {titles} titles, {malformed} malformed, {not_utf8} not UTF-8"),
         );
         if let Some(sent) = &self.source {
             let (late, blocked) = (sent.late_max_us / 1_000, sent.blocked_max_us / 1_000);
