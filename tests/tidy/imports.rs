@@ -55,7 +55,7 @@ const LAYERS: &[(&str, &[Layer])] = &[
             ("session", &["http", "hub", "admission", "net"]),
         ],
     ),
-    (PROTOCOLS, &[("rtmp", &["flv"])]),
+    (PROTOCOLS, &[("icy", &["http1"]), ("rtmp", &["flv"])]),
 ];
 const PROTOCOLS: &str = "src/protocol/";
 /// Folders in `protocol` that are no protocol.

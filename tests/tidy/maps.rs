@@ -57,7 +57,8 @@ fn dead_files(files: &[(&str, &str)]) -> Vec<String> {
     };
     let mut faults = Vec::new();
     for (path, _) in files.iter().filter(|(path, _)| path.starts_with("src/")) {
-        let Some((folder, file)) = path.rsplit_once('/') else {
+        let place = path.strip_suffix("/mod.rs").unwrap_or(path);
+        let Some((folder, file)) = place.rsplit_once('/') else {
             continue;
         };
         let name = file.trim_end_matches(".rs");
