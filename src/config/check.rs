@@ -13,22 +13,27 @@ const LISTEN_MAX: usize = 64;
 /// The most configured mounts.
 const MOUNTS_MAX: usize = 10_000;
 
-/// Paths that the server answers itself, so that no mount can have them, nor anything below.
+/// Paths that the server answers itself.
 pub const RESERVED_PATHS: &[&str] = &[
-    "/admin",
-    "/api",
+    "/",
+    "/favicon.ico",
     "/health",
     "/metrics",
     "/ready",
+    "/robots.txt",
     "/status-json.xsl",
+    "/status.xsl",
 ];
 
-/// Whether the server answers `path` itself.
+/// What other paths start with that the server answers itself.
+pub const RESERVED_PREFIXES: &[&str] = &["/admin/", "/api/", "/web/"];
+
+/// Whether the server answers `path` itself, so that no mount can have it.
 pub fn is_reserved_path(path: &str) -> bool {
-    RESERVED_PATHS.iter().any(|reserved| {
-        path.strip_prefix(reserved)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
+    RESERVED_PATHS.contains(&path)
+        || RESERVED_PREFIXES
+            .iter()
+            .any(|prefix| path.starts_with(prefix))
 }
 
 /// Adds the faults that no setting has alone.

@@ -1,4 +1,14 @@
 //! Settings: one declaration each, read from file, environment and flags.
+//!
+//! - [`section`]: every setting, as the planes read it. To add one, add its lines there and
+//!   render the pages again (the failing test says how).
+//! - [`property`]: what a declaration is made of.
+//! - [`load`]: sources to a [`Config`], or all their faults at once.
+//! - [`diff`], [`apply_reloadable`]: what SIGHUP changes, and what waits for a restart.
+//! - [`Secrets`], [`state_dir`]: the passwords that the first start makes, and where they stay.
+//! - [`reference`]: the reference page, the sample file, and what is in effect.
+//!
+//! Nothing here reads a file, the environment, a clock or randomness; the caller brings them.
 
 mod check;
 mod document;
@@ -12,7 +22,7 @@ pub mod section;
 mod state;
 mod value;
 
-pub use check::{RESERVED_PATHS, is_reserved_path};
+pub use check::{RESERVED_PATHS, RESERVED_PREFIXES, is_reserved_path};
 pub use fault::{Fault, Place};
 pub use load::{File, Loaded, Sources, load};
 pub use overrides::ENVIRONMENT_PREFIX;
