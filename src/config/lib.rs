@@ -6,7 +6,7 @@
 //! - [`load`]: sources to a [`Config`], or all their faults at once.
 //! - [`diff`], [`apply_reloadable`]: what SIGHUP changes, and what waits for a restart.
 //! - [`Secrets`], [`state_dir`]: the passwords that the first start makes, and where they stay.
-//! - [`reference`]: the reference page, the sample file, and what is in effect.
+//! - [`mod@reference`]: the reference page, the sample file, and what is in effect.
 //!
 //! Nothing here reads a file, the environment, a clock or randomness; the caller brings them.
 

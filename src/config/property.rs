@@ -1,6 +1,6 @@
 //! One declaration per setting: what it is called, means, takes and defaults to.
 //!
-//! [`section!`] writes the struct that the planes read and the table of its [`Property`]s from
+//! `section!` writes the struct that the planes read and the table of its [`Property`]s from
 //! the same lines. Parsing, overriding, comparing and rendering all walk that table.
 
 use std::net::SocketAddr;
@@ -150,7 +150,7 @@ pub struct Property<S: 'static> {
     pub write: fn(&mut S, Value) -> bool,
 }
 
-/// A struct made by [`section!`].
+/// A struct made by `section!`.
 pub trait Section: Default + Sized + 'static {
     /// The name of its table.
     const NAME: &'static str;

@@ -133,7 +133,8 @@ burst_bytes = 0.5
         faults(text),
         [
             "corecast.toml:2:20: limits.header_bytes_max: must be 1024 to 1048576 bytes, not 7",
-            "corecast.toml:3:1: limits.listener_max: is no setting; did you mean \"listeners_max\"?",
+            "corecast.toml:3:1: limits.listener_max: is no setting; did you mean \
+             \"listeners_max\"?",
             "corecast.toml:4:19: limits.idle_timeout_ms: must be 100 to 3600000 ms, not \"30s\"",
             "corecast.toml:7:19: auth.source_password: is a password that everybody tries first; \
              leave it empty and one is made",
@@ -141,8 +142,8 @@ burst_bytes = 0.5
             "corecast.toml:10:2: shard: is no section; did you mean \"shards\"?",
             "corecast.toml:14:9: shards.count: must be \"auto\", a count of 1 to 256, or a list of \
              different CPUs, not [0, 0]",
-            "corecast.toml:15:11: shards.backend: must be one of \"auto\", \"io_uring\", \"epoll\", \
-             not \"iouring\"",
+            "corecast.toml:15:11: shards.backend: must be one of \"auto\", \"io_uring\", \
+             \"epoll\", not \"iouring\"",
             "corecast.toml:17:11: listen.address: must be an IP address and a port, such as \
              \"[::]:8000\", not \"localhost:8000\"",
             "corecast.toml:19:8: mount.name: a mount's name starts with \"/\"",

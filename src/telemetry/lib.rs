@@ -2,7 +2,7 @@
 //!
 //! - [`metric`]: counters, gauges and histograms, written by one thread, read by any.
 //! - [`registry`]: declarations, the sum over shards, and the text that Prometheus reads.
-//! - [`reference`]: the page of all metrics, rendered from their declarations.
+//! - [`mod@reference`]: the page of all metrics, rendered from their declarations.
 //! - [`log`]: levels, field names, and a bound on what is said about one peer.
 //!
 //! A folder that counts something has a `probe.rs` with one [`probe!`]:
