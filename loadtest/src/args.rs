@@ -6,6 +6,7 @@ use std::time::Duration;
 use lexopt::{Arg, Parser, ValueExt};
 
 use crate::bare;
+use crate::bench;
 use crate::crowd::Plan;
 use crate::http::Target;
 use crate::run;
@@ -64,6 +65,8 @@ pub(crate) enum Command {
     Source(source::Settings, Option<Duration>),
     /// One process of listeners, told what to do by its parent.
     Crowd,
+    /// The side-by-side benchmark.
+    Bench(bench::Settings),
     /// The bare send loop.
     Bare(bare::Settings),
 }
@@ -87,28 +90,14 @@ struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let plan = Plan {
+        let nowhere = Target {
             address: ([127, 0, 0, 1], 0).into(),
             host: String::new(),
             path: String::new(),
-            seed: 1,
-            index: 0,
-            listeners: 100,
-            ramp_per_s: 0,
-            join_ms_max: 0,
-            scan_ms: 100,
-            icy_percent: 100,
-            sample: 4,
-            slow: 0,
-            slow_percent: 50,
-            dead: 0,
-            churn_per_s: 0,
-            resets_per_s: 0,
-            stall_ms: 3_000,
         };
         Options {
             url: None,
-            plan,
+            plan: Plan::plain(&nowhere),
             processes: 0,
             warm_s: 2.0,
             seconds: None,
@@ -131,6 +120,13 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, lexopt::Error> {
         Some(Arg::Value(command)) => command.string()?,
         Some(other) => return Err(other.unexpected()),
     };
+    if command == "bench" {
+        let name = parser.next()?;
+        if !matches!(&name, Some(Arg::Value(name)) if name == "icy") {
+            return Err("the benchmark is called `icy`".into());
+        }
+        return bench::Settings::parse(&mut parser).map(Command::Bench);
+    }
     let options = Options::parse(&mut parser)?;
     match command.as_str() {
         "help" => Ok(Command::Help),

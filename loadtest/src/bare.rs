@@ -44,6 +44,8 @@ pub(crate) fn run(settings: Settings) -> io::Result<()> {
     )?;
     listen(&fd, BACKLOG)?;
     let acceptor = TcpListener::from(fd);
+    // The benchmark waits for this line.
+    println!("listening on port {}", settings.port);
     let mut sockets = Vec::new();
     while sockets.len() < settings.listeners as usize {
         let (mut socket, _) = acceptor.accept()?;

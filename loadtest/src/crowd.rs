@@ -55,6 +55,29 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// A hundred plain listeners of `target`, four of them compared.
+    pub(crate) fn plain(target: &Target) -> Plan {
+        Plan {
+            address: target.address,
+            host: target.host.clone(),
+            path: target.path.clone(),
+            seed: 1,
+            index: 0,
+            listeners: 100,
+            ramp_per_s: 0,
+            join_ms_max: 30_000,
+            scan_ms: 100,
+            icy_percent: 100,
+            sample: 4,
+            slow: 0,
+            slow_percent: 50,
+            dead: 0,
+            churn_per_s: 0,
+            resets_per_s: 0,
+            stall_ms: 3_000,
+        }
+    }
+
     /// The mount that the plan points at.
     pub(crate) fn target(&self) -> Target {
         Target {

@@ -3,6 +3,7 @@
 
 mod args;
 mod bare;
+mod bench;
 mod clock;
 mod crowd;
 mod http;
@@ -63,6 +64,7 @@ fn execute(command: Command) -> io::Result<bool> {
         }
         Command::Source(settings, length) => publish(&settings, length),
         Command::Crowd => crowd::run().map(|()| true),
+        Command::Bench(settings) => bench::run(&settings),
         Command::Bare(settings) => bare::run(settings).map(|()| true),
     }
 }
@@ -85,6 +87,6 @@ fn publish(settings: &source::Settings, length: Option<Duration>) -> io::Result<
 }
 
 /// Writes a value as indented JSON.
-fn write_json(path: &Path, value: &impl serde::Serialize) -> io::Result<()> {
+pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> io::Result<()> {
     serde_json::to_writer_pretty(File::create(path)?, value).map_err(io::Error::from)
 }

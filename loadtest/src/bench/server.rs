@@ -1,0 +1,320 @@
+//! The servers under test, each a child process that lives as long as its value.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::SEED;
+use crate::clock::{MS_NS, SECOND_NS, now_ns};
+use crate::http::{Target, fault};
+use crate::proc;
+
+/// User and group `nobody`: Icecast refuses to run as root.
+const NOBODY: u32 = 65_534;
+/// The mount of the benchmark.
+const MOUNT: &str = "/bench.mp3";
+/// A password that no server refuses.
+const PASSWORD: &str = "side-by-side-4417";
+/// Time for a server to answer its first request.
+const READY_NS_MAX: u64 = 10 * SECOND_NS;
+/// Time for a server to end by itself.
+const END_NS_MAX: u64 = 8 * SECOND_NS;
+/// Time between two tries of the first request.
+const PROBE_PAUSE: Duration = Duration::from_micros(200);
+/// Lines of a server's log that explain a failure.
+const LOG_LINES: usize = 8;
+
+/// Where the servers are, and how they run on this machine.
+#[derive(Clone, Debug)]
+pub(super) struct Software {
+    pub(super) corecast: PathBuf,
+    pub(super) icecast: PathBuf,
+    /// Whether this process is root, so that Icecast must be made somebody else.
+    pub(super) unprivileged: bool,
+    /// Processors of this machine.
+    pub(super) cpus: usize,
+}
+
+/// Which server, and how.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// corecast with so many shards and these `--set` overrides.
+    Corecast {
+        shards: usize,
+        overrides: Vec<String>,
+    },
+    /// icecast2 without burst on connect.
+    Icecast,
+    /// The bare loop.
+    Bare { listeners: u32, send_bytes: u64 },
+}
+
+impl Kind {
+    /// corecast with its defaults except `overrides`.
+    pub(super) fn corecast(shards: usize, overrides: &[String]) -> Kind {
+        Kind::Corecast {
+            shards,
+            overrides: overrides.to_vec(),
+        }
+    }
+
+    /// Processors that it runs on; the generator has processor 1.
+    fn cpus(&self) -> Vec<usize> {
+        match self {
+            Kind::Corecast { shards, .. } => (0..*shards).collect(),
+            Kind::Icecast | Kind::Bare { .. } => vec![0],
+        }
+    }
+}
+
+/// A running server. It is ended, and its folder removed, with this value.
+#[derive(Debug)]
+pub(super) struct Server {
+    child: Child,
+    target: Target,
+    credentials: Option<String>,
+    folder: PathBuf,
+    ready_ns: u64,
+}
+
+impl Server {
+    /// Starts a server on a free port and waits until it answers.
+    pub(super) fn start(software: &Software, kind: &Kind) -> io::Result<Server> {
+        let port = free_port()?;
+        let folder = new_folder()?;
+        let mut command = match kind {
+            Kind::Corecast { shards, overrides } => {
+                corecast(software, &folder, port, *shards, overrides)
+            }
+            Kind::Icecast => icecast(software, &folder, port)?,
+            Kind::Bare {
+                listeners,
+                send_bytes,
+            } => bare(port, *listeners, *send_bytes)?,
+        };
+        let log = File::create(folder.join("log"))?;
+        command.stdin(Stdio::null()).stderr(log.try_clone()?);
+        let is_bare = matches!(kind, Kind::Bare { .. });
+        command.stdout(if is_bare { Stdio::piped() } else { log.into() });
+        let started_ns = now_ns();
+        let child = spawn_on(
+            command,
+            if software.cpus > 1 {
+                kind.cpus()
+            } else {
+                Vec::new()
+            },
+        )?;
+        let credentials = (!is_bare).then(|| format!("source:{PASSWORD}"));
+        let target = Target::parse(&format!("http://127.0.0.1:{port}{MOUNT}"))?;
+        let mut server = Server {
+            child,
+            target,
+            credentials,
+            folder,
+            ready_ns: 0,
+        };
+        let ready = if is_bare {
+            server.await_word()
+        } else {
+            server.await_answer()
+        };
+        ready.map_err(|error| server.explain(&error))?;
+        server.ready_ns = now_ns() - started_ns;
+        Ok(server)
+    }
+
+    /// The server's process.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The mount.
+    pub(super) const fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Who may publish; none if it has a stream of its own.
+    pub(super) fn credentials(&self) -> Option<&str> {
+        self.credentials.as_deref()
+    }
+
+    /// Start of the process to its first answer, in milliseconds.
+    pub(super) fn ready_ms(&self) -> f64 {
+        self.ready_ns as f64 / MS_NS as f64
+    }
+
+    /// An error with the end of the server's log.
+    pub(super) fn explain(&self, error: &io::Error) -> io::Error {
+        let log = fs::read(self.folder.join("log")).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        let last = lines
+            .get(lines.len().saturating_sub(LOG_LINES)..)
+            .unwrap_or_default();
+        fault(format!(
+            "{error}; the server's last words:\n{}",
+            last.join("\n")
+        ))
+    }
+
+    /// Asks until there is an answer, whatever it is: the process has accepted and answered.
+    fn await_answer(&mut self) -> io::Result<()> {
+        let deadline_ns = now_ns() + READY_NS_MAX;
+        let request = self.target.listen_request(false);
+        loop {
+            if let Ok(mut socket) = TcpStream::connect(self.target.address) {
+                socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+                socket.write_all(&request)?;
+                if socket.read(&mut [0_u8; 1]).is_ok_and(|len| len == 1) {
+                    return Ok(());
+                }
+            }
+            if let Some(status) = self.child.try_wait()? {
+                return Err(fault(format!("the server ended at once: {status}")));
+            }
+            if now_ns() > deadline_ns {
+                return Err(fault("the server does not answer"));
+            }
+            std::thread::sleep(PROBE_PAUSE);
+        }
+    }
+
+    /// Waits for the line that the bare loop prints when it listens.
+    fn await_word(&mut self) -> io::Result<()> {
+        let output = self
+            .child
+            .stdout
+            .take()
+            .ok_or_else(|| fault("the loop has no output"))?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        if line.is_empty() {
+            Err(fault("the bare loop does not listen"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            // It may have ended by itself.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let deadline_ns = now_ns() + END_NS_MAX;
+        while now_ns() < deadline_ns && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn corecast(
+    software: &Software,
+    folder: &Path,
+    port: u16,
+    shards: usize,
+    overrides: &[String],
+) -> Command {
+    let mut command = Command::new(&software.corecast);
+    command.arg("run");
+    let own = [
+        format!("listen.address=127.0.0.1:{port}"),
+        format!("auth.source_password={PASSWORD}"),
+        format!("auth.admin_password={PASSWORD}-admin"),
+        format!("server.state_dir={}", folder.display()),
+        format!("shards.count={shards}"),
+        // Everybody has left when it is told to end.
+        "server.drain_grace_ms=0".to_owned(),
+    ];
+    for setting in own.iter().chain(overrides) {
+        command.arg("--set").arg(setting);
+    }
+    command
+}
+
+fn icecast(software: &Software, folder: &Path, port: u16) -> io::Result<Command> {
+    let path = folder.join("icecast.xml");
+    fs::write(&path, icecast_config(folder, port))?;
+    let mut command = Command::new(&software.icecast);
+    command.arg("-c").arg(&path);
+    if software.unprivileged {
+        chown(folder, Some(NOBODY), Some(NOBODY))?;
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    Ok(command)
+}
+
+/// Icecast's defaults, except: no burst (the CPU windows should hold nothing but the steady
+/// stream), limits out of the way, logs in `folder`.
+fn icecast_config(folder: &Path, port: u16) -> String {
+    let folder = folder.display();
+    format!(
+        "<icecast><location>bench</location><admin>nobody@localhost</admin>\
+         <hostname>localhost</hostname><fileserve>0</fileserve>\
+         <limits><clients>100000</clients><sources>10</sources>\
+         <burst-on-connect>0</burst-on-connect><burst-size>0</burst-size></limits>\
+         <authentication><source-password>{PASSWORD}</source-password>\
+         <relay-password>{PASSWORD}</relay-password><admin-user>admin</admin-user>\
+         <admin-password>{PASSWORD}</admin-password></authentication>\
+         <listen-socket><port>{port}</port><bind-address>127.0.0.1</bind-address></listen-socket>\
+         <paths><basedir>{folder}</basedir><logdir>{folder}</logdir>\
+         <webroot>/usr/share/icecast2/web</webroot>\
+         <adminroot>/usr/share/icecast2/admin</adminroot></paths>\
+         <logging><accesslog>access.log</accesslog><errorlog>error.log</errorlog>\
+         <loglevel>2</loglevel></logging><security><chroot>0</chroot></security></icecast>"
+    )
+}
+
+fn bare(port: u16, listeners: u32, send_bytes: u64) -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("bare").args(["--port", &port.to_string()]);
+    command.args(["--listeners", &listeners.to_string()]);
+    command.args([
+        "--send-bytes",
+        &send_bytes.to_string(),
+        "--seed",
+        &SEED.to_string(),
+    ]);
+    Ok(command)
+}
+
+/// Starts a process on these processors: it inherits them from the thread that starts it.
+fn spawn_on(mut command: Command, cpus: Vec<usize>) -> io::Result<Child> {
+    let starter = std::thread::spawn(move || {
+        if !cpus.is_empty() {
+            proc::pin(&cpus)?;
+        }
+        command.spawn()
+    });
+    let child = starter.join().map_err(|_| fault("the starter panicked"))?;
+    child.map_err(|error| fault(format!("start the server: {error}")))
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}
+
+/// A fresh folder that any user may enter.
+fn new_folder() -> io::Result<PathBuf> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("corecast-bench-{}-{count}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    fs::create_dir(&folder)?;
+    Ok(folder)
+}
