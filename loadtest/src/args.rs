@@ -10,6 +10,7 @@ use crate::bench;
 use crate::crowd::Plan;
 use crate::http::Target;
 use crate::run;
+use crate::soak;
 use crate::source::{self, Method};
 
 /// What `loadtest help` prints.
@@ -65,6 +66,8 @@ pub(crate) enum Command {
     Source(source::Settings, Option<Duration>),
     /// One process of listeners, told what to do by its parent.
     Crowd,
+    /// Many short connections.
+    Soak(soak::Settings, Option<PathBuf>),
     /// The side-by-side benchmark.
     Bench(bench::Settings),
     /// The bare send loop.
@@ -86,6 +89,8 @@ struct Options {
     report: Option<PathBuf>,
     port: u16,
     send_bytes: u64,
+    connections: u64,
+    parallel: u32,
 }
 
 impl Default for Options {
@@ -109,6 +114,8 @@ impl Default for Options {
             report: None,
             port: 0,
             send_bytes: 16_384,
+            connections: 200_000,
+            parallel: 16,
         }
     }
 }
@@ -133,6 +140,7 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, lexopt::Error> {
         "crowd" => Ok(Command::Crowd),
         "run" => options.into_run(),
         "source" => options.into_source(),
+        "soak" => options.into_soak(),
         "bare" => Ok(Command::Bare(bare::Settings {
             port: options.port,
             listeners: options.plan.listeners,
@@ -183,6 +191,8 @@ impl Options {
                 "pid" => options.pid = Some(value.parse()?),
                 "report" => options.report = Some(value.into()),
                 "port" => options.port = value.parse()?,
+                "connections" => options.connections = value.parse()?,
+                "parallel" => options.parallel = value.parse::<u32>()?.max(1),
                 "send-bytes" => options.send_bytes = value.parse()?,
                 _ => return Err(format!("no option `--{name}`").into()),
             }
@@ -234,6 +244,16 @@ impl Options {
         let target = self.target()?;
         let source = self.source(&target).ok_or("--source is missing")?;
         Ok(Command::Source(source, self.seconds.map(duration)))
+    }
+
+    fn into_soak(self) -> Result<Command, lexopt::Error> {
+        let settings = soak::Settings {
+            target: self.target()?,
+            pid: self.pid.ok_or("--pid is missing")?,
+            connections: self.connections,
+            parallel: self.parallel,
+        };
+        Ok(Command::Soak(settings, self.report))
     }
 }
 

@@ -11,6 +11,7 @@ mod icy;
 mod proc;
 mod report;
 mod run;
+mod soak;
 mod source;
 mod stream;
 mod verify;
@@ -63,6 +64,14 @@ fn execute(command: Command) -> io::Result<bool> {
             Ok(report.good)
         }
         Command::Source(settings, length) => publish(&settings, length),
+        Command::Soak(settings, file) => {
+            let report = soak::run(&settings)?;
+            print!("{}", report.text());
+            if let Some(file) = file {
+                write_json(&file, &report)?;
+            }
+            Ok(report.good)
+        }
         Command::Crowd => crowd::run().map(|()| true),
         Command::Bench(settings) => bench::run(&settings),
         Command::Bare(settings) => bare::run(settings).map(|()| true),

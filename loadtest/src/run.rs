@@ -219,14 +219,8 @@ struct Score {
 
 impl Score {
     fn new(settings: &Settings, notes: Receiver<(usize, Note)>, crowds: usize) -> Score {
-        let bar = ProgressBar::new(u64::from(settings.plan.listeners));
-        let terminal = io::stderr().is_terminal();
-        let target = if terminal {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        bar.set_draw_target(target);
+        let listeners = Some(u64::from(settings.plan.listeners));
+        let bar = ProgressBar::with_draw_target(listeners, draw_target());
         let style = ProgressStyle::with_template("{msg:9} {wide_bar} {pos}/{len} listeners");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_message("joins");
@@ -295,6 +289,14 @@ impl Score {
             }
         }
         Ok(())
+    }
+}
+
+/// Standard error, where that is a terminal.
+pub(crate) fn draw_target() -> ProgressDrawTarget {
+    match io::stderr().is_terminal() {
+        true => ProgressDrawTarget::stderr(),
+        false => ProgressDrawTarget::hidden(),
     }
 }
 
