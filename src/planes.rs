@@ -79,9 +79,10 @@ impl Ground {
         else {
             return Err(faults);
         };
+        let possible = machine::connections_max(open_files, shards);
         let connections_max = match config.limits.connections_max {
-            0 => machine::connections_max(open_files, shards),
-            max => max,
+            0 => possible,
+            wanted => wanted.min(possible),
         };
         Ok(Ground {
             topology: Topology::new(shards),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use corecast_config::Config;
+use corecast_media::name::ShardId;
 use corecast_mesh::port::Plane;
 use corecast_mesh::seats::NodeSeats;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -99,6 +100,7 @@ struct Server {
     drain: Option<Instant>,
     failed: bool,
     progress: Progress,
+    stuck: Option<ShardId>,
     logging: Logging,
     ticks: u32,
     status: String,
@@ -123,7 +125,7 @@ impl Server {
         let mut planes = planes.map_err(|error| format!("start the planes: {error}"))?;
         planes.ready().await?;
         line.log(started.elapsed());
-        let progress = Progress::new(planes.probes.clone(), systemd::watchdog_wait());
+        let progress = Progress::new(Instant::now(), &planes.probes, systemd::watchdog_wait());
         let mut server = Server {
             sources,
             config,
@@ -133,6 +135,7 @@ impl Server {
             drain: None,
             failed: false,
             progress,
+            stuck: None,
             logging,
             ticks: 0,
             status: String::new(),
@@ -232,7 +235,8 @@ impl Server {
 
     /// A plane's thread has ended.
     fn handle_end(&mut self, plane: Plane, end: End) -> Option<u8> {
-        if let Plane::Shard(_) = plane {
+        if let Plane::Shard(shard) = plane {
+            self.progress.forget(shard);
             self.shards_left = self.shards_left.saturating_sub(1);
         }
         let expected = end == End::Done && self.drain.is_some();
@@ -269,10 +273,15 @@ impl Server {
     fn handle_tick(&mut self) -> Option<u8> {
         self.ticks = self.ticks.wrapping_add(1);
         self.logging.report_dropped();
-        match self.progress.stuck_shard() {
-            Some(shard) => tracing::error!(%shard, "a shard makes no progress"),
+        let stuck = self.progress.stuck_shard(Instant::now());
+        match stuck {
+            Some(shard) if stuck != self.stuck => {
+                tracing::error!(%shard, "a shard makes no progress");
+            }
+            Some(_) => {}
             None => systemd::watchdog(),
         }
+        self.stuck = stuck;
         if self.ticks.is_multiple_of(STATUS_TICKS) {
             let status = self.status_line();
             if status != self.status {
