@@ -103,7 +103,7 @@ start_demo() {
     tune="0.3*sin(2*PI*$tune*$note)*exp(-7*$note)*(1-exp(-300*$note))"
     chord="0.06*(sin(2*PI*110*t)+sin(2*PI*164.81*t)+sin(2*PI*220*t))*(1+0.5*sin(2*PI*0.2*t))"
     setsid ffmpeg -nostdin -hide_banner -loglevel error -re \
-        -f lavfi -i "aevalsrc=$tune+$chord|0.9*($tune)+$chord:s=44100" \
+        -f lavfi -i "aevalsrc='$tune+$chord|0.9*($tune)+$chord':s=44100" \
         -c:a libmp3lame -b:a 128k -content_type audio/mpeg \
         -ice_name "corecast demo" -ice_genre "Generated" \
         -ice_description "A tune that never ends" \
