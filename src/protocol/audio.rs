@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use corecast_media::frame::{Frame, FrameKind, MediaEvent};
 
-use crate::{adts, mpa};
+use crate::{adts, mpa, ogg};
 
 /// Cuts a source's bytes at the borders of frames or pages.
 ///
@@ -18,6 +18,8 @@ pub enum Framer {
     Mpa(mpa::Framer),
     /// AAC in ADTS.
     Adts(adts::Framer),
+    /// Ogg with anything inside.
+    Ogg(Box<ogg::Framer>),
     /// Anything else: every push is one frame.
     Opaque(VecDeque<Bytes>),
 }
@@ -33,6 +35,9 @@ impl Framer {
             "audio/aac" | "audio/aacp" | "audio/x-aac" | "audio/x-aacp" => {
                 Framer::Adts(adts::Framer::new())
             }
+            "application/ogg" | "application/x-ogg" | "audio/ogg" | "audio/x-ogg" | "video/ogg" => {
+                Framer::Ogg(Box::default())
+            }
             _ => Framer::Opaque(VecDeque::new()),
         }
     }
@@ -42,6 +47,7 @@ impl Framer {
         match self {
             Framer::Mpa(framer) => framer.push(bytes),
             Framer::Adts(framer) => framer.push(bytes),
+            Framer::Ogg(framer) => framer.push(bytes),
             Framer::Opaque(_) if bytes.is_empty() => {}
             Framer::Opaque(pushes) => pushes.push_back(bytes),
         }
@@ -52,6 +58,7 @@ impl Framer {
         match self {
             Framer::Mpa(framer) => framer.poll(),
             Framer::Adts(framer) => framer.poll(),
+            Framer::Ogg(framer) => framer.poll(),
             Framer::Opaque(pushes) => pushes.pop_front().map(|payload| {
                 MediaEvent::Frame(Frame {
                     payload,
@@ -67,6 +74,7 @@ impl Framer {
         match self {
             Framer::Mpa(framer) => framer.finish(),
             Framer::Adts(framer) => framer.finish(),
+            Framer::Ogg(framer) => framer.finish(),
             Framer::Opaque(_) => {}
         }
     }
@@ -76,6 +84,7 @@ impl Framer {
         match self {
             Framer::Mpa(framer) => framer.discarded_bytes(),
             Framer::Adts(framer) => framer.discarded_bytes(),
+            Framer::Ogg(framer) => framer.discarded_bytes(),
             Framer::Opaque(_) => 0,
         }
     }
@@ -85,7 +94,53 @@ impl Framer {
         match self {
             Framer::Mpa(framer) => framer.buffered_bytes(),
             Framer::Adts(framer) => framer.buffered_bytes(),
+            Framer::Ogg(framer) => framer.buffered_bytes(),
             Framer::Opaque(pushes) => pushes.iter().map(Bytes::len).sum(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types_choose_the_framer() {
+        for (content_type, expected) in [
+            ("audio/mpeg", "Mpa"),
+            ("Audio/MPEG; charset=x", "Mpa"),
+            ("audio/aac", "Adts"),
+            ("audio/aacp", "Adts"),
+            ("audio/x-aac", "Adts"),
+            ("application/ogg", "Ogg"),
+            ("audio/ogg;codecs=opus", "Ogg"),
+            ("video/ogg", "Ogg"),
+            ("audio/webm", "Opaque"),
+            ("", "Opaque"),
+        ] {
+            let framer = format!("{:?}", Framer::for_content_type(content_type));
+            assert!(framer.starts_with(expected), "{content_type}: {framer}");
+        }
+    }
+
+    #[test]
+    fn an_opaque_push_is_a_frame() {
+        let mut framer = Framer::for_content_type("video/webm");
+        for push in ["one", "", "two"] {
+            framer.push(Bytes::from_static(push.as_bytes()));
+        }
+        assert_eq!(framer.buffered_bytes(), 6);
+        framer.finish();
+        let frame = |payload: &'static str| {
+            let payload = Bytes::from_static(payload.as_bytes());
+            MediaEvent::Frame(Frame {
+                payload,
+                duration_us: 0,
+                kind: FrameKind::Entry,
+            })
+        };
+        assert_eq!(framer.poll(), Some(frame("one")));
+        assert_eq!(framer.poll(), Some(frame("two")));
+        assert_eq!((framer.poll(), framer.discarded_bytes()), (None, 0));
     }
 }

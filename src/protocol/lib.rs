@@ -1,8 +1,7 @@
 //! Bytes to events and back, one folder for each protocol; no socket, clock or randomness.
 //!
-//! Reading order: [`text`] (texts from peers), [`http1`] (requests and answers), [`icy`]
-//! (what radio adds to it), [`audio`] (the one
-//! face of the framers [`mpa`] and [`adts`]).
+//! Reading order: [`text`] (texts from peers), [`http1`] (requests and answers), [`icy`] (what
+//! radio adds to them), [`audio`] (the one face of the framers [`mpa`], [`adts`] and [`ogg`]).
 
 pub mod adts;
 pub mod audio;
@@ -10,4 +9,5 @@ pub(crate) mod framing;
 pub mod http1;
 pub mod icy;
 pub mod mpa;
+pub mod ogg;
 pub mod text;

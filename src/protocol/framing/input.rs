@@ -69,6 +69,20 @@ impl Input {
         })
     }
 
+    /// The first `count` bytes in one piece (all, where there are fewer). Only what lies across
+    /// pushes is copied for it.
+    pub(crate) fn front(&mut self, count: usize) -> &[u8] {
+        if self.carry.is_empty() {
+            return self.current.get(..count).unwrap_or(&self.current);
+        }
+        let missing = count
+            .saturating_sub(self.carry.len())
+            .min(self.current.len());
+        self.carry
+            .extend_from_slice(&self.current.split_to(missing));
+        self.carry.get(..count).unwrap_or(&self.carry)
+    }
+
     /// Takes the first `count` bytes off (all, where there are fewer).
     pub(crate) fn take(&mut self, count: usize) -> Bytes {
         if self.carry.is_empty() {
@@ -127,6 +141,8 @@ mod tests {
                 "{wanted} {from}"
             );
         }
+        assert_eq!(input.front(4), b"abcd");
+        assert_eq!(input.front(99), b"abcdef");
         assert_eq!(input.skip(4), 4);
         assert_eq!(input.take(1), "e");
         assert_eq!(input.skip(9), 1);

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use corecast_media::frame::MediaEvent;
 
-use crate::{adts, mpa};
+use crate::{adts, mpa, ogg};
 
 /// The face that every framer has.
 pub(crate) trait Face {
@@ -38,6 +38,7 @@ macro_rules! face {
 
 face!(mpa::Framer);
 face!(adts::Framer);
+face!(ogg::Framer);
 
 /// How an input is cut into pushes: the longest push, and the seed of the lengths (0 for always
 /// the longest).
@@ -68,6 +69,24 @@ impl Splits {
             seed,
         }));
         splits
+    }
+
+    /// Few and long pieces, for inputs of megabytes.
+    pub(crate) fn coarse() -> Vec<Splits> {
+        vec![
+            Splits {
+                bytes_max: usize::MAX,
+                seed: 0,
+            },
+            Splits {
+                bytes_max: 1_400,
+                seed: 0,
+            },
+            Splits {
+                bytes_max: 16_384,
+                seed: 1,
+            },
+        ]
     }
 
     /// The pieces of `input`.

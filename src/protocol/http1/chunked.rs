@@ -184,3 +184,113 @@ fn count(bytes: &mut usize, bytes_max: usize, byte: u8) -> Result<(), BadChunk> 
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decodes `body` in pieces of `step` bytes; the payload, how much was left over, and whether it
+    /// ended.
+    fn decoded(body: &[u8], step: usize) -> Result<(Vec<u8>, usize, bool), BadChunk> {
+        let mut decoder = ChunkedDecoder::new();
+        let mut payload = Vec::new();
+        let mut rest = Bytes::copy_from_slice(body);
+        while !rest.is_empty() {
+            let mut input = rest.split_to(step.min(rest.len()));
+            loop {
+                match decoder.decode(&mut input)? {
+                    ChunkedEvent::Payload(bytes) => {
+                        assert!(!bytes.is_empty());
+                        payload.extend_from_slice(&bytes);
+                    }
+                    ChunkedEvent::NeedMore => break,
+                    ChunkedEvent::End => return Ok((payload, input.len() + rest.len(), true)),
+                }
+            }
+        }
+        Ok((payload, 0, decoder.is_end()))
+    }
+
+    #[test]
+    fn chunked_bodies_are_decoded_or_refused() {
+        let long_extension = format!(
+            "1;{}\r\nx\r\n0\r\n\r\n",
+            "e".repeat(EXTENSION_BYTES_MAX + 1)
+        );
+        let many_extensions = "1;eeee\r\nx\r\n".repeat(EXTENSION_BYTES_MAX / 4 + 1);
+        let long_trailer = format!("0\r\n{}\r\n\r\n", "t".repeat(TRAILER_BYTES_MAX + 1));
+        for (body, expected) in [
+            ("0\r\n\r\n", Some(("", 0, true))),
+            ("5\r\nhello\r\n0\r\n\r\nnext", Some(("hello", 4, true))),
+            (
+                "1\r\na\r\nB;ext=\"v\"\r\n0123456789a\r\n00\r\n\r\n",
+                Some(("a0123456789a", 0, true)),
+            ),
+            (
+                "000000000000000a\r\n0123456789\r\n0;x\r\nA: b\r\n\r\n",
+                Some(("0123456789", 0, true)),
+            ),
+            ("3\r\na", Some(("a", 0, false))),
+            ("", Some(("", 0, false))),
+            // No size, not a size, a sign, a prefix, white space, too many digits.
+            ("\r\n", None),
+            (";x\r\n", None),
+            ("g\r\n", None),
+            ("-1\r\n", None),
+            ("+1\r\n", None),
+            ("0x1\r\na\r\n", None),
+            ("1 \r\na\r\n", None),
+            (" 1\r\na\r\n", None),
+            ("00000000000000001\r\na\r\n", None),
+            // Line ends.
+            ("1\na\n0\n\n", None),
+            ("1\r\na\n0\r\n\r\n", None),
+            ("1\r\na0\r\n\r\n", None),
+            ("1\r\nab\r\n0\r\n\r\n", None),
+            ("1;a\nb\r\na\r\n", None),
+            ("1;a\rb\r\na\r\n", None),
+            ("0\r\n\n", None),
+            ("0\r\nA: b\n\r\n", None),
+            ("0\r\nA: \0\r\n\r\n", None),
+            (&long_extension, None),
+            (&many_extensions, None),
+            (&long_trailer, None),
+        ] {
+            for step in [1, 2, 3, 7, usize::MAX] {
+                let got = decoded(body.as_bytes(), step).ok();
+                let got = got.map(|(payload, left, end)| {
+                    (String::from_utf8_lossy(&payload).into_owned(), left, end)
+                });
+                let expected = expected.map(|(payload, left, end)| (payload.to_owned(), left, end));
+                assert_eq!(got, expected, "{step}: {body:.40}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_size_may_fill_64_bits_and_an_error_stays() {
+        let mut decoder = ChunkedDecoder::new();
+        let mut input = Bytes::from_static(b"ffffffffffffffff\r\nabc");
+        let payload = ChunkedEvent::Payload(Bytes::from_static(b"abc"));
+        assert_eq!(decoder.decode(&mut input), Ok(payload));
+        let mut decoder = ChunkedDecoder::new();
+        assert!(decoder.decode(&mut Bytes::from_static(b"x")).is_err());
+        assert!(
+            decoder
+                .decode(&mut Bytes::from_static(b"0\r\n\r\n"))
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn chunk_payloads_are_slices_of_the_input() {
+        let input = Bytes::from_static(b"5\r\nhello\r\n");
+        let within = input.as_ptr_range();
+        let mut decoder = ChunkedDecoder::new();
+        let event = decoder.decode(&mut input.clone());
+        let Ok(ChunkedEvent::Payload(bytes)) = event else {
+            panic!("{event:?}")
+        };
+        assert!(within.contains(&bytes.as_ptr()));
+    }
+}

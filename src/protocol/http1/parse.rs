@@ -122,7 +122,9 @@ impl Scan {
             self.scanned = at + 1;
         }
         self.scanned = bytes.len();
-        self.check_sizes(bytes.len(), bytes.len(), limits)?;
+        // A CR at the end may turn out to be the line's.
+        let line_end = bytes.strip_suffix(b"\r").map_or(bytes.len(), <[u8]>::len);
+        self.check_sizes(bytes.len(), line_end, limits)?;
         Ok(None)
     }
 

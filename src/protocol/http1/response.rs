@@ -146,3 +146,37 @@ pub const fn reason_phrase(status: u16) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_stays_one_head() {
+        let mut out = BytesMut::new();
+        ResponseHead::start(&mut out, ResponseVersion::Http10, 401)
+            .header("WWW-Authenticate", "Basic realm=\"corecast\"")
+            .header("X-\r\nA: b", "1\r\n\r\n<script>")
+            .header_unless_empty("Empty", "")
+            .header_number("Content-Length", 0)
+            .date(0)
+            .finish();
+        let expected = "HTTP/1.0 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"corecast\"\r\n\
+                    X-Ab: 1    <script>\r\nContent-Length: 0\r\n\
+                    Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n";
+        assert_eq!(std::str::from_utf8(&out), Ok(expected));
+    }
+
+    #[test]
+    fn dates_and_reasons_are_those_of_the_rfc() {
+        assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(http_date(u64::MAX), "Fri, 31 Dec 9999 23:59:59 GMT");
+        for (status, expected) in [
+            (200, "OK"),
+            (431, "Request Header Fields Too Large"),
+            (299, ""),
+        ] {
+            assert_eq!(reason_phrase(status), expected);
+        }
+    }
+}
