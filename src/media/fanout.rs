@@ -114,8 +114,14 @@ pub struct Reader<S> {
     progress: u32,
     /// How far behind it joined, in tenths of a second.
     joined_behind: u16,
+    /// The init headers that the peer has, as the window numbers them; zero for none.
+    headers: u32,
+    /// Whether it waits for an entry at or after `position`, to start there.
+    seeking: bool,
     /// Whether it ends once `pending` is out.
     leaving: bool,
+    /// Whether the rest of its frame was let go of before it was sent: nothing fits after it.
+    torn: bool,
 }
 
 /// What a slice of a send is.
@@ -127,8 +133,8 @@ enum Part {
 }
 
 impl<S: Socket> Reader<S> {
-    /// A reader that gets `head`, the init headers that hold at `position`, and then the window
-    /// from `position` on.
+    /// A reader that gets `head`, then the window from the first entry at or after `position` on,
+    /// the init headers that hold there before it.
     pub fn new(
         now: Time,
         socket: S,
@@ -147,11 +153,12 @@ impl<S: Socket> Reader<S> {
             title: 0,
             progress: tenths(now),
             joined_behind: 0,
+            headers: 0,
+            seeking: true,
             leaving: false,
+            torn: false,
         };
-        let mut first = Vec::from(head);
-        reader.write_framed(&mut first, &window.headers_at(position), window);
-        reader.set_pending(first);
+        reader.add_pending(head);
         reader.note_join(now, window);
         reader
     }
@@ -173,6 +180,13 @@ impl<S: Socket> Reader<S> {
 
     /// How long the oldest byte that it lacks has been there.
     pub fn lag(&self, now: Time, window: &Window) -> Duration {
+        if self.seeking && self.pending.is_none() {
+            return Duration::ZERO;
+        }
+        self.behind(now, window)
+    }
+
+    fn behind(&self, now: Time, window: &Window) -> Duration {
         window
             .arrived_at(self.position)
             .map_or(Duration::ZERO, |arrived| now.since(arrived))
@@ -189,12 +203,15 @@ impl<S: Socket> Reader<S> {
         if let Some(end) = self.judge(now, window, policy, tally) {
             return Served::Ended(end);
         }
+        if self.seeking {
+            self.seek(window);
+        }
         for _ in 0..SENDS_MAX {
             if self.pending.is_none() {
                 if self.leaving {
                     return Served::Ended(ReaderEnd::Left);
                 }
-                if self.position >= window.end() {
+                if self.seeking || self.position >= window.end() {
                     return Served::Steady;
                 }
             }
@@ -207,13 +224,13 @@ impl<S: Socket> Reader<S> {
         Served::Behind
     }
 
-    /// Goes on in another mount's window at `position`, after the frame that it is in.
-    pub fn go_to(&mut self, now: Time, old: &Window, new: &Window, position: u64) {
-        let mut first = self.rest_of_frame(old);
-        self.position = position;
-        self.title = 0;
-        self.write_framed(&mut first, &new.headers_at(position), new);
-        self.add_pending(&first);
+    /// Goes on in another mount's window at its live edge, after the frame that it is in. What
+    /// the window holds already is not for it: it may have been there before.
+    pub fn go_to(&mut self, now: Time, old: &Window, new: &Window) {
+        let rest = self.rest_of_frame(old);
+        self.add_pending(&rest);
+        self.position = new.end();
+        (self.title, self.headers, self.seeking) = (0, 0, true);
         self.note_join(now, new);
     }
 
@@ -234,8 +251,11 @@ impl<S: Socket> Reader<S> {
         policy: ReaderPolicy,
         tally: &mut Tally,
     ) -> Option<ReaderEnd> {
+        if self.torn {
+            return Some(ReaderEnd::TooSlow);
+        }
         let idle = now.since(Time::from_millis(u64::from(self.progress) * 100));
-        if self.pending.is_none() && self.position >= window.end() {
+        if self.pending.is_none() && (self.seeking || self.position >= window.end()) {
             if idle < CLOSED_CHECK {
                 return None;
             }
@@ -245,7 +265,7 @@ impl<S: Socket> Reader<S> {
         if self.leaving {
             return None;
         }
-        if self.position < window.start() {
+        if !self.seeking && self.position < window.start() {
             return Some(ReaderEnd::TooSlow);
         }
         if idle > policy.budget * DEAD_BUDGETS {
@@ -265,18 +285,36 @@ impl<S: Socket> Reader<S> {
 
     /// Goes on at `position` of the same window, after the frame that it is in.
     fn skip(&mut self, now: Time, window: &Window, position: u64) {
-        let same_link = window.headers_at(self.position) == window.headers_at(position);
-        let mut first = self.rest_of_frame(window);
-        if position <= self.position {
-            self.add_pending(&first);
+        let rest = self.rest_of_frame(window);
+        self.add_pending(&rest);
+        if position > self.position {
+            if !self.seeking {
+                self.headers = window
+                    .headers_at(self.position)
+                    .map_or(0, |headers| headers.id);
+            }
+            self.position = position;
+            self.seeking = true;
+            self.seek(window);
+            self.note_join(now, window);
+        }
+    }
+
+    /// Starts at the first entry, once there is one.
+    fn seek(&mut self, window: &Window) {
+        let Some(entry) = window.entry_at_or_after(self.position) else {
             return;
+        };
+        self.seeking = false;
+        self.position = entry;
+        if let Some(headers) = window.headers_at(entry)
+            && headers.id != self.headers
+        {
+            let mut framed = Vec::new();
+            self.write_framed(&mut framed, &headers.bytes, window);
+            self.add_pending(&framed);
+            self.headers = headers.id;
         }
-        self.position = position;
-        if !same_link {
-            self.write_framed(&mut first, &window.headers_at(position), window);
-        }
-        self.add_pending(&first);
-        self.note_join(now, window);
     }
 
     /// One send of at most [`SLICES_MAX`] slices.
@@ -298,7 +336,7 @@ impl<S: Socket> Reader<S> {
         let (mut until_block, mut title) = (self.until_block, self.title);
         let mut position = self.position;
         let mut runs = window.slices_from(position);
-        while more && !self.leaving {
+        while more && !self.leaving && !self.seeking {
             let Some(mut run) = runs.next() else { break };
             while more && !run.is_empty() {
                 if self.metaint > 0 && until_block == 0 {
@@ -376,6 +414,10 @@ impl<S: Socket> Reader<S> {
 
     /// The rest of the frame that the reader is in, framed; the position moves behind it.
     fn rest_of_frame(&mut self, window: &Window) -> Vec<u8> {
+        if self.seeking {
+            return Vec::new();
+        }
+        self.torn |= self.position < window.start();
         let border = window.border_at_or_after(self.position);
         let len = (border - self.position) as usize;
         let mut framed = Vec::new();
@@ -403,10 +445,6 @@ impl<S: Socket> Reader<S> {
         self.until_block = self.until_block.saturating_sub(audio.len() as u32);
     }
 
-    fn set_pending(&mut self, bytes: Vec<u8>) {
-        self.pending = (!bytes.is_empty()).then(|| Box::new(Bytes::from(bytes)));
-    }
-
     fn add_pending(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
@@ -416,11 +454,11 @@ impl<S: Socket> Reader<S> {
             .take()
             .map_or_else(Vec::new, |pending| pending.to_vec());
         all.extend_from_slice(bytes);
-        self.set_pending(all);
+        self.pending = Some(Box::new(Bytes::from(all)));
     }
 
     fn note_join(&mut self, now: Time, window: &Window) {
-        let behind = self.lag(now, window).as_millis() / 100;
+        let behind = self.behind(now, window).as_millis() / 100;
         self.joined_behind = u16::try_from(behind).unwrap_or(u16::MAX);
     }
 }

@@ -251,7 +251,12 @@ fn moves_and_leaves_wait_for_the_end_of_the_frame() {
         reader.serve(Time::ZERO, &old, POLICY, &mut tally),
         Served::Behind
     );
-    reader.go_to(Time::ZERO, &old, &new, 90);
+    reader.go_to(Time::ZERO, &old, &new);
+    assert_eq!(
+        reader.serve(Time::ZERO, &new, POLICY, &mut tally),
+        Served::Steady
+    );
+    new.push(run(105, Time::ZERO));
     assert_eq!(
         reader.serve(Time::ZERO, &new, POLICY, &mut tally),
         Served::Steady
@@ -259,7 +264,7 @@ fn moves_and_leaves_wait_for_the_end_of_the_frame() {
     let mut expected = b"head".to_vec();
     expected.extend_from_slice(&[0; 10]);
     expected.extend_from_slice(b"HEADERS");
-    expected.extend_from_slice(&[109; 10]);
+    expected.extend((0..100).map(|i| 105 + i / 10));
     assert_eq!(reader.socket.got, expected);
 
     new.push(run(110, Time::ZERO));

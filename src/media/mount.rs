@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::codec::AudioFormat;
-use crate::frame::{Frame, FrameKind, MediaEvent};
+use crate::frame::{Frame, MediaEvent};
 use crate::gather::{Gatherer, Meter};
 use crate::metadata::Metadata;
 use crate::name::{MountName, SessionId};
@@ -281,6 +281,8 @@ impl Mount {
                 MediaEvent::InitHeaders(headers) => {
                     self.cut();
                     self.init_headers = headers.clone();
+                    // A joiner gets these headers, so nothing from before them.
+                    self.burst = Window::new();
                     self.updates.push_back(ReplicaUpdate::InitHeaders(headers));
                 }
                 MediaEvent::Metadata(metadata) => self.set_metadata(Arc::new(metadata)),
@@ -296,9 +298,7 @@ impl Mount {
         if self.meter.count(now, frame.payload.len() as u64) {
             self.repace();
         }
-        // A chain link starts a run: what joiners get before an entry then holds for whole runs.
-        let link_starts = frame.kind == FrameKind::Header && !self.gatherer.is_empty();
-        if !self.gatherer.fits(frame) || (link_starts && self.gatherer.len() > 0) {
+        if !self.gatherer.fits(frame) {
             self.cut();
         }
         self.gatherer.push(now, frame);

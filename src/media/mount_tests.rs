@@ -1,4 +1,5 @@
 use super::*;
+use crate::frame::FrameKind;
 use crate::name::ShardId;
 
 const ONE: SessionId = SessionId::new(ShardId(0), 1);
@@ -205,5 +206,5 @@ fn titles_and_headers_stand_between_runs() {
             other => format!("{other:?} "),
         };
     }
-    assert_eq!(order, "run 10 run 20 headers title run 30 ");
+    assert_eq!(order, "run 30 headers title run 30 ");
 }

@@ -38,6 +38,22 @@ struct TitleMark {
     title: Title,
 }
 
+/// Init headers from a position on.
+#[derive(Clone, Debug)]
+struct HeadersMark {
+    start: u64,
+    headers: InitHeaders,
+}
+
+/// What a joiner must get first.
+#[derive(Clone, Debug, Default)]
+pub struct InitHeaders {
+    /// Which set it is; differs from that of every other set of the window, and is never 0.
+    pub id: u32,
+    /// The bytes; empty where the format has none.
+    pub bytes: Bytes,
+}
+
 /// A title as it stands in the stream of readers that asked for ICY blocks.
 #[derive(Clone, Debug, Default)]
 pub struct Title {
@@ -54,7 +70,8 @@ pub struct Window {
     end: u64,
     titles: VecDeque<TitleMark>,
     titles_made: u32,
-    headers: VecDeque<(u64, Bytes)>,
+    headers: VecDeque<HeadersMark>,
+    headers_made: u32,
 }
 
 impl Window {
@@ -110,7 +127,7 @@ impl Window {
         while self.titles.get(1).is_some_and(|next| next.start <= start) {
             self.titles.pop_front();
         }
-        while self.headers.get(1).is_some_and(|next| next.0 <= start) {
+        while self.headers.get(1).is_some_and(|next| next.start <= start) {
             self.headers.pop_front();
         }
     }
@@ -132,10 +149,18 @@ impl Window {
     }
 
     /// The init headers for joiners from the live edge on.
-    pub fn push_headers(&mut self, headers: Bytes) {
+    pub fn push_headers(&mut self, bytes: Bytes) {
+        self.headers_made = self.headers_made.wrapping_add(1).max(1);
+        let headers = InitHeaders {
+            id: self.headers_made,
+            bytes,
+        };
         match self.headers.back_mut() {
-            Some(last) if last.0 == self.end => last.1 = headers,
-            _ => self.headers.push_back((self.end, headers)),
+            Some(last) if last.start == self.end => last.headers = headers,
+            _ => self.headers.push_back(HeadersMark {
+                start: self.end,
+                headers,
+            }),
         }
     }
 
@@ -145,16 +170,10 @@ impl Window {
         Some(&self.titles.get(index.checked_sub(1)?)?.title)
     }
 
-    /// The init headers for a joiner at `position`; empty where the format has none.
-    pub fn headers_at(&self, position: u64) -> Bytes {
-        let index = self
-            .headers
-            .partition_point(|(start, _)| *start <= position);
-        index
-            .checked_sub(1)
-            .and_then(|index| self.headers.get(index))
-            .map(|(_, headers)| headers.clone())
-            .unwrap_or_default()
+    /// The init headers for a joiner at `position`, if any were set before it.
+    pub fn headers_at(&self, position: u64) -> Option<&InitHeaders> {
+        let index = self.headers.partition_point(|mark| mark.start <= position);
+        Some(&self.headers.get(index.checked_sub(1)?)?.headers)
     }
 
     /// The index of the run that holds `position`.
@@ -194,19 +213,26 @@ impl Window {
         })
     }
 
+    /// The first place at or after `position` where a joiner may start.
+    pub fn entry_at_or_after(&self, position: u64) -> Option<u64> {
+        let first = self.index_of(position)?;
+        self.runs.range(first..).find_map(|placed| {
+            let offset = position.saturating_sub(placed.start) as u32;
+            placed
+                .run
+                .entry_at_or_after(offset)
+                .map(|entry| placed.start + u64::from(entry))
+        })
+    }
+
     /// Where a joiner starts who is to get about `burst_bytes` at once: the first entry within
     /// the newest `burst_bytes`, else the newest entry there is, else the live edge.
     pub fn join_position(&self, burst_bytes: u64) -> u64 {
         let wanted = self.end.saturating_sub(burst_bytes).max(self.start());
         let first = self.index_of(wanted).unwrap_or(self.runs.len());
-        let within = self.runs.range(first..).find_map(|placed| {
-            let offset = wanted.saturating_sub(placed.start) as u32;
-            placed
-                .run
-                .entry_at_or_after(offset)
-                .map(|entry| placed.start + u64::from(entry))
-        });
-        within.unwrap_or_else(|| self.newest_entry_in(self.runs.len().min(first + 1)))
+        let count = self.runs.len().min(first + 1);
+        self.entry_at_or_after(wanted)
+            .unwrap_or_else(|| self.newest_entry_in(count))
     }
 
     /// The newest entry in the first `count` runs, else the live edge.
@@ -297,7 +323,10 @@ mod tests {
             window.title_at(100).map(|title| title.block.clone()),
             Some("b".into())
         );
-        assert_eq!(window.headers_at(70), Bytes::from_static(b"h"));
+        assert_eq!(
+            window.headers_at(70).map(|headers| headers.bytes.clone()),
+            Some("h".into())
+        );
         window.trim(Time::from_millis(60_000), Duration::from_secs(3), 20);
         assert_eq!(window.len_bytes(), 20);
     }

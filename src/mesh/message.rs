@@ -110,6 +110,8 @@ pub enum ShardMessage {
         mount: MountName,
         /// How many.
         seats: u32,
+        /// How many of them for slowness.
+        slow: u32,
     },
     /// Reader's shard -> home: no more updates; the shard has let go of its replica.
     Unsubscribe {

@@ -5,13 +5,14 @@
 //! changes something, the driver drains [`Hub::poll_transmit`] and [`Hub::poll_event`] and arms
 //! its timer by [`Hub::poll_timeout`].
 
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use corecast_config::Config;
 use corecast_media::codec::AudioFormat;
-use corecast_media::fanout::Socket;
+use corecast_media::fanout::{Socket, Tally};
 use corecast_media::frame::MediaEvent;
 use corecast_media::metadata::Metadata;
 use corecast_media::name::{MountName, SessionId, ShardId};
@@ -21,10 +22,64 @@ use corecast_mesh::message::{
 };
 use corecast_mesh::seats::NodeSeats;
 use corecast_mesh::topology::Topology;
+use slab::Slab;
+
+use home::Home;
+use listener::{Listener, Seating};
+use outbox::Outbox;
+use publisher::Publisher;
+use replica::Replica;
+use timers::{Timer, Timers};
+
+mod home;
+mod listener;
+mod outbox;
+mod publisher;
+mod replica;
+mod timers;
+
+/// The most readers served in one [`Hub::handle_timeout`]: 2 ms at the usual cost of a send.
+const SERVES_PER_TURN: u32 = 256;
 
 /// This shard's mounts, sources and listeners.
 pub struct Hub<S: Socket> {
-    _socket: std::marker::PhantomData<S>,
+    shard: ShardId,
+    topology: Topology,
+    config: Arc<Config>,
+    seats: Arc<NodeSeats>,
+    draining: bool,
+    /// Mounts whose home this shard is.
+    homes: Slab<Home>,
+    home_of: HashMap<MountName, usize>,
+    /// Mounts that this shard has readers of.
+    replicas: Slab<Replica>,
+    replica_of: HashMap<MountName, usize>,
+    /// Questions for seats that were not answered yet, by mount.
+    asking: HashMap<MountName, u32>,
+    /// Replicas with seats to give back at the end of the call.
+    freed: Vec<usize>,
+    listeners: Slab<Listener<S>>,
+    seatings: BTreeMap<SessionId, Seating>,
+    publishers: BTreeMap<SessionId, Publisher>,
+    outbox: Outbox,
+    /// Messages to this shard itself, handled before a call returns.
+    local: VecDeque<ShardMessage>,
+    events: VecDeque<HubEvent<S>>,
+    timers: Timers,
+    counts: HubCounts,
+}
+
+/// What the hub did so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HubCounts {
+    /// Sends to steady readers.
+    pub tally: Tally,
+    /// Runs that a congested ring kept from a replica.
+    pub runs_dropped: u64,
+    /// Frames that a congested ring kept from a home.
+    pub frames_dropped: u64,
+    /// Bytes of media taken from publishers of this shard.
+    pub bytes_read: u64,
 }
 
 /// What the hub tells its driver.
@@ -58,8 +113,8 @@ pub enum HubEvent<S> {
         session: SessionId,
         /// To be closed (in good order unless the reason says otherwise).
         socket: S,
-        /// Where it listened last.
-        mount: MountName,
+        /// Where it listened last; `None` where it never had a seat.
+        mount: Option<MountName>,
         /// Why.
         reason: EndReason,
         /// Bytes sent, head included.
@@ -107,33 +162,58 @@ impl<S: Socket> Hub<S> {
         config: Arc<Config>,
         seats: Arc<NodeSeats>,
     ) -> Self {
-        unimplemented!("{shard} {topology:?} {config:?} {seats:?}")
+        Hub {
+            shard,
+            topology,
+            config,
+            seats,
+            draining: false,
+            homes: Slab::new(),
+            home_of: HashMap::new(),
+            replicas: Slab::new(),
+            replica_of: HashMap::new(),
+            asking: HashMap::new(),
+            freed: Vec::new(),
+            listeners: Slab::new(),
+            seatings: BTreeMap::new(),
+            publishers: BTreeMap::new(),
+            outbox: Outbox::new(topology.shards()),
+            local: VecDeque::new(),
+            events: VecDeque::new(),
+            timers: Timers::default(),
+            counts: HubCounts::default(),
+        }
     }
 
     /// Asks for `mount`'s source slot; [`HubEvent::PublishAnswer`] follows.
     pub fn publish(&mut self, now: Time, session: SessionId, mount: MountName, info: SourceInfo) {
-        unimplemented!("{now} {session} {mount} {info:?}")
+        self.start_publisher(now, session, mount, info);
+        self.settle(now);
     }
 
     /// Media of an accepted publisher, in order.
     pub fn push_media(&mut self, now: Time, session: SessionId, events: Vec<MediaEvent>) {
-        unimplemented!("{now} {session} {events:?}")
+        self.forward_media(session, events);
+        self.settle(now);
     }
 
     /// The publisher is gone, or no longer wants its answer.
     pub fn unpublish(&mut self, now: Time, session: SessionId, reason: EndReason) {
-        unimplemented!("{now} {session} {reason:?}")
+        self.end_publisher(session, reason);
+        self.settle(now);
     }
 
     /// Asks for a seat at `mount`; [`HubEvent::SeatAnswer`] follows, unless
     /// [`Hub::release`] comes first.
     pub fn reserve(&mut self, now: Time, session: SessionId, mount: MountName) {
-        unimplemented!("{now} {session} {mount}")
+        self.ask_for_seat(session, mount);
+        self.settle(now);
     }
 
     /// Gives up a seat, or the wish for one, that was not attached.
     pub fn release(&mut self, now: Time, session: SessionId) {
-        unimplemented!("{now} {session}")
+        self.give_up_seat(now, session);
+        self.settle(now);
     }
 
     /// Makes the listener steady: sends `head` and the burst at once, then serves the socket
@@ -147,70 +227,202 @@ impl<S: Socket> Hub<S> {
         metaint: u32,
         card: Box<ListenerCard>,
     ) {
-        let _ = (socket, card);
-        unimplemented!("{now} {session} {head:?} {metaint}")
+        self.seat_listener(now, session, socket, &head, metaint, card);
+        self.settle(now);
     }
 
     /// A title from outside the stream.
     pub fn set_metadata(&mut self, now: Time, mount: MountName, metadata: Metadata) {
-        unimplemented!("{now} {mount} {metadata:?}")
+        let home = self.topology.home(&mount);
+        self.send(home, ShardMessage::SetMetadata { mount, metadata });
+        self.settle(now);
     }
 
     /// New settings. Mounts that exist take theirs at once.
     pub fn reload(&mut self, now: Time, config: Arc<Config>) {
-        unimplemented!("{now} {config:?}")
+        self.config = config;
+        self.reload_homes(now);
+        self.reload_replicas();
+        self.settle(now);
     }
 
     /// Takes no more sessions; ends publishers, and listeners at a frame border.
     pub fn drain(&mut self, now: Time) {
-        unimplemented!("{now}")
+        if !std::mem::replace(&mut self.draining, true) {
+            self.drain_publishers();
+            self.drain_listeners(now);
+            self.settle(now);
+        }
     }
 
     /// Whether no session is left.
     pub fn is_idle(&self) -> bool {
-        unimplemented!()
+        self.listeners.is_empty() && self.seatings.is_empty() && self.publishers.is_empty()
     }
 
     /// A message from `from` (which may be this shard).
     pub fn handle_message(&mut self, now: Time, from: ShardId, message: ShardMessage) {
-        unimplemented!("{now} {from} {message:?}")
+        self.dispatch(now, from, message);
+        self.settle(now);
     }
 
-    /// Does what is due at `now`; at most [`crate::hub`]'s bound of sends, so that the driver can
-    /// breathe between calls (then [`Hub::poll_timeout`] is `now` or earlier).
+    /// Does what is due at `now`; at most [`SERVES_PER_TURN`] readers are served, so that the
+    /// driver can breathe between calls (then [`Hub::poll_timeout`] is `now` or earlier).
     pub fn handle_timeout(&mut self, now: Time) {
-        unimplemented!("{now}")
+        let mut serves_left = SERVES_PER_TURN;
+        while serves_left > 0
+            && let Some((at, timer)) = self.timers.pop_due(now)
+        {
+            match timer {
+                Timer::Home(key) => self.run_home(now, key, at),
+                Timer::Replica(key) => self.turn_replica(now, key, at, &mut serves_left),
+            }
+        }
+        self.settle(now);
     }
 
     /// When [`Hub::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Time> {
-        unimplemented!()
+        self.timers.next_due()
     }
 
     /// The next message to another shard. The driver gives back what a full ring refused with
     /// [`Hub::return_message`] and tries again when the ring has room.
     pub fn poll_transmit(&mut self) -> Option<(ShardId, ShardMessage)> {
-        unimplemented!()
+        self.outbox.pop()
     }
 
     /// A message that the ring to `to` had no room for: put back at the front of its queue.
     /// [`Hub::poll_transmit`] passes over `to` until [`Hub::handle_room`].
     pub fn return_message(&mut self, to: ShardId, message: ShardMessage) {
-        unimplemented!("{to} {message:?}")
+        self.outbox.return_front(to, message);
     }
 
     /// The ring to `to` may have room again.
     pub fn handle_room(&mut self, to: ShardId) {
-        unimplemented!("{to}")
+        self.outbox.unblock(to);
     }
 
     /// The next thing the driver must know.
     pub fn poll_event(&mut self) -> Option<HubEvent<S>> {
-        unimplemented!()
+        self.events.pop_front()
+    }
+
+    /// What the hub did so far.
+    pub fn counts(&self) -> &HubCounts {
+        &self.counts
     }
 
     /// Its state for the API; seats, lags and bytes are those of `now`.
     pub fn snapshot(&self, now: Time) -> ShardSnapshot {
-        unimplemented!("{now}")
+        let listeners = self
+            .listeners
+            .iter()
+            .map(|(_, listener)| self.report(now, listener));
+        let publishers = self
+            .publishers
+            .iter()
+            .map(|(session, p)| p.report(*session));
+        ShardSnapshot {
+            mounts: self.homes.iter().map(|(_, home)| home.report()).collect(),
+            sessions: publishers.chain(listeners).collect(),
+            sent: self
+                .replicas
+                .iter()
+                .map(|(_, r)| (r.name.clone(), r.sent))
+                .collect(),
+        }
+    }
+
+    /// Sends to another shard, or to this one without a ring.
+    fn send(&mut self, to: ShardId, message: ShardMessage) {
+        if to == self.shard {
+            self.local.push_back(message);
+        } else {
+            self.outbox.push(to, message, &mut self.counts);
+        }
+    }
+
+    /// Handles what this shard told itself, until nothing is left.
+    fn settle(&mut self, now: Time) {
+        loop {
+            while let Some(message) = self.local.pop_front() {
+                self.dispatch(now, self.shard, message);
+            }
+            self.release_freed_seats();
+            if self.local.is_empty() {
+                break;
+            }
+        }
+    }
+
+    fn dispatch(&mut self, now: Time, from: ShardId, message: ShardMessage) {
+        match message {
+            ShardMessage::Publish {
+                mount,
+                session,
+                info,
+            } => {
+                self.handle_publish(now, mount, session, info);
+            }
+            ShardMessage::PublishAnswer { session, answer } => {
+                self.handle_publish_answer(session, answer);
+            }
+            ShardMessage::Media {
+                mount,
+                session,
+                events,
+            } => {
+                self.handle_media(now, &mount, session, events);
+            }
+            ShardMessage::Unpublish {
+                mount,
+                session,
+                reason,
+            } => {
+                self.handle_unpublish(now, &mount, session, reason);
+            }
+            ShardMessage::EndPublisher { session, reason } => {
+                self.handle_end_publisher(session, reason);
+            }
+            ShardMessage::Reserve { mount, session } => {
+                self.handle_reserve(now, from, mount, session);
+            }
+            ShardMessage::ReserveAnswer {
+                mount,
+                session,
+                answer,
+                fallback,
+            } => {
+                self.handle_reserve_answer(now, &mount, session, answer, fallback);
+            }
+            ShardMessage::Move {
+                mount,
+                from: source,
+                seats,
+                hops,
+            } => {
+                self.handle_move(now, from, mount, source, seats, hops);
+            }
+            ShardMessage::MoveAnswer {
+                mount,
+                from: source,
+                seats,
+                hops,
+                answer,
+            } => {
+                self.handle_move_answer(now, &mount, &source, seats, hops, answer);
+            }
+            ShardMessage::Release { mount, seats, slow } => {
+                self.handle_release(now, &mount, seats, slow);
+            }
+            ShardMessage::Unsubscribe { mount } => self.handle_unsubscribe(from, &mount),
+            ShardMessage::Replica { mount, update } => {
+                self.handle_replica_update(now, &mount, update);
+            }
+            ShardMessage::SetMetadata { mount, metadata } => {
+                self.handle_set_metadata(now, &mount, metadata);
+            }
+        }
     }
 }

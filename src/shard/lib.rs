@@ -1,5 +1,153 @@
 //! The data plane: one pinned thread per shard, its connections, mounts and readers.
 //!
-//! Reading order: [`hub`] (what decides: this shard's mounts, sources and listeners, pure).
+//! Reading order: [`hub`] (what decides: this shard's mounts, sources and listeners, pure),
+//! [`net`] (sockets), `driver` (what carries the hub: rings, timer, whoever waits for it),
+//! `http` (requests), `session` (sources and listeners), [`probe`] (what is counted).
 
 pub mod hub;
+pub mod net;
+pub mod probe;
+
+mod driver;
+mod http;
+mod session;
+mod task;
+#[cfg(test)]
+mod testing;
+
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use corecast_config::Config;
+use corecast_media::name::ShardId;
+use corecast_mesh::port::ShardPort;
+use corecast_mesh::seats::NodeSeats;
+use corecast_mesh::topology::Topology;
+use rustix::thread::CpuSet;
+
+use crate::driver::Shard;
+use crate::net::acceptor;
+pub use crate::net::backend::{ResolvedBackend, probe_backend};
+pub use crate::probe::ShardProbe;
+
+/// How long the shard waits for its tasks once they are told to end.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
+
+/// What a shard starts with.
+#[derive(Debug)]
+pub struct ShardSettings {
+    /// Its index.
+    pub id: ShardId,
+    /// All shards of the node.
+    pub topology: Topology,
+    /// The CPU to be pinned to; none to run where the kernel likes.
+    pub cpu: Option<usize>,
+    /// The settings; [`corecast_mesh::message::FromControl::Reload`] replaces them.
+    pub config: Arc<Config>,
+    /// The counts that hold for the whole node.
+    pub seats: Arc<NodeSeats>,
+    /// Its end of the mesh.
+    pub port: ShardPort,
+    /// Its own listening sockets, one for each address (see [`net::acceptor::bind`]).
+    pub listeners: Vec<TcpListener>,
+    /// The I/O engine.
+    pub backend: ResolvedBackend,
+    /// The zero of the node's clock, the same for all planes.
+    pub started: Instant,
+    /// What it counts.
+    pub probe: Arc<ShardProbe>,
+}
+
+/// Runs a shard on this thread until it has drained
+/// ([`corecast_mesh::message::FromControl::Drain`]).
+///
+/// # Errors
+/// The I/O engine cannot be set up, or its listeners and doorbell cannot be watched.
+pub fn run(mut settings: ShardSettings) -> io::Result<()> {
+    if let Some(cpu) = settings.cpu {
+        pin(settings.id, cpu);
+    }
+    let backend = settings.backend;
+    let listeners = std::mem::take(&mut settings.listeners);
+    backend.block_on(serve(settings, listeners))?
+}
+
+/// Pins this thread. A shard that cannot be pinned serves all the same.
+fn pin(shard: ShardId, cpu: usize) {
+    let mut set = CpuSet::new();
+    let fits = cpu < CpuSet::MAX_CPU;
+    if fits {
+        set.set(cpu);
+    }
+    let pinned = fits && rustix::thread::sched_setaffinity(None, &set).is_ok();
+    if !pinned {
+        tracing::warn!(
+            shard = shard.0,
+            cpu,
+            "shard is not pinned: the CPU is not ours"
+        );
+    }
+}
+
+async fn serve(settings: ShardSettings, listeners: Vec<TcpListener>) -> io::Result<()> {
+    let shard = Shard::new(settings);
+    spawn_part(
+        &shard,
+        "mesh",
+        |shard| async move { shard.run_mesh().await },
+    );
+    spawn_part(
+        &shard,
+        "timer",
+        |shard| async move { shard.run_timer().await },
+    );
+    spawn_part(&shard, "canary", |shard| async move {
+        shard.run_canary().await;
+        Ok(())
+    });
+    for listener in listeners {
+        let listener = Rc::new(listener);
+        spawn_part(&shard, "acceptor", move |shard| {
+            let listener = Rc::clone(&listener);
+            async move {
+                let handle = |accept| session::handle_accept(&shard, accept);
+                acceptor::run(listener.try_clone()?, handle).await
+            }
+        });
+    }
+    shard.drained().await;
+    shard.tasks.close(CLOSE_MAX).await;
+    Ok(())
+}
+
+/// Starts one of the shard's own tasks. It never ends: should it fail or panic, that is logged
+/// and counted, and it starts again.
+fn spawn_part<F>(shard: &Rc<Shard>, part: &'static str, start: impl Fn(Rc<Shard>) -> F + 'static)
+where
+    F: Future<Output = io::Result<()>> + 'static,
+{
+    const PAUSE: Duration = Duration::from_millis(20);
+    let (shard, tasks) = (Rc::clone(shard), Rc::clone(&shard.tasks));
+    tasks.spawn(async move {
+        loop {
+            let error = match task::isolated(start(Rc::clone(&shard))).await {
+                Ok(Ok(())) => "it ended".to_owned(),
+                Ok(Err(error)) => error.to_string(),
+                Err(panic) => {
+                    shard.probe.panics.add(1);
+                    panic
+                }
+            };
+            tracing::error!(
+                shard = shard.id.0,
+                part,
+                error,
+                "part of a shard failed, restarted"
+            );
+            monoio::time::sleep(PAUSE).await;
+        }
+    });
+}

@@ -1,0 +1,641 @@
+//! The node, and what happens to it.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use corecast_config::{Config, Latency, Mount, SlowReader};
+use corecast_media::metadata::Metadata;
+use corecast_media::name::{MountName, SessionId, ShardId};
+use corecast_media::time::Time;
+use corecast_mesh::message::{EndReason, ShardMessage, SourceInfo, SourceState};
+use corecast_mesh::seats::{NodeSeats, Seats};
+use corecast_mesh::topology::Topology;
+use corecast_shard::hub::{Hub, HubEvent, ListenerCard};
+
+use crate::dice::Dice;
+use crate::origin::Origin;
+use crate::peer::{HEAD, Peer, Temper, VirtualSocket};
+
+/// Listeners of a run at most.
+const LISTENERS_MAX: usize = 60;
+/// A question to a home is answered within this time, or it was lost.
+const ANSWER_MAX: Duration = Duration::from_secs(20);
+/// A good listener of a live mount gets sound within this time.
+const STARVED_MAX: Duration = Duration::from_secs(8);
+/// The mounts of every run; the last one is dynamic.
+const MOUNTS: [&str; 4] = ["/main", "/backup", "/last", "/dynamic"];
+
+/// What a run saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Virtual milliseconds.
+    pub millis: u64,
+    /// Listeners that got a seat.
+    pub listeners: u64,
+    /// Source sessions that were accepted.
+    pub sources: u64,
+    /// Bytes that listeners got.
+    pub bytes: u64,
+    /// Skips of slow listeners.
+    pub skips: u64,
+    /// Runs that full rings lost.
+    pub runs_dropped: u64,
+    /// A digest of all that happened: equal for equal runs.
+    pub digest: u64,
+}
+
+/// An invariant that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The run.
+    pub seed: u64,
+    /// The step after which it was seen.
+    pub step: u32,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed {} step {}: {}", self.seed, self.step, self.what)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// A listener as the world sees it.
+struct Ear {
+    peer: Rc<RefCell<Peer>>,
+    wanted: MountName,
+    /// Sound that it had when it was last found to have got more.
+    heard: u64,
+    heard_at: Time,
+}
+
+/// One shard: its hub, and whether it is stalled.
+struct Node {
+    hub: Hub<VirtualSocket>,
+    stalled_until: Time,
+}
+
+/// A whole node under virtual time.
+pub struct World {
+    seed: u64,
+    step: u32,
+    now: Time,
+    dice: Dice,
+    write_dice: Rc<RefCell<Dice>>,
+    config: Arc<Config>,
+    topology: Topology,
+    seats: Arc<NodeSeats>,
+    nodes: Vec<Node>,
+    /// One ring for each pair of shards.
+    rings: BTreeMap<(ShardId, ShardId), VecDeque<ShardMessage>>,
+    ring_messages_max: usize,
+    sessions_made: u64,
+    origins: Vec<Origin>,
+    origins_made: u32,
+    asked: BTreeMap<SessionId, (Time, MountName)>,
+    ears: BTreeMap<SessionId, Ear>,
+    titles_made: u32,
+    draining: bool,
+    report: Report,
+}
+
+impl World {
+    /// The node that `seed` describes.
+    pub fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let config = Arc::new(make_config(&mut dice));
+        let topology = Topology::new(dice.within(1, 4) as u16);
+        let seats = Arc::new(NodeSeats {
+            listeners: Seats::new(if dice.chance(20) { 10 } else { 1_000 }),
+            sources: Seats::new(8),
+            connections: Seats::new(10_000),
+        });
+        let hub = |id| Hub::new(id, topology, Arc::clone(&config), Arc::clone(&seats));
+        let nodes = topology.ids().map(|id| Node {
+            hub: hub(id),
+            stalled_until: Time::ZERO,
+        });
+        World {
+            seed,
+            step: 0,
+            now: Time::ZERO,
+            nodes: nodes.collect(),
+            write_dice: Rc::new(RefCell::new(Dice::new(seed ^ 0xfeed))),
+            rings: BTreeMap::new(),
+            ring_messages_max: *dice.pick(&[4, 16, 1_024]),
+            dice,
+            config,
+            topology,
+            seats,
+            sessions_made: 0,
+            origins: Vec::new(),
+            origins_made: 0,
+            asked: BTreeMap::new(),
+            ears: BTreeMap::new(),
+            titles_made: 0,
+            draining: false,
+            report: Report::default(),
+        }
+    }
+
+    /// Runs for `steps` steps, then ends everything and looks for what is left.
+    ///
+    /// # Errors
+    /// The first [`Violation`].
+    pub fn run(mut self, steps: u32) -> Result<Report, Violation> {
+        for step in 1..=steps {
+            self.step = step;
+            self.act();
+            let ms = self.dice.within(1, 60);
+            self.pass(ms);
+            self.check().map_err(|what| self.violation(what))?;
+        }
+        if self.dice.chance(30) {
+            self.drain();
+        }
+        self.end_all();
+        self.check_empty().map_err(|what| self.violation(what))?;
+        self.report.millis = self.now.as_millis();
+        Ok(self.report)
+    }
+
+    fn violation(&self, what: String) -> Violation {
+        Violation {
+            seed: self.seed,
+            step: self.step,
+            what,
+        }
+    }
+
+    /// Something happens, or nothing.
+    fn act(&mut self) {
+        match self.dice.below(100) {
+            0..=7 => self.start_listener(),
+            8..=12 => self.start_origin(),
+            13..=14 => self.end_origin(),
+            15..=16 => self.stall_shard(),
+            17..=19 => self.set_title(),
+            20..=21 => self.close_listener(),
+            22 => self.reload(),
+            23 => self.give_up_asking(),
+            _ => {}
+        }
+    }
+
+    fn new_session(&mut self) -> SessionId {
+        self.sessions_made += 1;
+        let shard = ShardId(self.dice.below(u64::from(self.topology.shards())) as u16);
+        SessionId::new(shard, self.sessions_made)
+    }
+
+    fn some_mount(&mut self) -> MountName {
+        let name = self.dice.pick(&MOUNTS);
+        MountName::parse(name).unwrap_or_else(|_| unreachable_name())
+    }
+
+    fn start_listener(&mut self) {
+        if self.ears.len() + self.asked.len() >= LISTENERS_MAX {
+            return;
+        }
+        let (session, mount) = (self.new_session(), self.some_mount());
+        self.asked.insert(session, (self.now, mount.clone()));
+        let now = self.now;
+        self.nodes[session.shard().index()]
+            .hub
+            .reserve(now, session, mount);
+    }
+
+    fn give_up_asking(&mut self) {
+        let Some((&session, _)) = self.asked.iter().next() else {
+            return;
+        };
+        self.asked.remove(&session);
+        let now = self.now;
+        self.nodes[session.shard().index()]
+            .hub
+            .release(now, session);
+    }
+
+    fn start_origin(&mut self) {
+        let (session, mount) = (self.new_session(), self.some_mount());
+        self.origins_made += 1;
+        // All mounts carry one kind, but for a dynamic one now and then.
+        let has_setup =
+            self.seed.is_multiple_of(3) != (mount.as_str() == "/dynamic" && self.dice.chance(30));
+        let origin = Origin::new(
+            session,
+            mount.clone(),
+            has_setup,
+            self.origins_made,
+            self.now,
+        );
+        let content_type = origin.content_type().into();
+        let info = SourceInfo {
+            content_type,
+            ..SourceInfo::default()
+        };
+        self.origins.push(origin);
+        let now = self.now;
+        self.nodes[session.shard().index()]
+            .hub
+            .publish(now, session, mount, info);
+    }
+
+    fn end_origin(&mut self) {
+        if self.origins.is_empty() {
+            return;
+        }
+        let index = self.dice.below(self.origins.len() as u64) as usize;
+        let origin = self.origins.swap_remove(index);
+        let reason = EndReason::PeerReset;
+        let node = &mut self.nodes[origin.session.shard().index()];
+        node.hub.unpublish(self.now, origin.session, reason);
+    }
+
+    fn stall_shard(&mut self) {
+        let index = self.dice.below(self.nodes.len() as u64) as usize;
+        let stall = Duration::from_millis(self.dice.within(5, 3_000));
+        self.nodes[index].stalled_until = self.now + stall;
+    }
+
+    fn set_title(&mut self) {
+        self.titles_made += 1;
+        let metadata = Metadata::from_title(&format!("title {}", self.titles_made));
+        let mount = self.some_mount();
+        let index = self.dice.below(self.nodes.len() as u64) as usize;
+        let now = self.now;
+        self.nodes[index].hub.set_metadata(now, mount, metadata);
+    }
+
+    fn close_listener(&mut self) {
+        let count = self.ears.len() as u64;
+        if count > 0 {
+            let index = self.dice.below(count) as usize;
+            if let Some(ear) = self.ears.values().nth(index) {
+                ear.peer.borrow_mut().closed = true;
+            }
+        }
+    }
+
+    fn reload(&mut self) {
+        self.config = Arc::new(make_config(&mut self.dice));
+        for node in &mut self.nodes {
+            node.hub.reload(self.now, Arc::clone(&self.config));
+        }
+    }
+
+    fn drain(&mut self) {
+        self.draining = true;
+        for node in &mut self.nodes {
+            node.hub.drain(self.now);
+        }
+    }
+
+    /// `ms` milliseconds pass, one at a time where something is due.
+    fn pass(&mut self, ms: u64) {
+        let end = self.now + Duration::from_millis(ms);
+        for ear in self.ears.values() {
+            ear.peer.borrow_mut().breathe(ms);
+        }
+        while self.now < end {
+            self.now = (self.now + Duration::from_millis(self.dice.within(1, 20))).min(end);
+            self.speak();
+            for index in 0..self.nodes.len() {
+                if self.nodes[index].stalled_until <= self.now {
+                    self.drive(index);
+                }
+            }
+        }
+    }
+
+    fn speak(&mut self) {
+        for origin in self.origins.iter_mut().filter(|origin| origin.accepted) {
+            let node = &mut self.nodes[origin.session.shard().index()];
+            if node.stalled_until <= self.now {
+                let events = origin.speak(self.now, &mut self.dice);
+                if !events.is_empty() {
+                    node.hub.push_media(self.now, origin.session, events);
+                }
+            }
+        }
+    }
+
+    /// What a shard's driver does in one round.
+    fn drive(&mut self, index: usize) {
+        let to = ShardId(index as u16);
+        for from in self.topology.ids() {
+            let Some(ring) = self.rings.get_mut(&(from, to)) else {
+                continue;
+            };
+            for message in std::mem::take(ring) {
+                self.nodes[index]
+                    .hub
+                    .handle_message(self.now, from, message);
+            }
+        }
+        for _ in 0..50 {
+            if self.nodes[index]
+                .hub
+                .poll_timeout()
+                .is_none_or(|due| due > self.now)
+            {
+                break;
+            }
+            self.nodes[index].hub.handle_timeout(self.now);
+        }
+        self.drain_events(index);
+        for other in self.topology.ids() {
+            self.nodes[index].hub.handle_room(other);
+        }
+        while let Some((other, message)) = self.nodes[index].hub.poll_transmit() {
+            let ring = self.rings.entry((to, other)).or_default();
+            if ring.len() >= self.ring_messages_max {
+                self.nodes[index].hub.return_message(other, message);
+            } else {
+                ring.push_back(message);
+            }
+        }
+    }
+
+    fn drain_events(&mut self, index: usize) {
+        while let Some(event) = self.nodes[index].hub.poll_event() {
+            match event {
+                HubEvent::PublishAnswer { session, answer } => {
+                    let at = self
+                        .origins
+                        .iter()
+                        .position(|origin| origin.session == session);
+                    let Some(at) = at else { continue };
+                    self.origins[at].accepted = answer.is_ok();
+                    self.note(session.as_u64() ^ u64::from(answer.is_ok()));
+                    if answer.is_err() {
+                        self.origins.swap_remove(at);
+                    } else {
+                        self.report.sources += 1;
+                    }
+                }
+                HubEvent::PublisherEnded { session, .. } => {
+                    self.origins.retain(|origin| origin.session != session);
+                }
+                HubEvent::SeatAnswer { session, answer } => self.seat(index, session, answer),
+                HubEvent::ListenerEnded {
+                    session,
+                    reason,
+                    bytes,
+                    ..
+                } => {
+                    self.end_ear(session, reason, bytes);
+                }
+                HubEvent::Event(_) => {}
+            }
+        }
+    }
+
+    fn seat(
+        &mut self,
+        index: usize,
+        session: SessionId,
+        answer: Result<corecast_shard::hub::Seat, corecast_mesh::message::JoinRefusal>,
+    ) {
+        let Some((_, wanted)) = self.asked.remove(&session) else {
+            return;
+        };
+        self.note(session.as_u64() ^ 0xabc ^ u64::from(answer.is_ok()));
+        let Ok(seat) = answer else { return };
+        let temper = match self.dice.below(10) {
+            0 => Temper::Slow(self.dice.within(1_000, 20_000)),
+            1 => Temper::Stuck(self.dice.below(100_000)),
+            2 => Temper::Leaving(self.dice.below(200_000)),
+            _ => Temper::Good,
+        };
+        let metaint = if self.dice.chance(70) {
+            seat.metaint
+        } else {
+            0
+        };
+        let needs_setup = &*seat.info.content_type == "application/ogg";
+        let mut peer = Peer::new(temper, metaint, needs_setup);
+        peer.breathe(1);
+        let peer = Rc::new(RefCell::new(peer));
+        let socket = VirtualSocket {
+            peer: Rc::clone(&peer),
+            dice: Rc::clone(&self.write_dice),
+        };
+        let card = Box::new(ListenerCard {
+            peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            user_agent: "sim".into(),
+            referer: "".into(),
+            request: "GET / HTTP/1.0".into(),
+            user: None,
+            since: self.now,
+        });
+        self.ears.insert(
+            session,
+            Ear {
+                peer,
+                wanted,
+                heard: 0,
+                heard_at: self.now,
+            },
+        );
+        self.report.listeners += 1;
+        let head = Bytes::from_static(HEAD);
+        self.nodes[index]
+            .hub
+            .attach(self.now, session, socket, head, metaint, card);
+    }
+
+    fn end_ear(&mut self, session: SessionId, reason: EndReason, bytes: u64) {
+        let Some(ear) = self.ears.remove(&session) else {
+            return;
+        };
+        let mut peer = ear.peer.borrow_mut();
+        self.report.bytes += peer.got;
+        let told = matches!(reason, EndReason::SourceGone | EndReason::Drained);
+        if told && !peer.is_at_border() && peer.fault.is_none() {
+            peer.fault = Some(format!("left inside a frame ({})", reason.name()));
+        }
+        if bytes != peer.got && peer.fault.is_none() {
+            peer.fault = Some(format!("{bytes} bytes counted, {} got", peer.got));
+        }
+        let (got, fault) = (peer.got, peer.fault.clone());
+        drop(peer);
+        self.note(session.as_u64() ^ got);
+        if fault.is_some() {
+            // Kept, so that the next check finds it.
+            self.ears.insert(session, ear);
+        }
+    }
+
+    fn note(&mut self, what: u64) {
+        let mixed = Dice::new(self.report.digest ^ what ^ self.now.as_micros()).roll();
+        self.report.digest = mixed;
+    }
+
+    /// What must hold after every step.
+    fn check(&mut self) -> Result<(), String> {
+        for (session, ear) in &self.ears {
+            if let Some(fault) = &ear.peer.borrow().fault {
+                return Err(format!("listener {session} of {}: {fault}", ear.wanted));
+            }
+        }
+        for (session, (since, mount)) in &self.asked {
+            if self.now.since(*since) > ANSWER_MAX {
+                return Err(format!("{session} was not answered about {mount}"));
+            }
+        }
+        self.check_seats()?;
+        self.check_starvation()
+    }
+
+    fn check_seats(&self) -> Result<(), String> {
+        let sessions: Vec<_> = self
+            .nodes
+            .iter()
+            .flat_map(|node| node.hub.snapshot(self.now).sessions)
+            .collect();
+        let listeners = sessions.iter().filter(|session| !session.publisher).count();
+        let publishers = sessions.len() - listeners;
+        let (seated, sources) = (self.seats.listeners.taken(), self.seats.sources.taken());
+        let asking = self.asked.len();
+        // Who was refused on a stalled shard has not heard of it yet.
+        if !(listeners..=listeners + asking).contains(&(seated as usize)) {
+            return Err(format!(
+                "{seated} seats for {listeners} listeners and {asking} asking"
+            ));
+        }
+        if sources as usize != publishers {
+            return Err(format!(
+                "{sources} source seats for {publishers} publishers"
+            ));
+        }
+        Ok(())
+    }
+
+    /// A good listener whose mount is live, on shards that run, gets sound.
+    fn check_starvation(&mut self) -> Result<(), String> {
+        let live: Vec<MountName> = self
+            .nodes
+            .iter()
+            .flat_map(|node| node.hub.snapshot(self.now).mounts)
+            .filter(|mount| mount.state == SourceState::Live)
+            .filter(|mount| {
+                mount
+                    .live_since
+                    .is_some_and(|since| self.now.since(since) > STARVED_MAX)
+            })
+            .map(|mount| mount.mount)
+            .collect();
+        let stalled = self.nodes.iter().any(|node| node.stalled_until > self.now);
+        for (session, ear) in &mut self.ears {
+            let peer = ear.peer.borrow();
+            let more = peer.sound > ear.heard;
+            if more || stalled || !live.contains(&ear.wanted) || !peer.is_good() || peer.closed {
+                (ear.heard, ear.heard_at) = (peer.sound, self.now);
+            } else if self.now.since(ear.heard_at) > STARVED_MAX {
+                return Err(format!("listener {session} of {} gets nothing", ear.wanted));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everybody goes, and a minute passes.
+    fn end_all(&mut self) {
+        while !self.origins.is_empty() {
+            self.end_origin();
+        }
+        while !self.asked.is_empty() {
+            self.give_up_asking();
+        }
+        for ear in self.ears.values() {
+            ear.peer.borrow_mut().closed = true;
+        }
+        for node in &mut self.nodes {
+            node.stalled_until = Time::ZERO;
+        }
+        for _ in 0..600 {
+            self.pass(100);
+        }
+        for node in &self.nodes {
+            self.report.skips += node.hub.counts().tally.skips;
+            self.report.runs_dropped += node.hub.counts().runs_dropped;
+        }
+    }
+
+    /// What must hold when everybody is gone.
+    fn check_empty(&mut self) -> Result<(), String> {
+        self.check()?;
+        for (index, node) in self.nodes.iter().enumerate() {
+            let snapshot = node.hub.snapshot(self.now);
+            if !node.hub.is_idle() {
+                return Err(format!(
+                    "shard {index} is not idle: {:?}",
+                    snapshot.sessions
+                ));
+            }
+            if let Some((mount, _)) = snapshot.sent.first() {
+                return Err(format!("shard {index} keeps a replica of {mount}"));
+            }
+            for mount in &snapshot.mounts {
+                if mount.listeners > 0 {
+                    return Err(format!("{} keeps {} seats", mount.mount, mount.listeners));
+                }
+                if self.config.configured_mount(mount.mount.as_str()).is_none() {
+                    return Err(format!("{} is kept though nobody uses it", mount.mount));
+                }
+            }
+        }
+        if !self.ears.is_empty() {
+            return Err(format!("{} listeners were never ended", self.ears.len()));
+        }
+        Ok(())
+    }
+}
+
+/// Settings as an operator might have them: a chain of fallbacks, and a dynamic mount.
+fn make_config(dice: &mut Dice) -> Config {
+    let mut config = Config::default();
+    let mut mount = |fallback: &str| Mount {
+        takeover: dice.chance(30),
+        source_timeout: Duration::from_millis(*dice.pick(&[0, 500, 4_000])),
+        fallback: if dice.chance(70) {
+            fallback.to_owned()
+        } else {
+            String::new()
+        },
+        fallback_return: dice.chance(60),
+        listeners_max: *dice.pick(&[0, 0, 5, 30]) as u32,
+        latency: *dice.pick(&[
+            Latency::Radio,
+            Latency::Radio,
+            Latency::Live,
+            Latency::Instant,
+        ]),
+        quantum_bytes: *dice.pick(&[0, 0, 1_400]),
+        burst_bytes: *dice.pick(&[0, 0, 64_000]),
+        slow_reader_budget: Duration::from_millis(*dice.pick(&[3_000, 15_000])),
+        slow_reader: *dice.pick(&[SlowReader::Skip, SlowReader::Drop]),
+        metaint_bytes: *dice.pick(&[16_000, 1_000]),
+        ..Mount::default()
+    };
+    config.mounts = vec![
+        (MOUNTS[0].to_owned(), mount(MOUNTS[1])),
+        (MOUNTS[1].to_owned(), mount(MOUNTS[2])),
+        (MOUNTS[2].to_owned(), mount("")),
+    ];
+    config.mount_defaults = mount("");
+    config
+}
+
+fn unreachable_name() -> MountName {
+    unreachable!("the names of the simulation are mount names")
+}

@@ -1,0 +1,556 @@
+//! What carries the hub: its port to the other planes, its timer, and whoever waits for it.
+//!
+//! Everything here runs on one thread; tasks share a [`Shard`] through `Rc`. The hub is borrowed
+//! for one call at a time, never across a wait.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use corecast_config::Config;
+use corecast_media::name::{MountName, SessionId, ShardId};
+use corecast_media::time::Time;
+use corecast_mesh::message::{
+    AccessRecord, EndReason, Event, FromControl, JoinRefusal, PublishRefusal, ToControl,
+};
+use corecast_mesh::port::{Plane, Received, ShardPort};
+use corecast_mesh::seats::NodeSeats;
+use futures_channel::oneshot;
+use rustc_hash::FxHashMap;
+
+use crate::ShardSettings;
+use crate::hub::{Hub, HubEvent, ListenerCard, Seat};
+use crate::net::TcpSocket;
+use crate::net::buffer::Scratch;
+use crate::net::ready::{Readiness, Turn};
+use crate::probe::{FullRing, ShardProbe, backend_index, reason_index};
+use crate::task::{Signal, Tasks, first};
+
+/// Messages taken from the rings before the shard looks at its sockets again.
+const MESH_BATCH: usize = 256;
+
+/// Small messages for control that may wait for room in its ring.
+const CONTROL_BACKLOG_MAX: usize = 4_096;
+
+/// How often the canary looks while the shard has connections.
+const CANARY_BUSY: Duration = Duration::from_millis(100);
+
+/// How often it looks while there are none.
+const CANARY_IDLE: Duration = Duration::from_secs(1);
+
+/// One shard as its tasks see it. Lives on: its shard.
+pub(crate) struct Shard {
+    pub(crate) id: ShardId,
+    pub(crate) seats: Arc<NodeSeats>,
+    pub(crate) probe: Arc<ShardProbe>,
+    pub(crate) scratch: Scratch,
+    pub(crate) tasks: Rc<Tasks>,
+    /// Connections that only get a refusal and are closed in good order; bounded.
+    pub(crate) refusals: Cell<u32>,
+    config: RefCell<Arc<Config>>,
+    started: std::time::Instant,
+    sequence: Cell<u64>,
+    hub: RefCell<Hub<TcpSocket>>,
+    port: RefCell<ShardPort>,
+    control_backlog: RefCell<VecDeque<ToControl>>,
+    publishers: RefCell<FxHashMap<SessionId, PublisherDesk>>,
+    joiners: RefCell<FxHashMap<SessionId, oneshot::Sender<Result<Seat, JoinRefusal>>>>,
+    requests: RefCell<FxHashMap<SessionId, Rc<ResponseInbox>>>,
+    timer: Signal,
+    timer_due: Cell<Option<Time>>,
+    drain: Cell<Option<Time>>,
+    drain_changed: Signal,
+}
+
+/// Where a publisher's task waits.
+struct PublisherDesk {
+    answer: Option<oneshot::Sender<Result<(), PublishRefusal>>>,
+    ended: Option<oneshot::Sender<EndReason>>,
+}
+
+/// What a publisher's task waits for.
+pub(crate) struct PublisherTicket {
+    pub(crate) answer: oneshot::Receiver<Result<(), PublishRefusal>>,
+    pub(crate) ended: oneshot::Receiver<EndReason>,
+}
+
+/// One piece of control's answer to a request.
+#[derive(Debug)]
+pub(crate) enum ResponsePart {
+    Head {
+        status: u16,
+        headers: Vec<(Box<str>, Bytes)>,
+        length: Option<u64>,
+    },
+    Body(Bytes),
+    End,
+}
+
+/// Where a request's task waits; control's credit bounds it.
+#[derive(Debug, Default)]
+pub(crate) struct ResponseInbox {
+    parts: RefCell<VecDeque<ResponsePart>>,
+    complete: Cell<bool>,
+    news: Signal,
+}
+
+impl ResponseInbox {
+    /// The next piece of the answer.
+    pub(crate) async fn next(&self) -> ResponsePart {
+        loop {
+            if let Some(part) = self.try_next() {
+                return part;
+            }
+            self.news.wait().await;
+        }
+    }
+
+    /// The next piece, if it is there.
+    pub(crate) fn try_next(&self) -> Option<ResponsePart> {
+        self.parts.borrow_mut().pop_front()
+    }
+
+    /// Whether control has sent the last piece.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete.get()
+    }
+
+    fn push(&self, part: ResponsePart) {
+        if matches!(part, ResponsePart::End) {
+            self.complete.set(true);
+        }
+        self.parts.borrow_mut().push_back(part);
+        self.news.set();
+    }
+}
+
+impl Shard {
+    pub(crate) fn new(settings: ShardSettings) -> Rc<Self> {
+        let ShardSettings {
+            id,
+            topology,
+            config,
+            seats,
+            port,
+            backend,
+            started,
+            probe,
+            ..
+        } = settings;
+        probe.backend.at(backend_index(backend)).set(1);
+        let hub = Hub::new(id, topology, Arc::clone(&config), Arc::clone(&seats));
+        Rc::new(Shard {
+            id,
+            seats,
+            probe,
+            scratch: Scratch::new(),
+            tasks: Rc::default(),
+            refusals: Cell::new(0),
+            config: RefCell::new(config),
+            started,
+            sequence: Cell::new(0),
+            hub: RefCell::new(hub),
+            port: RefCell::new(port),
+            control_backlog: RefCell::default(),
+            publishers: RefCell::default(),
+            joiners: RefCell::default(),
+            requests: RefCell::default(),
+            timer: Signal::default(),
+            timer_due: Cell::new(None),
+            drain: Cell::new(None),
+            drain_changed: Signal::default(),
+        })
+    }
+
+    /// The node's clock.
+    pub(crate) fn now(&self) -> Time {
+        Time::from_micros(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// The settings that hold now.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.borrow())
+    }
+
+    /// An id that no session of the node has had.
+    pub(crate) fn next_session(&self) -> SessionId {
+        let sequence = self.sequence.get().wrapping_add(1);
+        self.sequence.set(sequence);
+        SessionId::new(self.id, sequence)
+    }
+
+    /// Calls the hub, then carries away what the call brought forth.
+    pub(crate) fn with_hub<R>(&self, call: impl FnOnce(&mut Hub<TcpSocket>, Time) -> R) -> R {
+        let mut hub = self.hub.borrow_mut();
+        let now = self.now();
+        let result = call(&mut hub, now);
+        self.pump(&mut hub, now);
+        result
+    }
+
+    /// Registers a publisher's task; to be called before [`Hub::publish`].
+    pub(crate) fn expect_publish(&self, session: SessionId) -> PublisherTicket {
+        let ((answer, answered), (ended, end)) = (oneshot::channel(), oneshot::channel());
+        let desk = PublisherDesk {
+            answer: Some(answer),
+            ended: Some(ended),
+        };
+        self.publishers.borrow_mut().insert(session, desk);
+        PublisherTicket {
+            answer: answered,
+            ended: end,
+        }
+    }
+
+    /// Forgets a publisher's task.
+    pub(crate) fn forget_publisher(&self, session: SessionId) {
+        self.publishers.borrow_mut().remove(&session);
+    }
+
+    /// Registers a joiner's task; to be called before [`Hub::reserve`].
+    pub(crate) fn expect_seat(
+        &self,
+        session: SessionId,
+    ) -> oneshot::Receiver<Result<Seat, JoinRefusal>> {
+        let (answer, answered) = oneshot::channel();
+        self.joiners.borrow_mut().insert(session, answer);
+        answered
+    }
+
+    /// Forgets a joiner's task.
+    pub(crate) fn forget_joiner(&self, session: SessionId) {
+        self.joiners.borrow_mut().remove(&session);
+    }
+
+    /// Registers a request's task; to be called before [`ToControl::Request`] is sent.
+    pub(crate) fn expect_response(&self, session: SessionId) -> Rc<ResponseInbox> {
+        let inbox = Rc::new(ResponseInbox::default());
+        self.requests
+            .borrow_mut()
+            .insert(session, Rc::clone(&inbox));
+        inbox
+    }
+
+    /// Forgets a request's task.
+    pub(crate) fn forget_request(&self, session: SessionId) {
+        self.requests.borrow_mut().remove(&session);
+    }
+
+    /// Requests that wait for control now.
+    pub(crate) fn requests_waiting(&self) -> usize {
+        self.requests.borrow().len()
+    }
+
+    /// Sends to control now, or not at all.
+    ///
+    /// # Errors
+    /// The message, where the ring is full.
+    pub(crate) fn try_tell_control(&self, message: ToControl) -> Result<(), ToControl> {
+        let mut port = self.port.borrow_mut();
+        let sent = port.send_control(message);
+        port.flush();
+        if sent.is_err() {
+            self.probe.ring_full.at(FullRing::Control as usize).add(1);
+        }
+        sent
+    }
+
+    /// Sends to control, later if its ring is full: for small messages that must not be lost.
+    pub(crate) fn tell_control(&self, message: ToControl) {
+        if self.control_backlog.borrow().is_empty() {
+            if let Err(message) = self.try_tell_control(message) {
+                self.control_backlog.borrow_mut().push_back(message);
+            }
+        } else if self.control_backlog.borrow().len() < CONTROL_BACKLOG_MAX {
+            self.control_backlog.borrow_mut().push_back(message);
+        }
+    }
+
+    /// Sends an event to control, or drops and counts it where the ring is full.
+    pub(crate) fn tell_event(&self, event: Event) {
+        let _ = self.try_tell_control(ToControl::Event(Box::new(event)));
+    }
+
+    /// A line for the access log.
+    pub(crate) fn tell_access(&self, record: AccessRecord) {
+        self.tell_event(Event::Access(record));
+    }
+
+    /// Whether no new session is taken.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.drain.get().is_some()
+    }
+
+    /// Returns when the node drains and either no session is left or the grace is over.
+    pub(crate) async fn drained(&self) {
+        const LOOK: Duration = Duration::from_millis(20);
+        while self.drain.get().is_none() {
+            self.drain_changed.wait().await;
+        }
+        loop {
+            let idle = self.hub.borrow().is_idle() && self.requests.borrow().is_empty();
+            if idle || self.drain.get().is_some_and(|until| until <= self.now()) {
+                break;
+            }
+            monoio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Carries away what the hub brought forth, and arms the timer.
+    fn pump(&self, hub: &mut Hub<TcpSocket>, now: Time) {
+        loop {
+            let mut quiet = true;
+            while let Some(event) = hub.poll_event() {
+                quiet = false;
+                self.on_hub_event(event, now);
+            }
+            while let Some((to, message)) = hub.poll_transmit() {
+                quiet = false;
+                if to == self.id {
+                    hub.handle_message(now, to, message);
+                    continue;
+                }
+                let sent = self.port.borrow_mut().send(to, message);
+                if let Err(message) = sent {
+                    self.probe.ring_full.at(FullRing::Shard as usize).add(1);
+                    hub.return_message(to, message);
+                }
+            }
+            if quiet {
+                break;
+            }
+        }
+        self.port.borrow_mut().flush();
+        let due = hub.poll_timeout();
+        if due.is_some_and(|due| self.timer_due.get().is_none_or(|armed| due < armed)) {
+            self.timer_due.set(due);
+            self.timer.set();
+        }
+    }
+
+    fn on_hub_event(&self, event: HubEvent<TcpSocket>, now: Time) {
+        match event {
+            HubEvent::PublishAnswer { session, answer } => {
+                let mut publishers = self.publishers.borrow_mut();
+                let desk = publishers.get_mut(&session);
+                if let Some(waiting) = desk.and_then(|desk| desk.answer.take()) {
+                    let _ = waiting.send(answer);
+                }
+            }
+            HubEvent::PublisherEnded { session, reason } => {
+                let mut publishers = self.publishers.borrow_mut();
+                let desk = publishers.get_mut(&session);
+                if let Some(waiting) = desk.and_then(|desk| desk.ended.take()) {
+                    let _ = waiting.send(reason);
+                }
+            }
+            HubEvent::SeatAnswer { session, answer } => {
+                if let Some(waiting) = self.joiners.borrow_mut().remove(&session) {
+                    let _ = waiting.send(answer);
+                }
+            }
+            HubEvent::ListenerEnded {
+                session,
+                socket,
+                mount,
+                reason,
+                bytes,
+                card,
+            } => {
+                self.close_listener(socket, reason);
+                self.probe.listeners.add(-1);
+                self.probe.listeners_ended.at(reason_index(reason)).add(1);
+                self.tell_access(access_record(session, *card, reason, bytes, mount, now));
+            }
+            HubEvent::Event(event) => self.tell_event(event),
+        }
+    }
+
+    fn close_listener(&self, socket: TcpSocket, reason: EndReason) {
+        match reason {
+            // The peer is gone or takes nothing: what it has not got it will not get.
+            EndReason::PeerReset | EndReason::TooSlow | EndReason::Timeout => socket.reset(),
+            _ => self.scratch.with(|scratch| socket.close_in_order(scratch)),
+        }
+        self.seats.connections.give_back();
+        self.probe.connections.add(-1);
+    }
+
+    fn handle_control(&self, message: FromControl) {
+        match message {
+            FromControl::ResponseHead {
+                session,
+                status,
+                headers,
+                length,
+            } => {
+                self.on_response(
+                    session,
+                    ResponsePart::Head {
+                        status,
+                        headers,
+                        length,
+                    },
+                );
+            }
+            FromControl::ResponseBody { session, chunk } => {
+                self.on_response(session, ResponsePart::Body(chunk));
+            }
+            FromControl::ResponseEnd { session } => self.on_response(session, ResponsePart::End),
+            FromControl::Reload(config) => {
+                self.seats.listeners.set_max(config.limits.listeners_max);
+                self.seats.sources.set_max(config.limits.sources_max);
+                self.config.replace(Arc::clone(&config));
+                self.with_hub(|hub, now| hub.reload(now, config));
+            }
+            FromControl::Drain(grace) => {
+                let until = self.now() + grace;
+                self.drain.set(Some(
+                    self.drain.get().map_or(until, |before| before.min(until)),
+                ));
+                self.drain_changed.set();
+                self.with_hub(|hub, now| hub.drain(now));
+            }
+            FromControl::Query(query) => {
+                let snapshot = Box::new(self.with_hub(|hub, now| hub.snapshot(now)));
+                self.tell_control(ToControl::Answer { query, snapshot });
+            }
+            FromControl::SetMetadata { mount, metadata } => {
+                self.with_hub(|hub, now| hub.set_metadata(now, mount, metadata));
+            }
+        }
+    }
+
+    fn on_response(&self, session: SessionId, part: ResponsePart) {
+        // Not there: the requester went while the answer was on its way.
+        if let Some(inbox) = self.requests.borrow().get(&session) {
+            inbox.push(part);
+        }
+    }
+
+    fn handle_room(&self) {
+        loop {
+            let room = self.port.borrow_mut().poll_room();
+            match room {
+                None => break,
+                Some(Plane::Shard(to)) => self.with_hub(|hub, _| hub.handle_room(to)),
+                Some(Plane::Control) => self.flush_backlog(),
+            }
+        }
+    }
+
+    fn flush_backlog(&self) {
+        let mut backlog = self.control_backlog.borrow_mut();
+        while let Some(message) = backlog.pop_front() {
+            if let Err(message) = self.port.borrow_mut().send_control(message) {
+                backlog.push_front(message);
+                break;
+            }
+        }
+    }
+
+    /// Takes messages from the rings for ever.
+    ///
+    /// # Errors
+    /// The doorbell cannot be watched.
+    pub(crate) async fn run_mesh(&self) -> std::io::Result<()> {
+        let bell = Readiness::new(self.port.borrow().readiness_fd()?)?;
+        let turn = Turn::new()?;
+        loop {
+            let mut taken = 0;
+            while taken < MESH_BATCH {
+                let received = self.port.borrow_mut().recv();
+                match received {
+                    None => break,
+                    Some(Received::Control(message)) => self.handle_control(message),
+                    Some(Received::Shard(from, message)) => {
+                        self.with_hub(|hub, now| hub.handle_message(now, from, message));
+                    }
+                }
+                taken += 1;
+            }
+            self.handle_room();
+            if taken == MESH_BATCH {
+                turn.end().await;
+                continue;
+            }
+            let may_sleep = self.port.borrow_mut().sleep();
+            if may_sleep {
+                let waited = bell.wait().await;
+                self.port.borrow_mut().wake();
+                waited?;
+            } else if taken == 0 {
+                // News that is no message (a full ring that stays full) must not spin.
+                turn.end().await;
+            }
+        }
+    }
+
+    /// Does what is due for ever.
+    ///
+    /// # Errors
+    /// No file descriptor is left for the task's turns.
+    pub(crate) async fn run_timer(&self) -> std::io::Result<()> {
+        let turn = Turn::new()?;
+        loop {
+            let due = self.hub.borrow().poll_timeout();
+            self.timer_due.set(due);
+            let now = self.now();
+            match due {
+                None => self.timer.wait().await,
+                Some(due) if due > now => {
+                    let sleep = monoio::time::sleep(due.since(now));
+                    first(sleep, self.timer.wait()).await;
+                }
+                Some(_) => {
+                    self.with_hub(|hub, now| hub.handle_timeout(now));
+                    let more = self.hub.borrow().poll_timeout();
+                    if more.is_some_and(|due| due <= self.now()) {
+                        turn.end().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Measures for ever how late a timer of this shard is.
+    pub(crate) async fn run_canary(&self) {
+        loop {
+            let busy = self.probe.connections.level() > 0;
+            let wait = if busy { CANARY_BUSY } else { CANARY_IDLE };
+            let due = monoio::time::Instant::now() + wait;
+            monoio::time::sleep_until(due).await;
+            let late = monoio::time::Instant::now().saturating_duration_since(due);
+            self.probe.take_over(self.hub.borrow().counts());
+            self.probe
+                .stall
+                .record(u64::try_from(late.as_micros()).unwrap_or(u64::MAX));
+        }
+    }
+}
+
+fn access_record(
+    session: SessionId,
+    card: ListenerCard,
+    reason: EndReason,
+    bytes: u64,
+    mount: Option<MountName>,
+    now: Time,
+) -> AccessRecord {
+    AccessRecord {
+        session,
+        peer: card.peer,
+        user: card.user,
+        request: card.request,
+        status: 200,
+        bytes,
+        referer: card.referer,
+        user_agent: card.user_agent,
+        duration: now.since(card.since),
+        reason,
+        mount,
+    }
+}

@@ -1,0 +1,314 @@
+//! One connection: request heads and bodies in, answers out.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use corecast_protocol::http1::{
+    BadRequest, BodyFraming, ChunkedDecoder, ChunkedEvent, Limits, Request, RequestParser,
+};
+use monoio::time::Instant;
+
+use super::response::{CONTINUE, Plain};
+use crate::driver::Shard;
+use crate::net::TcpSocket;
+use crate::net::tcp::TcpConnection;
+
+/// How long the peer may take nothing of an answer.
+const SEND_STEP_MAX: Duration = Duration::from_secs(30);
+
+/// How long the peer may still talk after the last answer.
+const LINGER_MAX: Duration = Duration::from_secs(2);
+
+/// A connection's place among those that the node may have. Given back when dropped.
+struct ConnectionSeat {
+    shard: Rc<Shard>,
+    held: bool,
+}
+
+impl Drop for ConnectionSeat {
+    fn drop(&mut self) {
+        if self.held {
+            self.shard.seats.connections.give_back();
+            self.shard.probe.connections.add(-1);
+        }
+    }
+}
+
+/// A connection that a task serves.
+pub(crate) struct Connection {
+    pub(crate) shard: Rc<Shard>,
+    pub(crate) peer: SocketAddr,
+    tcp: TcpConnection,
+    parser: RequestParser,
+    /// Received and not yet used.
+    inbox: BytesMut,
+    requests: u64,
+    seat: ConnectionSeat,
+}
+
+/// Why no request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoRequest {
+    /// The peer closed, failed, or stayed idle between two requests: nothing to say.
+    Gone,
+    /// The peer must be told, and the connection closed.
+    Refused(BadRequest),
+}
+
+/// Why a body did not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyFault {
+    /// The peer closed or failed.
+    Gone,
+    /// Nothing came for too long.
+    Late,
+    /// The peer must be told, and the connection closed.
+    Refused(BadRequest),
+}
+
+impl Connection {
+    /// A connection as it was accepted; its seat must have been taken.
+    pub(crate) fn new(shard: Rc<Shard>, fd: OwnedFd, peer: SocketAddr) -> Self {
+        shard.probe.connections.add(1);
+        let config = shard.config();
+        let limits = Limits {
+            head_bytes_max: config.limits.header_bytes_max as usize,
+            header_count_max: usize::from(config.limits.header_count_max),
+            ..Limits::default()
+        };
+        Connection {
+            seat: ConnectionSeat {
+                shard: Rc::clone(&shard),
+                held: true,
+            },
+            shard,
+            peer,
+            tcp: TcpConnection::new(fd),
+            parser: RequestParser::new(limits),
+            inbox: BytesMut::new(),
+            requests: 0,
+        }
+    }
+
+    /// Bytes sent so far.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.tcp.sent_bytes()
+    }
+
+    /// The next request. The first one, and each one whose first byte came, must be whole within
+    /// `limits.header_timeout`; between two requests the peer may be silent for
+    /// `limits.idle_timeout`.
+    pub(crate) async fn next_request(&mut self) -> Result<Request, NoRequest> {
+        let config = self.shard.config();
+        let mut started = self.requests == 0 || !self.inbox.is_empty();
+        let patience = if started {
+            config.limits.header_timeout
+        } else {
+            config.limits.idle_timeout
+        };
+        let mut deadline = Instant::now() + patience;
+        loop {
+            match self.parser.parse(&mut self.inbox) {
+                Ok(Some(request)) => {
+                    self.requests += 1;
+                    return Ok(request);
+                }
+                Ok(None) => {}
+                Err(bad) => return Err(NoRequest::Refused(bad)),
+            }
+            match self.receive_until(deadline).await {
+                Ok(0) | Err(BodyFault::Gone | BodyFault::Refused(_)) => {
+                    return Err(NoRequest::Gone);
+                }
+                Ok(_) if !started => {
+                    started = true;
+                    deadline = Instant::now() + config.limits.header_timeout;
+                }
+                Ok(_) => {}
+                Err(BodyFault::Late) if self.inbox.is_empty() => return Err(NoRequest::Gone),
+                Err(BodyFault::Late) => {
+                    let late = BadRequest::new(408, "request head took too long");
+                    return Err(NoRequest::Refused(late));
+                }
+            }
+        }
+    }
+
+    /// Receives more into the inbox; 0 where the peer sends no more.
+    async fn receive_until(&mut self, deadline: Instant) -> Result<usize, BodyFault> {
+        loop {
+            let Connection {
+                shard, tcp, inbox, ..
+            } = self;
+            let received = shard.scratch.with(|buf| {
+                tcp.try_recv(buf).inspect(|n| {
+                    inbox.extend_from_slice(buf.get(..*n).unwrap_or_default());
+                })
+            });
+            match received {
+                Ok(n) => return Ok(n),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    match self.tcp.readable_until(deadline).await {
+                        Ok(true) => {}
+                        Ok(false) => return Err(BodyFault::Late),
+                        Err(_) => return Err(BodyFault::Gone),
+                    }
+                }
+                Err(_) => return Err(BodyFault::Gone),
+            }
+        }
+    }
+
+    /// Whatever has come, at once if something has; empty where the peer sends no more. For
+    /// bodies of sources, which are not bounded.
+    ///
+    /// # Errors
+    /// [`BodyFault::Late`] where nothing came for `silence_max`.
+    pub(crate) async fn receive_some(&mut self, silence_max: Duration) -> Result<Bytes, BodyFault> {
+        if self.inbox.is_empty() {
+            self.receive_until(Instant::now() + silence_max).await?;
+        }
+        Ok(self.inbox.split().freeze())
+    }
+
+    /// Gives back what was received too much.
+    pub(crate) fn unreceive(&mut self, rest: &Bytes) {
+        let mut inbox = BytesMut::from(&rest[..]);
+        inbox.extend_from_slice(&self.inbox);
+        self.inbox = inbox;
+    }
+
+    /// Says that the peer may send its body, if it waits for that.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub(crate) async fn send_continue(&mut self, request: &Request) -> io::Result<()> {
+        if !request.expects_continue() || !self.inbox.is_empty() {
+            return Ok(());
+        }
+        self.send(&[CONTINUE]).await
+    }
+
+    /// The whole body of `request`, of at most `bytes_max` bytes, within `time_max`.
+    pub(crate) async fn receive_body(
+        &mut self,
+        request: &Request,
+        bytes_max: usize,
+        time_max: Duration,
+    ) -> Result<Bytes, BodyFault> {
+        const TOO_LARGE: BodyFault =
+            BodyFault::Refused(BadRequest::new(413, "request body is too large"));
+        let deadline = Instant::now() + time_max;
+        match request.body_framing() {
+            BodyFraming::None => Ok(Bytes::new()),
+            BodyFraming::UntilClose => Err(BodyFault::Refused(BadRequest::new(
+                411,
+                "request body without a length",
+            ))),
+            BodyFraming::Length(length) => {
+                let length = usize::try_from(length)
+                    .ok()
+                    .filter(|length| *length <= bytes_max);
+                let length = length.ok_or(TOO_LARGE)?;
+                self.send_continue(request)
+                    .await
+                    .map_err(|_| BodyFault::Gone)?;
+                while self.inbox.len() < length {
+                    if self.receive_until(deadline).await? == 0 {
+                        return Err(BodyFault::Gone);
+                    }
+                }
+                Ok(self.inbox.split_to(length).freeze())
+            }
+            BodyFraming::Chunked => {
+                self.send_continue(request)
+                    .await
+                    .map_err(|_| BodyFault::Gone)?;
+                self.receive_chunked(bytes_max, deadline)
+                    .await?
+                    .ok_or(TOO_LARGE)
+            }
+        }
+    }
+
+    /// A chunked body; nothing where it has more than `bytes_max` bytes.
+    async fn receive_chunked(
+        &mut self,
+        bytes_max: usize,
+        deadline: Instant,
+    ) -> Result<Option<Bytes>, BodyFault> {
+        let mut decoder = ChunkedDecoder::new();
+        let mut body = BytesMut::new();
+        loop {
+            let mut input = self.inbox.split().freeze();
+            let ended = loop {
+                match decoder.decode(&mut input) {
+                    Ok(ChunkedEvent::Payload(payload)) => body.extend_from_slice(&payload),
+                    Ok(ChunkedEvent::End) => break true,
+                    Ok(ChunkedEvent::NeedMore) => break false,
+                    Err(_) => {
+                        let bad = BadRequest::new(400, "bad HTTP chunk");
+                        return Err(BodyFault::Refused(bad));
+                    }
+                }
+                if body.len() > bytes_max {
+                    return Ok(None);
+                }
+            };
+            if ended {
+                self.unreceive(&input);
+                return Ok(Some(body.freeze()));
+            }
+            if self.receive_until(deadline).await? == 0 {
+                return Err(BodyFault::Gone);
+            }
+        }
+    }
+
+    /// Sends `parts`, one after the other.
+    ///
+    /// # Errors
+    /// The connection is gone, or the peer takes nothing.
+    pub(crate) async fn send(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        self.tcp.send_all(&mut slices, SEND_STEP_MAX).await
+    }
+
+    /// Waits until the connection has failed; an orderly end of the peer's side is no failure,
+    /// since it may still read.
+    pub(crate) async fn failed(&mut self) {
+        if self.tcp.readable().await.is_ok() && !self.tcp.is_failed() {
+            // Something to read: the next request, or the end. Either is for later.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Sends a last answer and closes so that it arrives.
+    pub(crate) async fn refuse(mut self, answer: Plain<'_>) {
+        let sent = self.send(&[&answer.render()]).await;
+        if sent.is_ok() {
+            self.close_in_order().await;
+        }
+    }
+
+    /// Closes so that what was sent arrives.
+    pub(crate) async fn close_in_order(self) {
+        self.tcp
+            .close_in_order(LINGER_MAX, &self.shard.scratch)
+            .await;
+    }
+
+    /// Takes the socket away; the seat stays taken until the driver closes the socket.
+    ///
+    /// # Errors
+    /// Where the process has no descriptor left that it needs for that; the connection is closed.
+    pub(crate) fn into_steady(mut self) -> io::Result<TcpSocket> {
+        let socket = self.tcp.into_socket()?;
+        self.seat.held = false;
+        Ok(socket)
+    }
+}

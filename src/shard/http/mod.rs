@@ -1,0 +1,13 @@
+//! Requests over HTTP/1: one connection, where its requests go, and those that control answers.
+//!
+//! Reading order: [`connection`] (heads in, bodies in, answers out), [`router`] (source, listener
+//! or control), [`response`] (answers that the shard gives itself), [`control`] (answers that
+//! come through the mesh).
+
+pub(crate) mod connection;
+pub(crate) mod control;
+pub(crate) mod response;
+pub(crate) mod router;
+
+#[cfg(test)]
+mod tests;

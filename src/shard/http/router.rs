@@ -1,0 +1,63 @@
+//! Where a request goes.
+
+use corecast_config::is_reserved_path;
+use corecast_protocol::http1::{Method, Request};
+
+/// Who answers a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// A source wants to feed a mount.
+    Source,
+    /// A listener wants to hear one.
+    Listener,
+    /// Everything else.
+    Control,
+}
+
+/// Who answers `request`.
+pub(crate) fn route(request: &Request) -> Route {
+    let reserved = is_reserved_path(request.path());
+    match request.method() {
+        Method::Source => Route::Source,
+        Method::Put if !reserved => Route::Source,
+        Method::Get | Method::Head if !reserved => Route::Listener,
+        _ => Route::Control,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use corecast_protocol::http1::{Limits, Parse, parse_request};
+
+    #[test]
+    fn mounts_have_every_path_that_is_not_controls() {
+        for (line, expected) in [
+            ("GET /live", Route::Listener),
+            ("HEAD /live", Route::Listener),
+            ("PUT /live", Route::Source),
+            ("SOURCE /live", Route::Source),
+            ("SOURCE /admin/x", Route::Source),
+            ("PUT /api/v1/mounts", Route::Control),
+            ("GET /", Route::Control),
+            ("GET /?x", Route::Control),
+            ("GET /health", Route::Control),
+            ("GET /healthy", Route::Listener),
+            ("GET /status-json.xsl?mount=/live", Route::Control),
+            ("GET /admin/!POKE", Route::Control),
+            ("GET /%61dmin/metadata", Route::Control),
+            ("GET /administrator", Route::Listener),
+            ("OPTIONS *", Route::Control),
+            ("OPTIONS /live", Route::Control),
+            ("POST /live", Route::Control),
+            ("DELETE /live", Route::Control),
+        ] {
+            let head = Bytes::from(format!("{line} HTTP/1.1\r\nHost: t\r\n\r\n"));
+            match parse_request(&head, &Limits::default()).expect("a good head") {
+                Parse::Done { request, .. } => assert_eq!(route(&request), expected, "{line}"),
+                Parse::Incomplete => panic!("{line} is whole"),
+            }
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! Mounts whose home this shard is.
+
+use std::sync::Arc;
+
+use corecast_config::{Config, Mount as MountSettings};
+use corecast_media::fanout::Socket;
+use corecast_media::frame::MediaEvent;
+use corecast_media::metadata::Metadata;
+use corecast_media::mount::{Admitted, Mount, Policy};
+use corecast_media::name::{MountName, SessionId, ShardId};
+use corecast_media::time::Time;
+use corecast_mesh::message::{
+    EndReason, Event, JoinRefusal, MountReport, PublishRefusal, ReplicaUpdate, ShardMessage,
+    SourceInfo, SourceState,
+};
+
+use super::{Hub, HubEvent, Timer};
+
+/// One mount at home.
+#[derive(Debug)]
+pub(super) struct Home {
+    name: MountName,
+    mount: Mount,
+    /// Shards with a replica, in order.
+    subscribers: Vec<ShardId>,
+    listeners: u32,
+    listeners_peak: u32,
+    slow_listeners: u64,
+    armed: Option<Time>,
+}
+
+impl Home {
+    pub(super) fn report(&self) -> MountReport {
+        MountReport {
+            mount: self.name.clone(),
+            state: self.mount.state(),
+            info: Arc::clone(self.mount.info()),
+            format: self.mount.format(),
+            bitrate_bps: self.mount.rate_bps(),
+            metadata: Arc::clone(self.mount.metadata()),
+            live_since: self.mount.live_since(),
+            publisher: self.mount.publisher(),
+            listeners: self.listeners,
+            listeners_peak: self.listeners_peak,
+            slow_listeners: self.slow_listeners,
+            bytes_read: self.mount.bytes_read(),
+        }
+    }
+
+    fn seat(&mut self, count: u32) {
+        self.listeners += count;
+        self.listeners_peak = self.listeners_peak.max(self.listeners);
+    }
+}
+
+/// The part of a mount's settings that its home needs.
+fn policy(settings: &MountSettings) -> Policy {
+    Policy {
+        takeover: settings.takeover,
+        source_timeout: settings.source_timeout,
+        fallback: MountName::parse(&settings.fallback).ok(),
+        wait_max: settings.latency.wait_max(),
+        quantum_bytes: settings.quantum_bytes,
+        burst_bytes: settings.burst_bytes,
+    }
+}
+
+/// What the source said, with the mount's own settings laid over it.
+fn laid_over(info: &SourceInfo, settings: &MountSettings) -> SourceInfo {
+    let prefer = |own: &str, said: &Arc<str>| {
+        if own.is_empty() {
+            Arc::clone(said)
+        } else {
+            Arc::from(own)
+        }
+    };
+    SourceInfo {
+        name: prefer(&settings.stream_name, &info.name),
+        description: prefer(&settings.description, &info.description),
+        genre: prefer(&settings.genre, &info.genre),
+        url: prefer(&settings.url, &info.url),
+        ..info.clone()
+    }
+}
+
+fn is_configured(config: &Config, name: &MountName) -> bool {
+    config.configured_mount(name.as_str()).is_some()
+}
+
+impl<S: Socket> Hub<S> {
+    /// The mount, made now if it is configured or `make` says so.
+    fn home_key(&mut self, name: &MountName, make: bool) -> Option<usize> {
+        if let Some(key) = self.home_of.get(name) {
+            return Some(*key);
+        }
+        if !make && !is_configured(&self.config, name) {
+            return None;
+        }
+        let mount = Mount::new(policy(self.config.mount(name.as_str())));
+        let key = self.homes.insert(Home {
+            name: name.clone(),
+            mount,
+            subscribers: Vec::new(),
+            listeners: 0,
+            listeners_peak: 0,
+            slow_listeners: 0,
+            armed: None,
+        });
+        self.home_of.insert(name.clone(), key);
+        Some(key)
+    }
+
+    pub(super) fn handle_publish(
+        &mut self,
+        now: Time,
+        name: MountName,
+        session: SessionId,
+        info: Arc<SourceInfo>,
+    ) {
+        let Some(key) = self.home_key(&name, true) else {
+            return;
+        };
+        let info = Arc::new(laid_over(&info, self.config.mount(name.as_str())));
+        let home = &mut self.homes[key];
+        let was_gone = matches!(home.mount.state(), SourceState::Gone { .. });
+        let answer = match home.mount.publish(now, session, Arc::clone(&info)) {
+            Err(_) => Err(PublishRefusal::InUse),
+            Ok(admitted) => {
+                if was_gone {
+                    home.listeners_peak = home.listeners;
+                }
+                if let Admitted::TookOver(old) = admitted {
+                    self.end_elsewhere(&name, old, EndReason::TakenOver);
+                }
+                let event = Event::SourceStarted {
+                    mount: name,
+                    session,
+                    info,
+                };
+                self.events.push_back(HubEvent::Event(event));
+                Ok(())
+            }
+        };
+        self.send(
+            session.shard(),
+            ShardMessage::PublishAnswer { session, answer },
+        );
+        self.tend_home(key);
+    }
+
+    /// Tells `session`'s shard that its source must go.
+    fn end_elsewhere(&mut self, mount: &MountName, session: SessionId, reason: EndReason) {
+        self.send(
+            session.shard(),
+            ShardMessage::EndPublisher { session, reason },
+        );
+        let event = Event::SourceEnded {
+            mount: mount.clone(),
+            session,
+            reason,
+        };
+        self.events.push_back(HubEvent::Event(event));
+    }
+
+    pub(super) fn handle_media(
+        &mut self,
+        now: Time,
+        name: &MountName,
+        session: SessionId,
+        events: Vec<MediaEvent>,
+    ) {
+        let Some(&key) = self.home_of.get(name) else {
+            return;
+        };
+        self.homes[key].mount.push(now, session, events);
+        self.tend_home(key);
+    }
+
+    pub(super) fn handle_unpublish(
+        &mut self,
+        now: Time,
+        name: &MountName,
+        session: SessionId,
+        reason: EndReason,
+    ) {
+        let Some(&key) = self.home_of.get(name) else {
+            return;
+        };
+        if self.homes[key].mount.unpublish(now, session) {
+            let event = Event::SourceEnded {
+                mount: name.clone(),
+                session,
+                reason,
+            };
+            self.events.push_back(HubEvent::Event(event));
+            self.tend_home(key);
+        }
+    }
+
+    pub(super) fn handle_set_metadata(&mut self, now: Time, name: &MountName, metadata: Metadata) {
+        let Some(&key) = self.home_of.get(name) else {
+            return;
+        };
+        // What waits belongs to the old title, and is not held up for the new one.
+        self.homes[key].mount.handle_timeout(now);
+        self.homes[key].mount.set_metadata(Arc::new(metadata));
+        self.tend_home(key);
+    }
+
+    pub(super) fn handle_reserve(
+        &mut self,
+        now: Time,
+        from: ShardId,
+        mount: MountName,
+        session: SessionId,
+    ) {
+        let key = self.home_key(&mount, false);
+        let (answer, fallback) = match key {
+            _ if self.draining => (Err(JoinRefusal::Draining), None),
+            None => (Err(JoinRefusal::NotFound), None),
+            Some(key) => self.admit(key, from),
+        };
+        self.send(
+            from,
+            ShardMessage::ReserveAnswer {
+                mount,
+                session,
+                answer,
+                fallback,
+            },
+        );
+        if let Some(key) = key {
+            self.run_home(now, key, now);
+        }
+    }
+
+    /// Gives a seat to a listener of `from`, or says why not and where else to try.
+    fn admit(&mut self, key: usize, from: ShardId) -> (Result<(), JoinRefusal>, Option<MountName>) {
+        let home = &mut self.homes[key];
+        if let SourceState::Gone { fallback } = home.mount.state() {
+            if fallback.is_some() {
+                // The shard must hear when the source is back.
+                self.subscribe(key, from);
+            }
+            return (Err(JoinRefusal::NoSource), fallback);
+        }
+        let max = self.config.mount(home.name.as_str()).listeners_max;
+        if max > 0 && home.listeners >= max {
+            return (Err(JoinRefusal::MountFull), None);
+        }
+        home.seat(1);
+        self.subscribe(key, from);
+        (Ok(()), None)
+    }
+
+    pub(super) fn handle_move(
+        &mut self,
+        now: Time,
+        shard: ShardId,
+        mount: MountName,
+        from: MountName,
+        seats: u32,
+        hops: u8,
+    ) {
+        let answer = match self.home_key(&mount, false) {
+            None => Err(None),
+            Some(key) => match self.homes[key].mount.state() {
+                SourceState::Gone { fallback } => Err(fallback),
+                SourceState::Live | SourceState::Waiting => {
+                    self.homes[key].seat(seats);
+                    self.subscribe(key, shard);
+                    self.run_home(now, key, now);
+                    Ok(())
+                }
+            },
+        };
+        self.send(
+            shard,
+            ShardMessage::MoveAnswer {
+                mount,
+                from,
+                seats,
+                hops,
+                answer,
+            },
+        );
+    }
+
+    pub(super) fn handle_release(&mut self, now: Time, name: &MountName, seats: u32, slow: u32) {
+        let Some(&key) = self.home_of.get(name) else {
+            return;
+        };
+        let home = &mut self.homes[key];
+        debug_assert!(
+            home.listeners >= seats,
+            "more seats given back than taken at {name}"
+        );
+        home.listeners = home.listeners.saturating_sub(seats);
+        home.slow_listeners += u64::from(slow);
+        self.run_home(now, key, now);
+    }
+
+    pub(super) fn handle_unsubscribe(&mut self, from: ShardId, name: &MountName) {
+        let Some(&key) = self.home_of.get(name) else {
+            return;
+        };
+        self.homes[key].subscribers.retain(|shard| *shard != from);
+        self.forget_home_if_unused(key);
+    }
+
+    /// Makes `shard` a subscriber; a new one starts from a snapshot.
+    fn subscribe(&mut self, key: usize, shard: ShardId) {
+        if self.homes[key].subscribers.contains(&shard) {
+            return;
+        }
+        // Updates that wait are part of the snapshot; the old subscribers still need them.
+        self.broadcast(key);
+        let home = &mut self.homes[key];
+        home.subscribers.push(shard);
+        home.subscribers.sort_unstable();
+        let update = ReplicaUpdate::Snapshot(Box::new(home.mount.snapshot()));
+        let mount = home.name.clone();
+        self.send(shard, ShardMessage::Replica { mount, update });
+    }
+
+    /// Does what is due at a mount. `at` is the deadline that came up; a stale one does no harm.
+    pub(super) fn run_home(&mut self, now: Time, key: usize, at: Time) {
+        let Some(home) = self.homes.get_mut(key) else {
+            return;
+        };
+        if home.armed == Some(at) {
+            home.armed = None;
+        }
+        home.mount.handle_timeout(now);
+        self.tend_home(key);
+    }
+
+    /// Passes on what the mount says, arms its timer, and lets it go where nobody needs it.
+    fn tend_home(&mut self, key: usize) {
+        self.broadcast(key);
+        let home = &mut self.homes[key];
+        let due = home.mount.poll_timeout();
+        self.timers.arm(Timer::Home(key), &mut home.armed, due);
+        self.forget_home_if_unused(key);
+    }
+
+    fn broadcast(&mut self, key: usize) {
+        while let Some(update) = self.homes[key].mount.poll_update() {
+            let home = &self.homes[key];
+            if let ReplicaUpdate::Metadata(metadata) = &update {
+                let (mount, metadata) = (home.name.clone(), Arc::clone(metadata));
+                self.events
+                    .push_back(HubEvent::Event(Event::Metadata { mount, metadata }));
+            }
+            let mount = home.name.clone();
+            for index in 0..self.homes[key].subscribers.len() {
+                let shard = self.homes[key].subscribers[index];
+                let (mount, update) = (mount.clone(), update.clone());
+                self.send(shard, ShardMessage::Replica { mount, update });
+            }
+        }
+    }
+
+    fn forget_home_if_unused(&mut self, key: usize) {
+        let home = &self.homes[key];
+        let gone = matches!(home.mount.state(), SourceState::Gone { .. });
+        let unused = home.subscribers.is_empty() && home.listeners == 0;
+        if gone && unused && !is_configured(&self.config, &home.name) {
+            self.home_of.remove(&home.name);
+            self.homes.remove(key);
+        }
+    }
+
+    pub(super) fn reload_homes(&mut self, now: Time) {
+        let keys: Vec<usize> = self.homes.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            let home = &mut self.homes[key];
+            home.mount
+                .set_policy(policy(self.config.mount(home.name.as_str())));
+            self.run_home(now, key, now);
+        }
+    }
+}

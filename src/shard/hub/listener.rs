@@ -1,0 +1,422 @@
+//! Listeners of this shard: first a seat, then a steady record.
+
+use std::sync::Arc;
+
+use corecast_media::fanout::{Reader, ReaderEnd, Served, Socket};
+use corecast_media::name::{MountName, SessionId};
+use corecast_media::time::Time;
+use corecast_mesh::message::{
+    EndReason, JoinRefusal, SessionReport, ShardMessage, SourceInfo, SourceState,
+};
+
+use super::replica::FALLBACK_HOPS_MAX;
+use super::{Hub, HubEvent, ListenerCard, Seat};
+
+/// A steady listener: a record in an array, no task.
+#[derive(Debug)]
+pub(super) struct Listener<S> {
+    session: SessionId,
+    reader: Reader<S>,
+    /// The replica that it reads.
+    replica: u32,
+    /// The replica that it returns to when its source is back; else the same.
+    returns_to: u32,
+    /// Why it ends, where it was told to leave.
+    leaves: Option<EndReason>,
+    card: Box<ListenerCard>,
+}
+
+/// The record of a steady listener with a plain descriptor: a few cache lines, whatever the
+/// mount's bit rate.
+const LISTENER_BYTES_MAX: usize = 128;
+const _: () = assert!(size_of::<Listener<std::os::fd::OwnedFd>>() <= LISTENER_BYTES_MAX);
+
+/// A session between its wish and its record.
+#[derive(Debug)]
+pub(super) struct Seating {
+    /// The mount that was asked last.
+    mount: MountName,
+    /// Fallbacks tried so far.
+    hops: u8,
+    /// The replica of the mount that was wanted first, where the listener returns to it.
+    returns_to: Option<usize>,
+    /// The replica that it has a seat at, and what its response head is made of.
+    seated: Option<(usize, Arc<SourceInfo>)>,
+}
+
+impl<S: Socket> Hub<S> {
+    pub(super) fn ask_for_seat(&mut self, session: SessionId, mount: MountName) {
+        let refusal = if self.draining {
+            Some(JoinRefusal::Draining)
+        } else if !self.seats.listeners.take() {
+            Some(JoinRefusal::NodeFull)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            self.events.push_back(HubEvent::SeatAnswer {
+                session,
+                answer: Err(refusal),
+            });
+            return;
+        }
+        let seating = Seating {
+            mount: mount.clone(),
+            hops: 0,
+            returns_to: None,
+            seated: None,
+        };
+        self.seatings.insert(session, seating);
+        self.ask_home(session, mount);
+    }
+
+    fn ask_home(&mut self, session: SessionId, mount: MountName) {
+        *self.asking.entry(mount.clone()).or_default() += 1;
+        let home = self.topology.home(&mount);
+        self.send(home, ShardMessage::Reserve { mount, session });
+    }
+
+    pub(super) fn handle_reserve_answer(
+        &mut self,
+        now: Time,
+        mount: &MountName,
+        session: SessionId,
+        answer: Result<(), JoinRefusal>,
+        fallback: Option<MountName>,
+    ) {
+        self.note_answered(mount);
+        let replica = self.replica_of.get(mount).copied();
+        match (self.seatings.get_mut(&session), answer) {
+            // It gave up meanwhile.
+            (None, Ok(())) => {
+                if let Some(key) = replica {
+                    self.free_seats(key, 1, 0);
+                }
+            }
+            (None, Err(_)) => {}
+            (Some(seating), Ok(())) => {
+                let answer = match replica {
+                    Some(key) => {
+                        seating.seated = Some((key, Arc::clone(&self.replicas[key].info)));
+                        self.replicas[key].held += 1;
+                        Ok(self.seat(key))
+                    }
+                    // Cannot be: a snapshot went before the answer.
+                    None => Err(JoinRefusal::NoSource),
+                };
+                self.events
+                    .push_back(HubEvent::SeatAnswer { session, answer });
+            }
+            (Some(_), Err(refusal)) => {
+                self.try_fallback(now, session, replica, refusal, fallback);
+            }
+        }
+        if let Some(key) = replica {
+            self.tend_replica(now, key);
+        }
+    }
+
+    /// A refused listener goes on to the fallback, if there is one.
+    fn try_fallback(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        refused_by: Option<usize>,
+        refusal: JoinRefusal,
+        fallback: Option<MountName>,
+    ) {
+        let Some(seating) = self.seatings.get_mut(&session) else {
+            return;
+        };
+        let next = fallback.filter(|_| seating.hops < FALLBACK_HOPS_MAX);
+        let Some(next) = next else {
+            self.give_up_seat(now, session);
+            self.events.push_back(HubEvent::SeatAnswer {
+                session,
+                answer: Err(refusal),
+            });
+            return;
+        };
+        let returns = self.config.mount(seating.mount.as_str()).fallback_return;
+        if returns
+            && seating.returns_to.is_none()
+            && let Some(key) = refused_by
+        {
+            seating.returns_to = Some(key);
+            self.replicas[key].away += 1;
+        }
+        seating.hops += 1;
+        seating.mount = next.clone();
+        self.ask_home(session, next);
+    }
+
+    fn seat(&self, key: usize) -> Seat {
+        let replica = &self.replicas[key];
+        let settings = self.config.mount(replica.name.as_str());
+        let own_titles = replica.format.codec.is_ogg() || is_ogg_type(&replica.info);
+        let metaint = if own_titles {
+            0
+        } else {
+            settings.metaint_bytes
+        };
+        Seat {
+            info: Arc::clone(&replica.info),
+            format: replica.format,
+            metaint,
+        }
+    }
+
+    pub(super) fn give_up_seat(&mut self, now: Time, session: SessionId) {
+        let Some(seating) = self.seatings.remove(&session) else {
+            return;
+        };
+        self.seats.listeners.give_back();
+        if let Some(key) = seating.returns_to {
+            self.replicas[key].away -= 1;
+            self.tend_replica(now, key);
+        }
+        if let Some((key, _)) = seating.seated {
+            self.replicas[key].held -= 1;
+            self.free_seats(key, 1, 0);
+            self.tend_replica(now, key);
+        }
+    }
+
+    pub(super) fn seat_listener(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        socket: S,
+        head: &[u8],
+        metaint: u32,
+        card: Box<ListenerCard>,
+    ) {
+        let seating = self.seatings.remove(&session);
+        let (key, promised, returns_to) = match seating {
+            Some(Seating {
+                seated: Some((key, promised)),
+                returns_to,
+                ..
+            }) => (key, promised, returns_to),
+            unseated => {
+                self.seatings
+                    .extend(unseated.map(|seating| (session, seating)));
+                self.give_up_seat(now, session);
+                self.report_unseated(session, socket, card);
+                return;
+            }
+        };
+        let replica = &mut self.replicas[key];
+        replica.held -= 1;
+        let position = replica.join_position();
+        let reader = Reader::new(now, socket, head, metaint, &replica.window, position);
+        let listener = self.listeners.insert(Listener {
+            session,
+            reader,
+            replica: key as u32,
+            returns_to: returns_to.unwrap_or(key) as u32,
+            leaves: None,
+            card,
+        });
+        if self.draining {
+            self.dismiss_listener(now, listener, EndReason::Drained);
+        } else if !promised.continues_as(&self.replicas[key].info) {
+            // Another kind of source came between its head and its first byte.
+            self.dismiss_listener(now, listener, EndReason::SourceGone);
+        }
+        if self.serve_listener(now, listener) {
+            self.replicas[key].wheel.insert(now, listener as u32);
+        }
+        self.leave_gone_source(now, key);
+        if let Some(home) = returns_to
+            && self.replicas[home].state == SourceState::Live
+        {
+            self.call_back(home);
+        }
+        self.tend_replica(now, key);
+    }
+
+    /// A socket came for a session that has no seat (any more).
+    fn report_unseated(&mut self, session: SessionId, socket: S, card: Box<ListenerCard>) {
+        self.events.push_back(HubEvent::ListenerEnded {
+            session,
+            socket,
+            mount: None,
+            reason: EndReason::Internal,
+            bytes: 0,
+            card,
+        });
+    }
+
+    /// Sends a listener what it lacks; false where it ended and is gone from the array. The
+    /// caller takes it off the wheel.
+    pub(super) fn serve_listener(&mut self, now: Time, key: usize) -> bool {
+        let listener = &mut self.listeners[key];
+        let replica = &mut self.replicas[listener.replica as usize];
+        let sent = listener.reader.sent();
+        let tally = &mut self.counts.tally;
+        let served = listener
+            .reader
+            .serve(now, &replica.window, replica.policy, tally);
+        replica.sent += listener.reader.sent() - sent;
+        let Served::Ended(end) = served else {
+            return true;
+        };
+        let reason = match end {
+            ReaderEnd::Closed => EndReason::PeerClosed,
+            ReaderEnd::TooSlow => EndReason::TooSlow,
+            ReaderEnd::Left => listener.leaves.unwrap_or(EndReason::SourceGone),
+        };
+        self.forget_listener(now, key, reason);
+        false
+    }
+
+    fn forget_listener(&mut self, now: Time, key: usize, reason: EndReason) {
+        let listener = self.listeners.remove(key);
+        self.seats.listeners.give_back();
+        let at = listener.replica as usize;
+        self.free_seats(at, 1, u32::from(reason == EndReason::TooSlow));
+        let mount = self.replicas[at].name.clone();
+        if listener.returns_to != listener.replica {
+            let home = listener.returns_to as usize;
+            self.replicas[home].away -= 1;
+            self.tend_replica(now, home);
+        }
+        self.events.push_back(HubEvent::ListenerEnded {
+            session: listener.session,
+            bytes: listener.reader.sent(),
+            socket: listener.reader.socket,
+            mount: Some(mount),
+            reason,
+            card: listener.card,
+        });
+    }
+
+    /// The readers at a replica that were not told to leave.
+    pub(super) fn staying_at(&self, key: usize) -> impl Iterator<Item = u32> {
+        let wheel = &self.replicas[key].wheel;
+        wheel
+            .keys()
+            .filter(|key| self.listeners[*key as usize].leaves.is_none())
+    }
+
+    /// Up to `seats` listeners at `from` go on at `to`. Returns how many.
+    pub(super) fn move_listeners(&mut self, now: Time, from: usize, to: usize, seats: u32) -> u32 {
+        let keys: Vec<u32> = self.staying_at(from).take(seats as usize).collect();
+        let returns = self
+            .config
+            .mount(self.replicas[from].name.as_str())
+            .fallback_return;
+        for key in &keys {
+            // Who came from elsewhere returns to where it came from, not to a stop on the way.
+            let at_home = self.listeners[*key as usize].returns_to as usize == from;
+            self.replicas[from].away += u32::from(at_home && returns);
+            self.carry_over(now, *key, from, to);
+            if at_home && !returns {
+                self.listeners[*key as usize].returns_to = to as u32;
+            }
+        }
+        keys.len() as u32
+    }
+
+    /// Up to `seats` listeners that are away from `home` return to it. Returns how many.
+    pub(super) fn return_listeners(&mut self, now: Time, home: usize, seats: u32) -> u32 {
+        if self.replicas[home].state != SourceState::Live {
+            return 0;
+        }
+        let away = self.listeners.iter().filter(|(_, listener)| {
+            let away = listener.returns_to as usize == home && listener.replica as usize != home;
+            away && listener.leaves.is_none()
+        });
+        let keys: Vec<u32> = away
+            .map(|(key, _)| key as u32)
+            .take(seats as usize)
+            .collect();
+        let mut returned = 0;
+        for key in keys {
+            let from = self.listeners[key as usize].replica as usize;
+            if self.replicas[from]
+                .info
+                .continues_as(&self.replicas[home].info)
+            {
+                self.carry_over(now, key, from, home);
+                self.tend_replica(now, from);
+                returned += 1;
+            }
+        }
+        returned
+    }
+
+    /// One listener goes on at another mount, after the frame that it is in.
+    fn carry_over(&mut self, now: Time, key: u32, from: usize, to: usize) {
+        self.replicas[from].wheel.remove(key);
+        self.free_seats(from, 1, 0);
+        let (old, new) = (&self.replicas[from].window, &self.replicas[to].window);
+        let listener = &mut self.listeners[key as usize];
+        listener.reader.go_to(now, old, new);
+        let was_away = listener.returns_to != listener.replica;
+        listener.replica = to as u32;
+        let is_home = listener.returns_to == listener.replica;
+        let arrived = &mut self.replicas[to];
+        arrived.away -= u32::from(was_away && is_home);
+        arrived.wheel.insert(now, key);
+    }
+
+    /// A listener ends after the frame that it is in.
+    pub(super) fn dismiss_listener(&mut self, now: Time, key: usize, reason: EndReason) {
+        let listener = &mut self.listeners[key];
+        let replica = listener.replica as usize;
+        listener.leaves.get_or_insert(reason);
+        listener.reader.leave(&self.replicas[replica].window);
+        // It goes at its next turn; that is soon.
+        self.tend_replica(now, replica);
+    }
+
+    pub(super) fn drain_listeners(&mut self, now: Time) {
+        let waiting: Vec<SessionId> = self.seatings.keys().copied().collect();
+        for session in waiting {
+            if self
+                .seatings
+                .get(&session)
+                .is_some_and(|seating| seating.seated.is_none())
+            {
+                self.give_up_seat(now, session);
+                let answer = Err(JoinRefusal::Draining);
+                self.events
+                    .push_back(HubEvent::SeatAnswer { session, answer });
+            }
+        }
+        let keys: Vec<usize> = self.listeners.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.dismiss_listener(now, key, EndReason::Drained);
+        }
+    }
+
+    pub(super) fn report(&self, now: Time, listener: &Listener<S>) -> SessionReport {
+        let replica = &self.replicas[listener.replica as usize];
+        SessionReport {
+            session: listener.session,
+            publisher: false,
+            mount: replica.name.clone(),
+            peer: listener.card.peer,
+            user_agent: Arc::clone(&listener.card.user_agent),
+            since: listener.card.since,
+            bytes: listener.reader.sent(),
+            lag: listener.reader.lag(now, &replica.window),
+        }
+    }
+}
+
+/// Whether the source says that it sends Ogg; its titles are in the stream, before they are
+/// measured too.
+fn is_ogg_type(info: &SourceInfo) -> bool {
+    let essence = info
+        .content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
+    ["application/ogg", "audio/ogg", "video/ogg"]
+        .iter()
+        .any(|t| essence.eq_ignore_ascii_case(t))
+}

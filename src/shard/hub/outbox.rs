@@ -1,0 +1,111 @@
+//! Messages to other shards that wait for their ring.
+
+use std::collections::VecDeque;
+
+use corecast_media::frame::MediaEvent;
+use corecast_media::name::ShardId;
+use corecast_mesh::message::{ReplicaUpdate, ShardMessage};
+
+use super::HubCounts;
+
+/// Past this many waiting messages a shard gets no media: what it must not miss (states, seats,
+/// titles) still waits for it, and is bounded by the number of sessions and mounts.
+const WAITING_MAX: usize = 1_024;
+
+/// One queue for each other shard.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    queues: Vec<Queue>,
+    waiting: usize,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    messages: VecDeque<ShardMessage>,
+    blocked: bool,
+}
+
+impl Outbox {
+    pub(super) fn new(shards: u16) -> Self {
+        Outbox {
+            queues: (0..shards).map(|_| Queue::default()).collect(),
+            waiting: 0,
+        }
+    }
+
+    /// Queues a message; media for a congested shard is dropped and counted.
+    pub(super) fn push(&mut self, to: ShardId, message: ShardMessage, counts: &mut HubCounts) {
+        let Some(queue) = self.queues.get_mut(to.index()) else {
+            return;
+        };
+        let message = if queue.messages.len() < WAITING_MAX {
+            message
+        } else {
+            match without_media(message, counts) {
+                Some(message) => message,
+                None => return,
+            }
+        };
+        queue.messages.push_back(message);
+        self.waiting += 1;
+    }
+
+    /// The next message to a shard whose ring has room.
+    pub(super) fn pop(&mut self) -> Option<(ShardId, ShardMessage)> {
+        if self.waiting == 0 {
+            return None;
+        }
+        let (index, queue) = self
+            .queues
+            .iter_mut()
+            .enumerate()
+            .find(|(_, queue)| !queue.blocked && !queue.messages.is_empty())?;
+        let message = queue.messages.pop_front()?;
+        self.waiting -= 1;
+        Some((ShardId(index as u16), message))
+    }
+
+    /// Puts a message back that the ring refused.
+    pub(super) fn return_front(&mut self, to: ShardId, message: ShardMessage) {
+        if let Some(queue) = self.queues.get_mut(to.index()) {
+            queue.messages.push_front(message);
+            queue.blocked = true;
+            self.waiting += 1;
+        }
+    }
+
+    /// The ring to `to` may have room again.
+    pub(super) fn unblock(&mut self, to: ShardId) {
+        if let Some(queue) = self.queues.get_mut(to.index()) {
+            queue.blocked = false;
+        }
+    }
+}
+
+/// What of `message` must not be lost.
+fn without_media(message: ShardMessage, counts: &mut HubCounts) -> Option<ShardMessage> {
+    match message {
+        ShardMessage::Replica {
+            update: ReplicaUpdate::Run(_),
+            ..
+        } => {
+            counts.runs_dropped += 1;
+            None
+        }
+        ShardMessage::Media {
+            mount,
+            session,
+            mut events,
+        } => {
+            let before = events.len();
+            events.retain(|event| !matches!(event, MediaEvent::Frame(_)));
+            counts.frames_dropped += (before - events.len()) as u64;
+            (!events.is_empty()).then_some(ShardMessage::Media {
+                mount,
+                session,
+                events,
+            })
+        }
+        other => Some(other),
+    }
+}

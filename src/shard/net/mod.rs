@@ -1,0 +1,16 @@
+//! Sockets: the only part of the shard that knows the runtime's I/O.
+//!
+//! Reading order: [`backend`] (which engine works here), [`acceptor`] (new connections), [`tcp`]
+//! (one connection), [`buffer`], [`ready`], [`fd`].
+//!
+//! The runtime is asked for readiness, accepts and timers, never for a read into a buffer of
+//! ours: a wait that is given up leaves nothing behind, and no buffer waits for a silent peer.
+
+pub mod acceptor;
+pub mod backend;
+pub(crate) mod buffer;
+mod fd;
+pub(crate) mod ready;
+pub(crate) mod tcp;
+
+pub use tcp::TcpSocket;

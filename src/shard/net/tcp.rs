@@ -1,0 +1,272 @@
+//! TCP connections: while they are set up they wait through the runtime, once they are steady
+//! they are a bare descriptor.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use corecast_media::fanout::{Sent, Socket};
+use monoio::net::TcpStream;
+use monoio::time::Instant;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
+
+use super::buffer::Scratch;
+use super::fd;
+
+/// The most slices given to the kernel at once.
+const SLICES_MAX: usize = 64;
+
+/// The most bytes read and thrown away before a connection is closed.
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// A connection without a task: what the hub sends to.
+#[derive(Debug)]
+pub struct TcpSocket {
+    fd: OwnedFd,
+}
+
+impl TcpSocket {
+    /// Closes so that what was sent still arrives: what the peer sent is read first, because the
+    /// kernel answers unread bytes with a reset.
+    pub fn close_in_order(self, scratch: &mut [u8]) {
+        let _ = rustix::net::shutdown(&self.fd, Shutdown::Write);
+        let mut left = LINGER_BYTES_MAX;
+        while let Ok(n @ 1..) = receive(self.fd.as_fd(), scratch, RecvFlags::empty()) {
+            left = left.saturating_sub(n);
+            if left == 0 {
+                break;
+            }
+        }
+    }
+
+    /// Closes with a reset: what is still unsent is thrown away.
+    pub fn reset(self) {
+        let _ = rustix::net::sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
+    }
+}
+
+impl From<OwnedFd> for TcpSocket {
+    fn from(fd: OwnedFd) -> Self {
+        TcpSocket { fd }
+    }
+}
+
+impl Socket for TcpSocket {
+    fn send(&mut self, slices: &[IoSlice<'_>]) -> Sent {
+        match send(self.fd.as_fd(), slices) {
+            Ok(n) => Sent::Bytes(n),
+            Err(Errno::AGAIN | Errno::NOBUFS) => Sent::Full,
+            Err(_) => Sent::Failed,
+        }
+    }
+
+    fn is_closed(&mut self) -> bool {
+        let mut byte = [0u8; 1];
+        match receive(self.fd.as_fd(), &mut byte, RecvFlags::PEEK) {
+            Ok(n) => n == 0,
+            Err(error) => error != Errno::AGAIN,
+        }
+    }
+}
+
+/// A connection that is being set up or served by a task.
+///
+/// It is known to the runtime only after it had to wait once.
+#[derive(Debug)]
+pub(crate) struct TcpConnection {
+    link: Link,
+    /// Waits that were given up: their operations may still hold the stream for a moment.
+    waits_dropped: u32,
+    sent_bytes: u64,
+}
+
+#[derive(Debug)]
+enum Link {
+    Plain(OwnedFd),
+    Watched(TcpStream),
+    /// The descriptor was lost while it was handed to the runtime.
+    Lost,
+}
+
+impl TcpConnection {
+    /// A connection as it was accepted, non-blocking.
+    pub(crate) fn new(fd: OwnedFd) -> Self {
+        TcpConnection {
+            link: Link::Plain(fd),
+            waits_dropped: 0,
+            sent_bytes: 0,
+        }
+    }
+
+    /// Bytes sent so far.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
+    fn fd(&self) -> io::Result<BorrowedFd<'_>> {
+        match &self.link {
+            Link::Plain(owned) => Ok(owned.as_fd()),
+            Link::Watched(stream) => Ok(fd::borrow(stream)),
+            Link::Lost => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// What lies in the socket now, or `WouldBlock`.
+    ///
+    /// # Errors
+    /// `WouldBlock` where nothing has come yet; else the connection is gone.
+    pub(crate) fn try_recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(receive(self.fd()?, buf, RecvFlags::empty())?)
+    }
+
+    /// Whether the connection failed (an orderly end of the peer's side is no failure).
+    pub(crate) fn is_failed(&self) -> bool {
+        let mut byte = [0u8; 1];
+        let peeked = self.fd().map(|fd| receive(fd, &mut byte, RecvFlags::PEEK));
+        !matches!(peeked, Ok(Ok(_) | Err(Errno::AGAIN)))
+    }
+
+    /// Sends as much of `slices` as the window takes, or `WouldBlock`.
+    ///
+    /// # Errors
+    /// `WouldBlock` where the window is full; else the connection is gone.
+    pub(crate) fn try_send(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let n = send(self.fd()?, slices)?;
+        self.sent_bytes += n as u64;
+        Ok(n)
+    }
+
+    /// Waits until there is something to receive (or an end, or a failure). May be dropped.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub(crate) async fn readable(&mut self) -> io::Result<()> {
+        self.watch()?;
+        self.waits_dropped += 1;
+        let Link::Watched(stream) = &self.link else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let result = stream.readable(false).await;
+        self.waits_dropped -= 1;
+        result
+    }
+
+    /// Waits until the window has room (or a failure). May be dropped.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub(crate) async fn writable(&mut self) -> io::Result<()> {
+        self.watch()?;
+        self.waits_dropped += 1;
+        let Link::Watched(stream) = &self.link else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let result = stream.writable(false).await;
+        self.waits_dropped -= 1;
+        result
+    }
+
+    /// Waits until there is something to receive, not past `deadline`; false if that came first.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub(crate) async fn readable_until(&mut self, deadline: Instant) -> io::Result<bool> {
+        match monoio::time::timeout_at(deadline, self.readable()).await {
+            Ok(result) => result.map(|()| true),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Sends all of `slices`; each step of it may take `step_max`.
+    ///
+    /// # Errors
+    /// `TimedOut` where the peer takes nothing for `step_max`; else the connection is gone.
+    pub(crate) async fn send_all(
+        &mut self,
+        mut slices: &mut [IoSlice<'_>],
+        step_max: Duration,
+    ) -> io::Result<()> {
+        IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            match self.try_send(slices) {
+                Ok(n) => IoSlice::advance_slices(&mut slices, n),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    monoio::time::timeout(step_max, self.writable())
+                        .await
+                        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that no more will be sent, and throws away what the peer still sends until it ends,
+    /// falls silent for `silence_max` or has sent too much: so the last answer is not lost to a
+    /// reset.
+    pub(crate) async fn close_in_order(mut self, silence_max: Duration, scratch: &Scratch) {
+        if self
+            .fd()
+            .is_ok_and(|fd| rustix::net::shutdown(fd, Shutdown::Write).is_err())
+        {
+            return;
+        }
+        let deadline = Instant::now() + silence_max;
+        let mut left = LINGER_BYTES_MAX;
+        while left > 0 {
+            let read = scratch.with(|buf| self.try_recv(buf));
+            match read {
+                Ok(0) => return,
+                Ok(n) => left = left.saturating_sub(n),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !matches!(self.readable_until(deadline).await, Ok(true)) {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Takes the connection away from the runtime.
+    ///
+    /// # Errors
+    /// Where the descriptor has to be duplicated and the process has none left.
+    pub(crate) fn into_socket(self) -> io::Result<TcpSocket> {
+        let fd = match self.link {
+            Link::Plain(owned) => owned,
+            Link::Watched(stream) if self.waits_dropped == 0 => fd::take(stream),
+            Link::Watched(stream) => fd::borrow(&stream).try_clone_to_owned()?,
+            Link::Lost => return Err(io::ErrorKind::NotConnected.into()),
+        };
+        Ok(TcpSocket { fd })
+    }
+
+    fn watch(&mut self) -> io::Result<()> {
+        if let Link::Plain(_) = self.link
+            && let Link::Plain(owned) = std::mem::replace(&mut self.link, Link::Lost)
+        {
+            self.link = Link::Watched(TcpStream::from_std(std::net::TcpStream::from(owned))?);
+        }
+        Ok(())
+    }
+}
+
+fn receive(fd: BorrowedFd<'_>, buf: &mut [u8], flags: RecvFlags) -> rustix::io::Result<usize> {
+    rustix::io::retry_on_intr(|| {
+        rustix::net::recv(fd, &mut *buf, flags | RecvFlags::DONTWAIT).map(|(_, n)| n)
+    })
+}
+
+fn send(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    rustix::io::retry_on_intr(|| match slices {
+        [] => Ok(0),
+        [one] => rustix::net::send(fd, one, flags),
+        many => {
+            let some = &many[..many.len().min(SLICES_MAX)];
+            rustix::net::sendmsg(fd, some, &mut SendAncillaryBuffer::default(), flags)
+        }
+    })
+}

@@ -1,0 +1,484 @@
+//! A source: from its request to the end of its body.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use corecast_config::{Config, Latency, is_reserved_path};
+use corecast_media::name::{MountName, SessionId};
+use corecast_media::time::Time;
+use corecast_mesh::message::{EndReason, PublishRefusal, SourceInfo};
+use corecast_protocol::audio::Framer;
+use corecast_protocol::http1::{BodyFraming, ChunkedDecoder, ChunkedEvent, Request, ResponseHead};
+use corecast_protocol::icy::SourceRequest;
+use corecast_protocol::icy::source::credentials;
+
+use super::auth;
+use crate::driver::{PublisherTicket, Shard};
+use crate::http::connection::{BodyFault, Connection};
+use crate::http::control::{Outcome, record};
+use crate::http::response::{CONTINUE, Plain, SERVER, unix_seconds, version_for};
+use crate::probe::{Refusal, reason_index};
+use crate::task::{First, first};
+
+/// How long the mount's home may take to answer.
+const VERDICT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A source that says nothing for so long is gone, whatever its mount's settings say.
+const SILENCE_MIN: Duration = Duration::from_secs(1);
+
+/// Bytes after which a source that sends faster than we ask lets others have their turn.
+const TURN_BYTES: usize = 256 * 1024;
+
+/// What a source that got no leave is told.
+struct Refused {
+    status: u16,
+    text: &'static str,
+    extra: Option<(&'static str, &'static str)>,
+    counted: Refusal,
+}
+
+/// Serves a source until it ends; the connection ends with it.
+pub(crate) async fn run(mut connection: Connection, request: Request) {
+    let shard = Rc::clone(&connection.shard);
+    let (session, since) = (shard.next_session(), shard.now());
+    let tell = |connection: &Connection, status: u16, reason: EndReason, mount| {
+        let bytes = connection.sent_bytes();
+        let outcome = Outcome {
+            status,
+            bytes,
+            since,
+            reason,
+        };
+        let mut line = record(session, connection.peer, &request, outcome, &shard);
+        line.mount = mount;
+        shard.tell_access(line);
+    };
+    let wish = match admit(&shard.config(), &request) {
+        Ok(wish) => wish,
+        Err(refused) => {
+            shard.probe.refused.at(refused.counted as usize).add(1);
+            tell(&connection, refused.status, EndReason::PeerClosed, None);
+            return connection.refuse(answer(&request, &refused)).await;
+        }
+    };
+    let mut publication = Publication::new(&shard, session);
+    let (mount, info) = (wish.mount.clone(), source_info(&wish, connection.peer));
+    shard.with_hub(|hub, now| hub.publish(now, session, mount.clone(), info));
+    let verdict = monoio::time::timeout(VERDICT_TIMEOUT, &mut publication.ticket.answer).await;
+    let refusal = match verdict {
+        Ok(Ok(Ok(()))) => None,
+        Ok(Ok(Err(refusal))) => {
+            publication.open = false;
+            Some(refused(refusal))
+        }
+        Ok(Err(_)) | Err(_) => Some(LATE),
+    };
+    if let Some(refused) = refusal {
+        drop(publication);
+        shard.probe.refused.at(refused.counted as usize).add(1);
+        tell(
+            &connection,
+            refused.status,
+            EndReason::PeerClosed,
+            Some(mount),
+        );
+        return connection.refuse(answer(&request, &refused)).await;
+    }
+    publication.start();
+    let feed = Feed::new(&wish, &mount, &shard);
+    let reason = feed.run(&mut connection, &request, &mut publication).await;
+    publication.end(reason);
+    drop(publication);
+    tell(&connection, 200, reason, Some(mount));
+    finish(connection, &request, reason).await;
+}
+
+/// What the request publishes, if it may.
+fn admit(config: &Config, request: &Request) -> Result<SourceRequest, Refused> {
+    let given = credentials(request.headers());
+    let path = request.path();
+    if !given.is_some_and(|given| auth::may_publish(config, path, &given)) {
+        return Err(Refused {
+            status: 401,
+            text: "a source needs the right password",
+            extra: Some(("WWW-Authenticate", "Basic realm=\"corecast\"")),
+            counted: Refusal::Unauthorized,
+        });
+    }
+    let refused = |status, text| Refused {
+        status,
+        text,
+        extra: None,
+        counted: Refusal::NotFound,
+    };
+    if is_reserved_path(path) {
+        return Err(refused(403, "this path cannot be a mount"));
+    }
+    SourceRequest::from_request(request).map_err(|bad| refused(bad.status, bad.reason))
+}
+
+fn source_info(wish: &SourceRequest, peer: SocketAddr) -> SourceInfo {
+    let said = wish.headers.clone();
+    SourceInfo {
+        content_type: said.content_type,
+        name: said.name,
+        description: said.description,
+        genre: said.genre,
+        url: said.url,
+        bitrate: said.bitrate,
+        audio_info: said.audio_info,
+        public: said.public,
+        user_agent: said.user_agent,
+        address: Some(peer),
+    }
+}
+
+/// The mount's home gave no verdict.
+const LATE: Refused = Refused {
+    status: 503,
+    text: "the server is busy",
+    extra: Some(("Retry-After", "5")),
+    counted: Refusal::Full,
+};
+
+fn refused(refusal: PublishRefusal) -> Refused {
+    let (status, text, counted) = match refusal {
+        PublishRefusal::InUse => (409, "Mountpoint in use", Refusal::InUse),
+        PublishRefusal::SourcesMax => (503, "too many sources connected", Refusal::Full),
+        PublishRefusal::Draining => (503, "the server is shutting down", Refusal::Draining),
+    };
+    let extra = (status == 503).then_some(("Retry-After", "5"));
+    Refused {
+        status,
+        text,
+        extra,
+        counted,
+    }
+}
+
+fn answer<'a>(request: &Request, refused: &Refused) -> Plain<'a> {
+    Plain {
+        extra: refused.extra,
+        keep_alive: false,
+        ..Plain::to(request, refused.status, refused.text)
+    }
+}
+
+/// Says that the body may come and, where it ends with the connection, that all is well: such a
+/// peer never gets to read an answer at the end.
+async fn welcome(connection: &mut Connection, request: &Request) -> std::io::Result<()> {
+    let go_on: &[u8] = if request.expects_continue() {
+        CONTINUE
+    } else {
+        b""
+    };
+    let mut head = BytesMut::new();
+    if request.body_framing() == BodyFraming::UntilClose {
+        write_ok(&mut head, request, None);
+    }
+    connection.send(&[go_on, &head]).await
+}
+
+fn write_ok(out: &mut BytesMut, request: &Request, length: Option<u64>) {
+    let mut head = ResponseHead::start(out, version_for(request.version()), 200)
+        .date(unix_seconds())
+        .header("Server", SERVER);
+    if let Some(length) = length {
+        head = head.header_number("Content-Length", length);
+    }
+    head.header("Connection", "close").finish();
+}
+
+/// The last words to a source.
+async fn finish(mut connection: Connection, request: &Request, reason: EndReason) {
+    let announced = request.body_framing() != BodyFraming::UntilClose;
+    let (status, text) = match reason {
+        EndReason::PeerClosed if announced => {
+            let mut head = BytesMut::new();
+            write_ok(&mut head, request, Some(0));
+            if connection.send(&[&head]).await.is_ok() {
+                connection.close_in_order().await;
+            }
+            return;
+        }
+        EndReason::PeerClosed | EndReason::PeerReset => return,
+        EndReason::Malformed => (400, "bad body"),
+        EndReason::Timeout => (408, "the source fell silent"),
+        EndReason::TakenOver => (409, "another source took the mount over"),
+        EndReason::Killed => (403, "ended by an administrator"),
+        EndReason::Drained => (503, "the server is shutting down"),
+        EndReason::TooSlow | EndReason::SourceGone | EndReason::Internal => {
+            (500, "the server failed")
+        }
+    };
+    if announced {
+        let answer = Plain {
+            keep_alive: false,
+            ..Plain::to(request, status, text)
+        };
+        connection.refuse(answer).await;
+    }
+}
+
+/// A place at a mount, or the wish for one. Given up when dropped.
+struct Publication {
+    shard: Rc<Shard>,
+    session: SessionId,
+    ticket: PublisherTicket,
+    /// The hub knows the session.
+    open: bool,
+    /// The hub accepted it.
+    live: bool,
+    reason: EndReason,
+}
+
+impl Publication {
+    fn new(shard: &Rc<Shard>, session: SessionId) -> Self {
+        let ticket = shard.expect_publish(session);
+        let reason = EndReason::Internal;
+        Publication {
+            shard: Rc::clone(shard),
+            session,
+            ticket,
+            open: true,
+            live: false,
+            reason,
+        }
+    }
+
+    fn start(&mut self) {
+        self.live = true;
+        self.shard.probe.sources.add(1);
+    }
+
+    fn end(&mut self, reason: EndReason) {
+        self.reason = reason;
+    }
+}
+
+impl Drop for Publication {
+    fn drop(&mut self) {
+        self.shard.forget_publisher(self.session);
+        if self.live {
+            self.shard.probe.sources.add(-1);
+            self.shard
+                .probe
+                .sources_ended
+                .at(reason_index(self.reason))
+                .add(1);
+        }
+        if self.open {
+            self.shard
+                .with_hub(|hub, now| hub.unpublish(now, self.session, self.reason));
+        }
+    }
+}
+
+/// What undoes the framing of a source's body.
+enum Body {
+    UntilClose,
+    Length(u64),
+    Chunked(Box<ChunkedDecoder>),
+}
+
+/// What a piece of a body came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    More,
+    End,
+    Malformed,
+}
+
+impl Body {
+    fn new(framing: BodyFraming) -> Self {
+        match framing {
+            BodyFraming::UntilClose => Body::UntilClose,
+            BodyFraming::None => Body::Length(0),
+            BodyFraming::Length(length) => Body::Length(length),
+            BodyFraming::Chunked => Body::Chunked(Box::default()),
+        }
+    }
+
+    /// Hands what `input` holds of the body to `take`; what is behind the body is dropped.
+    fn decode(&mut self, mut input: Bytes, mut take: impl FnMut(Bytes)) -> Progress {
+        match self {
+            Body::UntilClose => take(input),
+            Body::Length(left) => {
+                let here = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(input.len());
+                *left -= here as u64;
+                take(input.split_to(here));
+            }
+            Body::Chunked(decoder) => loop {
+                match decoder.decode(&mut input) {
+                    Ok(ChunkedEvent::Payload(payload)) => take(payload),
+                    Ok(ChunkedEvent::NeedMore | ChunkedEvent::End) => break,
+                    Err(_) => return Progress::Malformed,
+                }
+            },
+        }
+        if self.is_over() {
+            Progress::End
+        } else {
+            Progress::More
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        match self {
+            Body::UntilClose => false,
+            Body::Length(left) => *left == 0,
+            Body::Chunked(decoder) => decoder.is_end(),
+        }
+    }
+}
+
+/// How a mount's settings shape the reading of its source.
+struct Rhythm {
+    config: Arc<Config>,
+    silence_max: Duration,
+    /// The time between two reads; zero for every byte at once.
+    pace: Duration,
+}
+
+impl Rhythm {
+    fn of(config: Arc<Config>, mount: &MountName) -> Self {
+        let settings = config.mount(mount.as_str());
+        let pace = match settings.latency {
+            Latency::Radio => Duration::from_millis(100),
+            Latency::Live => Duration::from_millis(50),
+            Latency::Instant => Duration::ZERO,
+        };
+        let silence_max = settings.source_timeout.max(SILENCE_MIN);
+        Rhythm {
+            config,
+            silence_max,
+            pace,
+        }
+    }
+
+    /// Until when the next read waits: a point that all sources of the shard share, so that one
+    /// wake-up serves them all; half a pace away at least.
+    fn next_read(&self, now: Time) -> Duration {
+        let pace = u64::try_from(self.pace.as_micros()).unwrap_or(0);
+        let Some(point) = (now + self.pace / 2)
+            .as_micros()
+            .checked_next_multiple_of(pace)
+        else {
+            return Duration::ZERO;
+        };
+        Time::from_micros(point).since(now)
+    }
+}
+
+/// The way of a source's bytes to the hub.
+struct Feed<'a> {
+    shard: &'a Rc<Shard>,
+    mount: &'a MountName,
+    body: Body,
+    framer: Framer,
+    rhythm: Rhythm,
+}
+
+impl<'a> Feed<'a> {
+    fn new(wish: &SourceRequest, mount: &'a MountName, shard: &'a Rc<Shard>) -> Self {
+        Feed {
+            shard,
+            mount,
+            body: Body::new(wish.framing),
+            framer: Framer::for_content_type(&wish.headers.content_type),
+            rhythm: Rhythm::of(shard.config(), mount),
+        }
+    }
+
+    /// Feeds the mount until the source ends or must go, and says why.
+    async fn run(
+        mut self,
+        connection: &mut Connection,
+        request: &Request,
+        publication: &mut Publication,
+    ) -> EndReason {
+        if welcome(connection, request).await.is_err() {
+            return EndReason::PeerReset;
+        }
+        let session = publication.session;
+        let mut unbroken_bytes = 0;
+        let reason = loop {
+            if self.body.is_over() {
+                break EndReason::PeerClosed;
+            }
+            let received = connection.receive_some(self.rhythm.silence_max);
+            let bytes = match first(&mut publication.ticket.ended, received).await {
+                First::Left(ended) => {
+                    publication.open = false;
+                    return ended.unwrap_or(EndReason::Internal);
+                }
+                First::Right(Ok(bytes)) => bytes,
+                First::Right(Err(BodyFault::Late)) => break EndReason::Timeout,
+                First::Right(Err(_)) => break EndReason::PeerReset,
+            };
+            if bytes.is_empty() {
+                let whole = matches!(self.body, Body::UntilClose);
+                break if whole {
+                    EndReason::PeerClosed
+                } else {
+                    EndReason::PeerReset
+                };
+            }
+            let length = bytes.len();
+            if self.push(session, bytes) == Progress::Malformed {
+                break EndReason::Malformed;
+            }
+            unbroken_bytes += length;
+            let pause = self.pause(length, &mut unbroken_bytes);
+            if !pause.is_zero()
+                && let First::Left(ended) =
+                    first(&mut publication.ticket.ended, monoio::time::sleep(pause)).await
+            {
+                publication.open = false;
+                return ended.unwrap_or(EndReason::Internal);
+            }
+        };
+        self.framer.finish();
+        self.flush(session);
+        reason
+    }
+
+    /// Hands media to the hub.
+    fn push(&mut self, session: SessionId, bytes: Bytes) -> Progress {
+        self.shard.probe.source_bytes.add(bytes.len() as u64);
+        let framer = &mut self.framer;
+        let progress = self.body.decode(bytes, |payload| framer.push(payload));
+        self.flush(session);
+        progress
+    }
+
+    fn flush(&mut self, session: SessionId) {
+        let events: Vec<_> = std::iter::from_fn(|| self.framer.poll()).collect();
+        if !events.is_empty() {
+            self.shard
+                .with_hub(|hub, now| hub.push_media(now, session, events));
+        }
+    }
+
+    /// How long the next read waits after one of `length` bytes.
+    fn pause(&mut self, length: usize, unbroken_bytes: &mut usize) -> Duration {
+        let config = self.shard.config();
+        if !Arc::ptr_eq(&config, &self.rhythm.config) {
+            self.rhythm = Rhythm::of(config, self.mount);
+        }
+        if length < crate::net::buffer::SCRATCH_BYTES {
+            *unbroken_bytes = 0;
+            self.rhythm.next_read(self.shard.now())
+        } else if *unbroken_bytes >= TURN_BYTES {
+            *unbroken_bytes = 0;
+            Duration::from_millis(1)
+        } else {
+            Duration::ZERO
+        }
+    }
+}

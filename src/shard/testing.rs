@@ -1,0 +1,341 @@
+//! A node for tests: real shards on real sockets, with a control plane of a few lines.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use corecast_config::{Auth, Config, Latency, Limits, Mount};
+use corecast_media::name::{SessionId, ShardId};
+use corecast_mesh::message::{ControlRequest, Event, FromControl, RESPONSE_CHUNKS_MAX, ToControl};
+use corecast_mesh::port::{Capacities, ControlPort, mesh};
+use corecast_mesh::seats::{NodeSeats, Seats};
+use corecast_mesh::topology::Topology;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::net::acceptor::bind;
+use crate::{ResolvedBackend, ShardProbe, ShardSettings, run};
+
+/// Both engines: every test runs on each.
+pub(crate) const BACKENDS: [ResolvedBackend; 2] =
+    [ResolvedBackend::IoUring, ResolvedBackend::Epoll];
+
+/// Settings under which tests are quick.
+pub(crate) fn config() -> Config {
+    Config {
+        limits: Limits {
+            listeners_max: 1_000,
+            sources_max: 10,
+            connections_max: 1_000,
+            header_timeout: Duration::from_millis(600),
+            header_bytes_max: 8_192,
+            header_count_max: 64,
+            body_bytes_max: 65_536,
+            idle_timeout: Duration::from_secs(2),
+            tcp_user_timeout: Duration::from_secs(10),
+        },
+        auth: Auth {
+            source_password: "ham".into(),
+            admin_user: "admin".into(),
+            admin_password: "root".into(),
+        },
+        mount_defaults: Mount {
+            source_timeout: Duration::from_millis(200),
+            latency: Latency::Instant,
+            slow_reader_budget: Duration::from_secs(10),
+            metaint_bytes: 16_000,
+            ..Mount::default()
+        },
+        ..Config::default()
+    }
+}
+
+/// What control saw.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    Event(Event),
+    RequestEnded,
+}
+
+/// A running node.
+pub(crate) struct Node {
+    pub(crate) address: SocketAddr,
+    pub(crate) seats: Arc<NodeSeats>,
+    pub(crate) probes: Vec<Arc<ShardProbe>>,
+    pub(crate) seen: mpsc::Receiver<Seen>,
+    orders: mpsc::Sender<FromControl>,
+    stopped: Arc<AtomicBool>,
+    control: Option<JoinHandle<()>>,
+    shards: Vec<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Node {
+    /// Starts a node of `count` shards.
+    pub(crate) fn start(backend: ResolvedBackend, count: u16, config: Config) -> Self {
+        let (topology, config) = (Topology::new(count), Arc::new(config));
+        let mesh = mesh(topology, Capacities::of(topology)).expect("descriptors for doorbells");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listeners = bind(address, count, &config.limits).expect("loopback is there");
+        let address = listeners[0].local_addr().expect("it is bound");
+        let seats = Arc::new(NodeSeats {
+            listeners: Seats::new(config.limits.listeners_max),
+            sources: Seats::new(config.limits.sources_max),
+            connections: Seats::new(config.limits.connections_max),
+        });
+        let started = Instant::now();
+        let probes: Vec<_> = (0..count).map(|_| Arc::new(ShardProbe::new())).collect();
+        let parts = mesh
+            .shards
+            .into_iter()
+            .zip(listeners)
+            .zip(&probes)
+            .zip(topology.ids());
+        let shards = parts.map(|(((port, listener), probe), id)| {
+            let settings = ShardSettings {
+                id,
+                topology,
+                cpu: None,
+                config: Arc::clone(&config),
+                seats: Arc::clone(&seats),
+                port,
+                listeners: vec![listener],
+                backend,
+                started,
+                probe: Arc::clone(probe),
+            };
+            std::thread::spawn(move || run(settings))
+        });
+        let shards = shards.collect();
+        let (told, seen) = mpsc::channel();
+        let (orders, ordered) = mpsc::channel();
+        let stopped = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&stopped);
+        let control = std::thread::spawn(move || {
+            Control {
+                port: mesh.control,
+                count,
+                told,
+                pending: Vec::new(),
+            }
+            .run(&ordered, &stop);
+        });
+        let control = Some(control);
+        Node {
+            address,
+            seats,
+            probes,
+            seen,
+            orders,
+            stopped,
+            control,
+            shards,
+        }
+    }
+
+    /// Sends `order` to every shard.
+    pub(crate) fn order(&self, order: FromControl) {
+        self.orders.send(order).expect("control runs");
+    }
+
+    /// Ends every session and waits until all shards have returned.
+    pub(crate) fn drain(&mut self, grace: Duration) {
+        self.order(FromControl::Drain(grace));
+        for shard in self.shards.drain(..) {
+            shard
+                .join()
+                .expect("no shard panics")
+                .expect("the engine starts");
+        }
+    }
+
+    /// A new connection that gives up after a while instead of hanging.
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("the node accepts");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(15)))
+            .expect("a good time");
+        stream
+    }
+
+    /// Sends `bytes` on a new connection and reads all that comes until the end.
+    pub(crate) fn exchange(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect();
+        stream.write_all(bytes).expect("the node reads");
+        read_to_end(&mut stream)
+    }
+
+    /// Waits until `is_so`.
+    pub(crate) fn wait_until(&self, what: &str, mut is_so: impl FnMut(&Node) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !is_so(self) {
+            assert!(Instant::now() < deadline, "{what}: not within 10 s");
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.drain(Duration::ZERO);
+        }
+        self.stopped.store(true, Ordering::SeqCst);
+        if let Some(control) = self.control.take()
+            && !std::thread::panicking()
+        {
+            control.join().expect("control does not panic");
+        }
+    }
+}
+
+/// All that comes until the peer closes.
+pub(crate) fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).expect("an orderly end");
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+/// Reads up to and including the empty line of a head.
+pub(crate) fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a whole head");
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).expect("heads of tests are ASCII")
+}
+
+/// A request in the middle of its answer.
+struct Answering {
+    session: SessionId,
+    chunks_left: u32,
+    chunk: Bytes,
+    credit: u16,
+}
+
+/// The control plane of tests.
+struct Control {
+    port: ControlPort,
+    count: u16,
+    told: mpsc::Sender<Seen>,
+    pending: Vec<Answering>,
+}
+
+impl Control {
+    fn run(mut self, orders: &mpsc::Receiver<FromControl>, stop: &AtomicBool) {
+        let fd = self.port.readiness_fd().expect("a descriptor is left");
+        while !stop.load(Ordering::SeqCst) {
+            while let Ok(order) = orders.try_recv() {
+                for shard in (0..self.count).map(ShardId) {
+                    let copy = match &order {
+                        FromControl::Drain(grace) => FromControl::Drain(*grace),
+                        FromControl::Reload(config) => FromControl::Reload(Arc::clone(config)),
+                        FromControl::Query(query) => FromControl::Query(*query),
+                        other => panic!("tests do not send {other:?}"),
+                    };
+                    let _ = self.port.send(shard, copy);
+                }
+            }
+            while let Some((_, message)) = self.port.recv() {
+                self.handle(message);
+            }
+            self.go_on();
+            if self.port.sleep() {
+                let limit = Timespec {
+                    tv_sec: 0,
+                    tv_nsec: 5_000_000,
+                };
+                let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&limit));
+                self.port.wake();
+            }
+        }
+    }
+
+    fn handle(&mut self, message: ToControl) {
+        match message {
+            ToControl::Request(request) => self.answer(*request),
+            ToControl::Credit { session, chunks } => {
+                if let Some(found) = self.pending.iter_mut().find(|a| a.session == session) {
+                    found.credit += chunks;
+                }
+            }
+            ToControl::RequestEnded(session) => {
+                self.pending
+                    .retain(|answering| answering.session != session);
+                let _ = self.told.send(Seen::RequestEnded);
+            }
+            ToControl::Event(event) => {
+                let _ = self.told.send(Seen::Event(*event));
+            }
+            ToControl::Answer { .. } => {}
+        }
+    }
+
+    fn send(&mut self, session: SessionId, message: FromControl) {
+        self.port
+            .send(session.shard(), message)
+            .expect("tests do not fill the ring");
+    }
+
+    fn answer(&mut self, request: ControlRequest) {
+        let ControlRequest {
+            session,
+            method,
+            target,
+            body,
+            ..
+        } = request;
+        let echo = || {
+            let text = format!("{method} {target} {}", String::from_utf8_lossy(&body));
+            Bytes::from(text)
+        };
+        let (length, chunk, chunks_left) = match &*target {
+            "/api/silent" => return,
+            "/api/big" => (None, Bytes::from(vec![b'x'; 64 * 1024]), 40),
+            "/api/endless" => (None, Bytes::from_static(b"tick\n"), u32::MAX),
+            "/api/short" => (Some(1_000), Bytes::from_static(b"too little"), 1),
+            "/api/open" => (None, echo(), 1),
+            _ => (Some(echo().len() as u64), echo(), 1),
+        };
+        let headers = vec![("x-test".into(), Bytes::from_static(b"yes"))];
+        self.send(
+            session,
+            FromControl::ResponseHead {
+                session,
+                status: 200,
+                headers,
+                length,
+            },
+        );
+        let credit = RESPONSE_CHUNKS_MAX;
+        self.pending.push(Answering {
+            session,
+            chunks_left,
+            chunk,
+            credit,
+        });
+    }
+
+    /// Sends as much of every answer as its credit allows.
+    fn go_on(&mut self) {
+        for mut answering in std::mem::take(&mut self.pending) {
+            let session = answering.session;
+            while answering.credit > 0 && answering.chunks_left > 0 {
+                answering.credit -= 1;
+                answering.chunks_left -= 1;
+                let chunk = answering.chunk.clone();
+                self.send(session, FromControl::ResponseBody { session, chunk });
+            }
+            if answering.chunks_left == 0 {
+                self.send(session, FromControl::ResponseEnd { session });
+            } else {
+                self.pending.push(answering);
+            }
+        }
+    }
+}
