@@ -274,7 +274,7 @@ mod tests {
         for at in 0..good.len() {
             let mut flipped = good.clone();
             flipped[at] ^= 0x10;
-            flipped.extend(frames(&(5..100).collect::<Vec<u32>>()));
+            flipped.extend(frames(&(5..1_500).collect::<Vec<u32>>()));
             assert!(fault_of(0, false, &flipped).is_some(), "byte {at}");
         }
         assert!(fault_of(0, false, &frames(&[2, 1])).is_some(), "order");
