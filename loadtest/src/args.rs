@@ -21,6 +21,7 @@ loadtest run --url URL [options]      listeners on a mount; a report at the end
   --listeners N      listeners at once (100)
   --seconds S        length of the window that is counted (10)
   --warm S           time between the joins and the window (2)
+  --lead S           time that the source plays before the first join (0)
   --ramp N           joins per second; 0 is all at once (0)
   --join-limit S     after this, who has no audio is unserved (30)
   --icy PERCENT      how many ask for metadata (100)
@@ -79,6 +80,7 @@ struct Options {
     url: Option<String>,
     plan: Plan,
     processes: u32,
+    lead_s: f64,
     warm_s: f64,
     seconds: Option<f64>,
     join_limit_s: f64,
@@ -104,6 +106,7 @@ impl Default for Options {
             url: None,
             plan: Plan::plain(&nowhere),
             processes: 0,
+            lead_s: 0.0,
             warm_s: 2.0,
             seconds: None,
             join_limit_s: 30.0,
@@ -165,6 +168,7 @@ impl Options {
                 "url" => options.url = Some(value.string()?),
                 "listeners" => plan.listeners = value.parse()?,
                 "seconds" => options.seconds = Some(value.parse()?),
+                "lead" => options.lead_s = value.parse()?,
                 "warm" => options.warm_s = value.parse()?,
                 "ramp" => plan.ramp_per_s = value.parse()?,
                 "join-limit" => options.join_limit_s = value.parse()?,
@@ -232,6 +236,7 @@ impl Options {
         let settings = run::Settings {
             plan: self.plan,
             processes: self.processes,
+            lead_ms: ms(self.lead_s),
             warm_ms: ms(self.warm_s),
             window_ms: ms(self.seconds.unwrap_or(10.0)),
             source,

@@ -25,6 +25,8 @@ use server::{Kind, Server, Software};
 const RAMP_PER_S: u32 = 800;
 /// Time for all joins, for the slowest server.
 const JOIN_S_MAX: u64 = 40;
+/// Time that the source plays before the first join: a station that is on the air has its burst.
+const LEAD_MS: u64 = 3_000;
 /// Time between the joins and the window.
 const WARM_MS: u64 = 3_000;
 /// Window of the trials that measure no CPU.
@@ -266,6 +268,7 @@ impl Bench<'_> {
         let settings = run::Settings {
             plan,
             processes: 0,
+            lead_ms: LEAD_MS,
             warm_ms: WARM_MS,
             window_ms: trial.window_ms,
             source,

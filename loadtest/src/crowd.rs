@@ -253,7 +253,7 @@ pub(crate) fn run() -> io::Result<()> {
         }
     });
     match orders.recv() {
-        Ok(Order::Start(plan)) => engine::Engine::new(*plan, orders)?.run(),
+        Ok(Order::Start(plan)) => engine::Engine::new(*plan, orders, Box::new(tell))?.run(),
         _ => Err(fault("a crowd begins with its plan")),
     }
 }
@@ -266,3 +266,6 @@ fn tell(note: &Note) -> io::Result<()> {
     out.write_all(&line)?;
     out.flush()
 }
+
+#[cfg(test)]
+mod tests;

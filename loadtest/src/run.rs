@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) plan: Plan,
     /// Crowd processes; 0 takes as few as the open-file limit allows.
     pub(crate) processes: u32,
+    /// Time that the source is heard by nobody: after it a mount has its burst.
+    pub(crate) lead_ms: u64,
     /// Time between the joins and the window.
     pub(crate) warm_ms: u64,
     /// Length of the window.
@@ -134,6 +136,9 @@ impl Drop for Crowd {
 /// Runs it all. The progress bar is drawn only where standard error is a terminal.
 pub(crate) fn conduct(settings: &Settings) -> io::Result<Outcome> {
     let source = settings.source.as_ref().map(Source::start).transpose()?;
+    if source.is_some() {
+        sleep_until(now_ns() + settings.lead_ms * MS_NS);
+    }
     let (send, notes) = mpsc::channel();
     let plans = split_plan(&settings.plan, settings.processes)?;
     let mut crowds = Vec::new();
@@ -327,4 +332,40 @@ fn split_plan(plan: &Plan, processes: u32) -> io::Result<Vec<Plan>> {
         ..plan.clone()
     };
     Ok((0..parts).map(of).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Target;
+
+    #[test]
+    fn a_split_plan_is_the_whole_plan() {
+        let target = Target::parse("http://127.0.0.1:8000/x").expect("a good URL");
+        let plan = Plan {
+            listeners: 1_001,
+            slow: 10,
+            dead: 1,
+            ramp_per_s: 100,
+            ..Plan::plain(&target)
+        };
+        let parts = split_plan(&plan, 3).expect("three processes are few");
+        let sum = |part: fn(&Plan) -> u32| parts.iter().map(part).sum::<u32>();
+        assert_eq!(parts.len(), 3);
+        assert_eq!(sum(|part| part.listeners), 1_001);
+        assert_eq!((sum(|part| part.slow), sum(|part| part.dead)), (10, 1));
+        assert_eq!(
+            (sum(|part| part.sample), sum(|part| part.ramp_per_s)),
+            (4, 100)
+        );
+        let at_once = split_plan(
+            &Plan {
+                ramp_per_s: 2,
+                ..plan
+            },
+            4,
+        )
+        .expect("four are few");
+        assert!(at_once.iter().all(|part| part.ramp_per_s > 0));
+    }
 }

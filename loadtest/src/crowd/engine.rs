@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::slot::{Joining, Listener, Look, Slot, Temper, close_by_reset, start_connect};
-use super::{Counts, Joins, Note, Order, Plan, Tally, new_histogram, tell};
+use super::{Counts, Joins, Note, Order, Plan, Tally, new_histogram};
 use crate::clock::{MS_NS, SECOND_NS, now_ns};
 use crate::http::{fault, parse_head};
 use crate::stream::mix;
@@ -41,10 +41,14 @@ enum Window {
     Over,
 }
 
+/// Takes what the engine has to say.
+pub(super) type Tell = Box<dyn FnMut(&Note) -> io::Result<()> + Send>;
+
 /// One crowd at work.
 pub(super) struct Engine {
     plan: Plan,
     orders: Receiver<Order>,
+    tell: Tell,
     epoll: OwnedFd,
     slots: Vec<Slot>,
     tempers: Vec<Temper>,
@@ -71,11 +75,12 @@ pub(super) struct Engine {
 
 impl Engine {
     /// An engine that begins to join at once.
-    pub(super) fn new(plan: Plan, orders: Receiver<Order>) -> io::Result<Self> {
+    pub(super) fn new(plan: Plan, orders: Receiver<Order>, tell: Tell) -> io::Result<Self> {
         let target = plan.target();
         let now = now_ns();
         Ok(Engine {
             orders,
+            tell,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             slots: (0..plan.listeners).map(|_| Slot::Empty).collect(),
             tempers: deal_tempers(&plan),
@@ -401,7 +406,7 @@ impl Engine {
                 self.window = Window::Over;
                 self.tally.listener_ns = u64::from(self.served) * (end_ns - start_ns);
                 let tally = self.take_tally(now_ns());
-                tell(&Note::Done(Box::new(tally)))?;
+                (self.tell)(&Note::Done(Box::new(tally)))?;
             }
             _ => {}
         }
@@ -442,11 +447,11 @@ impl Engine {
         if !self.joined_told && (late || first || settled) {
             self.joined_told = true;
             self.joins.unserved = self.plan.listeners - self.joins.served;
-            tell(&Note::Joined(self.joins.clone()))?;
+            (self.tell)(&Note::Joined(self.joins.clone()))?;
         }
         if now >= self.next_progress_ns {
             self.next_progress_ns = now + PROGRESS_NS;
-            tell(&Note::Progress {
+            (self.tell)(&Note::Progress {
                 served: self.served,
                 bytes: self.tally.bytes,
             })?;
