@@ -16,5 +16,8 @@ fn main() {
         .filter(|output| output.status.success())
         .and_then(|output| String::from_utf8(output.stdout).ok())
         .map_or_else(String::new, |commit| format!(" ({})", commit.trim()));
-    println!("cargo:rustc-env=CORECAST_VERSION={}{commit}", env!("CARGO_PKG_VERSION"));
+    println!(
+        "cargo:rustc-env=CORECAST_VERSION={}{commit}",
+        env!("CARGO_PKG_VERSION")
+    );
 }

@@ -20,6 +20,7 @@ fn numbered(mount: &MountName, number: u32) -> ShardMessage {
     ShardMessage::Release {
         mount: mount.clone(),
         seats: number,
+        slow: 0,
     }
 }
 
