@@ -4,6 +4,7 @@
 mod markdown;
 mod score;
 mod server;
+mod table;
 
 use std::io;
 use std::path::PathBuf;

@@ -1,7 +1,5 @@
 //! What a run says at its end: figures for people, and the same as JSON.
 
-use std::fmt::Write as _;
-
 use serde::{Deserialize, Serialize};
 
 use crate::clock::SECOND_NS;
@@ -25,6 +23,16 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
+    fn text(&self) -> String {
+        let Spread {
+            p50_ms,
+            p99_ms,
+            max_ms,
+            ..
+        } = self;
+        format!("p50 {p50_ms:.1} ms, p99 {p99_ms:.1} ms, max {max_ms:.1} ms")
+    }
+
     fn of(counts: &Counts) -> Spread {
         let histogram = counts.histogram();
         let ms = |us: u64| us as f64 / 1_000.0;
@@ -140,48 +148,27 @@ impl Report {
 
     /// The report for people.
     pub(crate) fn text(&self) -> String {
-        let mut text = String::new();
-        let spread = |spread: &Spread| {
-            let Spread {
-                p50_ms,
-                p99_ms,
-                max_ms,
-                ..
-            } = spread;
-            format!("p50 {p50_ms:.1} ms, p99 {p99_ms:.1} ms, max {max_ms:.1} ms")
-        };
-        let mut line = |name: &str, value: String| {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "{name:<10} {value}");
-        };
-        let (served, unserved) = (self.served, self.unserved);
-        let all_s = self.all_served_s;
-        line(
-            "served",
-            format!("{served} in {all_s:.2} s, unserved {unserved}"),
-        );
-        line("join", spread(&self.join));
-        line(
-            "gap",
-            format!("{}, stalls {}", spread(&self.gap), self.stalls),
-        );
-        line("underrun", spread(&self.underrun));
-        let mbit = self.window_bytes as f64 * 8.0 / 1e6 / self.window_s.max(f64::EPSILON);
-        let (percent, receipt) = (self.of_real_time * 100.0, self.bytes_per_receipt);
-        line(
-            "delivered",
-            format!("{mbit:.1} Mbit/s, {percent:.1} % of real time, {receipt:.0} bytes at once"),
-        );
-        line(
-            "peers",
-            format!(
-                "refused {}, failed {}, hung up on {}, slow ones dropped {}, left {}, resets {}",
-                self.refused, self.failed, self.hung_up, self.slow_dropped, self.left, self.resets
+        let unserved = self.unserved;
+        let mut lines = vec![
+            (
+                "served",
+                format!(
+                    "{} in {:.2} s, unserved {unserved}",
+                    self.served, self.all_served_s
+                ),
             ),
-        );
-        line("compared", describe(&self.findings));
+            ("join", self.join.text()),
+            (
+                "gap",
+                format!("{}, stalls {}", self.gap.text(), self.stalls),
+            ),
+            ("underrun", self.underrun.text()),
+            ("delivered", self.delivered_text()),
+            ("peers", self.peers_text()),
+            ("compared", describe(&self.findings)),
+        ];
         if self.slow_findings.streams > 0 {
-            line("slow", describe(&self.slow_findings));
+            lines.push(("slow", describe(&self.slow_findings)));
         }
         let Blocks {
             total,
@@ -189,47 +176,53 @@ impl Report {
             malformed,
             not_utf8,
         } = self.blocks;
-        line(
-            "metadata",
-            format!("{total} blocks, {titles} titles, {malformed} malformed, {not_utf8} not UTF-8"),
+        let kinds = format!("{titles} titles, {malformed} malformed, {not_utf8} not UTF-8");
+        lines.push(("metadata", format!("{total} blocks, {kinds}")));
+        lines.extend(
+            self.source
+                .as_ref()
+                .map(|sent| ("source", source_text(sent))),
         );
-        if let Some(sent) = &self.source {
-            let (late, blocked) = (sent.late_max_us / 1_000, sent.blocked_max_us / 1_000);
-            let end = sent.lost.as_deref().unwrap_or("lasted");
-            line(
-                "source",
-                format!(
-                    "{} bytes, latest tick {late} ms, longest write {blocked} ms, {end}",
-                    sent.bytes
-                ),
-            );
-        }
-        if let Some(usage) = self.server {
-            let gb = self.cpu_s_per_gb.unwrap_or_default();
-            let hour = self.cpu_s_per_listener_hour.unwrap_or_default();
-            let each = self.rss_bytes_per_listener.unwrap_or_default() / 1e3;
-            let rss = usage.memory.rss_bytes / 1_000;
-            line(
-                "server",
-                format!(
-                    "{gb:.3} CPU-s/GB, {hour:.4} CPU-s/listener-hour, {rss} kB, {each:.2} kB each"
-                ),
-            );
-        }
-        line(
-            "noise",
-            format!("{:.2} processors busy with other work", self.others_cpus),
-        );
-        line(
+        lines.extend(self.server.map(|usage| ("server", self.server_text(usage))));
+        let noise = format!("{:.2} processors busy with other work", self.others_cpus);
+        lines.push(("noise", noise));
+        lines.push((
             "result",
-            if self.good {
-                "good".to_owned()
-            } else {
-                "NOT good".to_owned()
-            },
-        );
-        text
+            if self.good { "good" } else { "NOT good" }.to_owned(),
+        ));
+        lines
+            .into_iter()
+            .map(|(name, text)| format!("{name:<10} {text}\n"))
+            .collect()
     }
+
+    fn delivered_text(&self) -> String {
+        let mbit = ratio(self.window_bytes as f64 * 8.0 / 1e6, self.window_s);
+        let (percent, at_once) = (self.of_real_time * 100.0, self.bytes_per_receipt);
+        format!("{mbit:.1} Mbit/s, {percent:.1} % of real time, {at_once:.0} bytes at once")
+    }
+
+    fn peers_text(&self) -> String {
+        format!(
+            "refused {}, failed {}, hung up on {}, slow ones dropped {}, left {}, resets {}",
+            self.refused, self.failed, self.hung_up, self.slow_dropped, self.left, self.resets
+        )
+    }
+
+    fn server_text(&self, usage: Usage) -> String {
+        let gb = self.cpu_s_per_gb.unwrap_or_default();
+        let hour = self.cpu_s_per_listener_hour.unwrap_or_default();
+        let each = self.rss_bytes_per_listener.unwrap_or_default() / 1e3;
+        let rss = usage.memory.rss_bytes / 1_000;
+        format!("{gb:.3} CPU-s/GB, {hour:.4} CPU-s/listener-hour, {rss} kB, {each:.2} kB each")
+    }
+}
+
+fn source_text(sent: &Sent) -> String {
+    let (late, blocked) = (sent.late_max_us / 1_000, sent.blocked_max_us / 1_000);
+    let end = sent.lost.as_deref().unwrap_or("lasted");
+    let bytes = sent.bytes;
+    format!("{bytes} bytes, latest tick {late} ms, longest write {blocked} ms, {end}")
 }
 
 fn describe(findings: &Findings) -> String {

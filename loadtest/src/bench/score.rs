@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::table::{self, Figure, Line};
 use crate::report::Report;
 
 /// Names of the trials.
@@ -43,7 +44,7 @@ pub(super) struct Row {
     /// Short name, used in the last line.
     pub(super) key: &'static str,
     /// What it is.
-    pub(super) title: String,
+    pub(super) title: &'static str,
     /// Least, middle and greatest of the rounds; none if nothing was measured.
     pub(super) spread: Option<(f64, f64, f64)>,
     /// Digits after the point.
@@ -102,195 +103,27 @@ impl Score {
 
     /// The table.
     pub(super) fn rows(&self) -> Vec<Row> {
-        let cpu = |report: &Report| report.cpu_s_per_gb;
-        let hour = |report: &Report| report.cpu_s_per_listener_hour;
-        let memory = |report: &Report| report.rss_bytes_per_listener.map(|bytes| bytes / 1e3);
-        let gap = |report: &Report| Some(report.gap.p99_ms);
-        let underrun = |report: &Report| Some(report.underrun.p99_ms);
-        let joins = |report: &Report| Some(report.all_served_s);
-        let unserved = |report: &Report| Some(f64::from(report.unserved));
-        let hung_up = |report: &Report| Some((report.hung_up + report.failed) as f64);
-        let ours = [CORECAST, CORECAST_1400, CORECAST_TWO, CORECAST_CROWD];
-        let lost = ours
-            .iter()
-            .flat_map(|name| self.values(name, hung_up))
-            .collect();
-        let row = |key, title: &str, digits, values: Vec<f64>| Row {
-            key,
-            title: title.to_owned(),
+        table::LINES.iter().map(|line| self.row(line)).collect()
+    }
+
+    fn row(&self, line: &Line) -> Row {
+        let values = match line.figure {
+            Figure::Ratio { of, to } => self.ratios(of, to),
+            Figure::Each(trials, figure) => trials
+                .iter()
+                .flat_map(|trial| self.values(trial, figure))
+                .collect(),
+            Figure::Start => self.start_ms.clone(),
+            Figure::IcecastStart => self.icecast_start_ms.clone(),
+        };
+        Row {
+            key: line.key,
+            title: line.title,
             spread: spread(values),
-            digits,
-            must: None,
-            ambitious: None,
-        };
-        let target = |row: Row, must, ambitious| Row {
-            must: Some(must),
-            ambitious: Some(ambitious),
-            ..row
-        };
-        let versus = |key, title, of, to| row(key, title, 3, self.ratios(of, to));
-        vec![
-            target(
-                versus(
-                    "cpu_default",
-                    "CPU per GB, corecast / icecast2",
-                    CORECAST,
-                    ICECAST,
-                ),
-                0.15,
-                0.10,
-            ),
-            target(
-                versus(
-                    "cpu_1400",
-                    "the same, corecast's flush at 1,400 bytes",
-                    CORECAST_1400,
-                    ICECAST,
-                ),
-                1.0,
-                0.85,
-            ),
-            target(
-                versus(
-                    "cpu_bare",
-                    "CPU per GB, corecast / bare send() loop",
-                    CORECAST,
-                    BARE,
-                ),
-                1.15,
-                1.0,
-            ),
-            target(
-                versus(
-                    "two_shards",
-                    "CPU per GB, two shards / one",
-                    CORECAST_TWO,
-                    CORECAST,
-                ),
-                1.10,
-                1.0,
-            ),
-            target(
-                row(
-                    "memory_kb",
-                    "kB resident per listener, corecast",
-                    2,
-                    self.values(CORECAST_CROWD, memory),
-                ),
-                3.0,
-                1.0,
-            ),
-            target(
-                row(
-                    "joins_s",
-                    "s until the whole crowd has audio, corecast",
-                    2,
-                    self.values(CORECAST_CROWD, joins),
-                ),
-                2.0,
-                1.0,
-            ),
-            target(
-                row(
-                    "unserved",
-                    "of the crowd unserved, corecast",
-                    0,
-                    self.values(CORECAST_CROWD, unserved),
-                ),
-                0.0,
-                0.0,
-            ),
-            target(
-                row(
-                    "cold_start_ms",
-                    "ms from start to first answer, corecast",
-                    1,
-                    self.start_ms.clone(),
-                ),
-                50.0,
-                20.0,
-            ),
-            target(
-                row("hung_up", "good listeners lost, corecast", 0, lost),
-                0.0,
-                0.0,
-            ),
-            row("", "CPU-s per GB, corecast", 3, self.values(CORECAST, cpu)),
-            row(
-                "",
-                "CPU-s per GB, corecast at 1,400 bytes",
-                3,
-                self.values(CORECAST_1400, cpu),
-            ),
-            row("", "CPU-s per GB, icecast2", 3, self.values(ICECAST, cpu)),
-            row("", "CPU-s per GB, bare loop", 3, self.values(BARE, cpu)),
-            row(
-                "",
-                "CPU-s per listener-hour, corecast",
-                4,
-                self.values(CORECAST, hour),
-            ),
-            row(
-                "",
-                "CPU-s per listener-hour, icecast2",
-                4,
-                self.values(ICECAST, hour),
-            ),
-            row(
-                "",
-                "bytes at once, corecast",
-                0,
-                self.values(CORECAST, |report| Some(report.bytes_per_receipt)),
-            ),
-            row(
-                "",
-                "kB resident per listener, icecast2",
-                2,
-                self.values(ICECAST_CROWD, memory),
-            ),
-            row(
-                "",
-                "s until the crowd has audio, icecast2",
-                2,
-                self.values(ICECAST_CROWD, joins),
-            ),
-            row(
-                "",
-                "of the crowd unserved, icecast2",
-                0,
-                self.values(ICECAST_CROWD, unserved),
-            ),
-            row(
-                "",
-                "longest silence p99 in ms, corecast",
-                0,
-                self.values(CORECAST, gap),
-            ),
-            row(
-                "",
-                "longest silence p99 in ms, icecast2",
-                0,
-                self.values(ICECAST, gap),
-            ),
-            row(
-                "",
-                "player silent p99 in ms, corecast",
-                0,
-                self.values(CORECAST, underrun),
-            ),
-            row(
-                "",
-                "player silent p99 in ms, icecast2",
-                0,
-                self.values(ICECAST, underrun),
-            ),
-            row(
-                "",
-                "ms from start to first answer, icecast2",
-                1,
-                self.icecast_start_ms.clone(),
-            ),
-        ]
+            digits: line.digits,
+            must: line.target.map(|(must, _)| must),
+            ambitious: line.target.map(|(_, ambitious)| ambitious),
+        }
     }
 
     /// The figure in all rounds of a trial.
