@@ -15,7 +15,7 @@ lint() {
     step "licences and banned crates" cargo deny --log-level error check bans licenses sources
     if command -v shellcheck >/dev/null; then
         mapfile -t scripts < <(shell_scripts)
-        step "shell scripts" shellcheck -x "${scripts[@]}"
+        step "shell scripts" shellcheck -x -S warning "${scripts[@]}"
     fi
 }
 
