@@ -5,19 +5,38 @@ use corecast_config::{Config, File, Sources, diff, load, reference};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let file = Some(File { name: "fuzz.toml", text });
-    match load(Sources { file, ..Sources::default() }) {
+    let file = Some(File {
+        name: "fuzz.toml",
+        text,
+    });
+    match load(Sources {
+        file,
+        ..Sources::default()
+    }) {
         Ok(loaded) => {
             let printed = reference::effective(&loaded);
-            let file = Some(File { name: "printed.toml", text: &printed });
-            let again = load(Sources { file, ..Sources::default() });
+            let file = Some(File {
+                name: "printed.toml",
+                text: &printed,
+            });
+            let again = load(Sources {
+                file,
+                ..Sources::default()
+            });
             let again = again.expect("what is in effect has no faults").config;
-            assert_eq!(diff(&without_secrets(loaded.config), &without_secrets(again)), []);
+            assert_eq!(
+                diff(&without_secrets(loaded.config), &without_secrets(again)),
+                []
+            );
         }
         Err(faults) => {
             assert!(!faults.is_empty());
             let lines = text.split('\n').count();
-            assert!(faults.iter().all(|fault| fault.line <= lines && !fault.message.is_empty()));
+            assert!(
+                faults
+                    .iter()
+                    .all(|fault| fault.line <= lines && !fault.message.is_empty())
+            );
         }
     }
 });
