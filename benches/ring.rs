@@ -39,14 +39,18 @@ fn two_threads(criterion: &mut Criterion) {
         loop {
             match far_receiver.recv() {
                 Some(u64::MAX) => return,
-                Some(message) => drop(far_sender.send(message)),
+                Some(message) => {
+                    let _ = far_sender.send(message);
+                }
                 None => thread::yield_now(),
             }
         }
     });
     group.bench_function("echo of a batch, two threads", |bencher| {
         bencher.iter(|| {
-            (0..BATCH).for_each(|message| drop(sender.send(message)));
+            for message in 0..BATCH {
+                let _ = sender.send(message);
+            }
             let mut echoed = 0;
             while echoed < BATCH {
                 match receiver.recv() {
