@@ -1,1 +1,33 @@
-//! Placeholder head, replaced by the first code.
+//! The control plane: one thread that answers every request that is no media request, through
+//! the mesh; it owns no public socket and media never waits for it.
+//!
+//! Reading order: [`plane`] (its loop, what the program says to it), `outbox` (messages that a
+//! full ring refused), `exchange` (a request as messages, a router's answer as messages),
+//! `query` (asks every shard for its state), `node` (what handlers share), `router` (every
+//! path), `api` (resources as JSON), `icecast` (the surfaces of Icecast), `page` (the page at
+//! `/`), `health`, `problem`, `auth`, `form`, `charset`, `clock`; `event` and `access_log`
+//! (what is written down), `probe` (what is counted).
+
+mod access_log;
+mod api;
+mod auth;
+mod charset;
+mod clock;
+mod event;
+mod exchange;
+mod form;
+mod health;
+mod icecast;
+mod node;
+mod outbox;
+mod page;
+pub mod plane;
+mod probe;
+mod problem;
+mod query;
+mod router;
+
+#[cfg(test)]
+mod tests;
+
+pub use plane::{Control, ControlHandle, ControlSettings};

@@ -1,0 +1,209 @@
+//! `/api/v1/mounts`: what is on air.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use corecast_config::{Config, shown_ip};
+use corecast_mesh::message::{MountReport, SourceState};
+use serde::Serialize;
+
+use super::{indices, json, path_of};
+use crate::auth::Viewer;
+use crate::clock;
+use crate::node::Node;
+use crate::problem::Problem;
+use crate::query::NodeSnapshot;
+
+/// `GET /api/v1/mounts`
+pub(crate) async fn list(
+    State(node): State<Arc<Node>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let config = node.config();
+    let viewer = Viewer::of(&headers, &config)?;
+    let snapshot = node.snapshot().await?;
+    let seen = |report: &&MountReport| viewer.sees(&config, report.mount.as_str());
+    let view = View {
+        node: &node,
+        config: &config,
+        snapshot: &snapshot,
+        viewer,
+    };
+    let mounts = snapshot
+        .mounts
+        .iter()
+        .filter(seen)
+        .map(|report| view.mount(report))
+        .collect();
+    Ok(json(&List {
+        mounts,
+        missing_shards: indices(&snapshot.missing),
+    }))
+}
+
+/// `GET /api/v1/mounts/{name}`
+pub(crate) async fn one(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let name = format!("/{name}");
+    let config = node.config();
+    let viewer = Viewer::of(&headers, &config)?;
+    let snapshot = node.snapshot().await?;
+    let report = snapshot
+        .mount(&name)
+        .filter(|_| viewer.sees(&config, &name));
+    match report {
+        Some(report) => {
+            let view = View {
+                node: &node,
+                config: &config,
+                snapshot: &snapshot,
+                viewer,
+            };
+            Ok(json(&view.mount(report)))
+        }
+        None if snapshot.missing.is_empty() => Err(Problem::not_found("there is no such mount")),
+        None => Err(Problem::unavailable(
+            "a shard that may have the mount did not answer",
+        )),
+    }
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    mounts: Vec<Mount<'a>>,
+    missing_shards: Vec<u16>,
+}
+
+#[derive(Serialize)]
+struct Mount<'a> {
+    name: &'a str,
+    path: String,
+    state: &'static str,
+    fallback: Option<&'a str>,
+    hidden: bool,
+    stream_name: &'a str,
+    description: &'a str,
+    genre: &'a str,
+    url: &'a str,
+    public: bool,
+    content_type: &'a str,
+    codec: &'static str,
+    sample_rate_hz: u32,
+    channels: u8,
+    bitrate_bps: u64,
+    title: &'a str,
+    artist: Option<&'a str>,
+    song: Option<&'a str>,
+    title_url: Option<&'a str>,
+    listeners: u32,
+    listeners_peak: u32,
+    slow_listeners: u64,
+    bytes_read: u64,
+    bytes_sent: u64,
+    live_since: Option<String>,
+    live_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<Source<'a>>,
+}
+
+/// What only the admin sees.
+#[derive(Serialize)]
+struct Source<'a> {
+    session: Option<String>,
+    address: Option<String>,
+    user_agent: &'a str,
+}
+
+struct View<'a> {
+    node: &'a Node,
+    config: &'a Config,
+    snapshot: &'a NodeSnapshot,
+    viewer: Viewer,
+}
+
+impl<'a> View<'a> {
+    fn mount(&self, report: &'a MountReport) -> Mount<'a> {
+        let name = report.mount.as_str();
+        let settings = self.config.mount(name);
+        let info = &report.info;
+        let fallback = match &report.state {
+            SourceState::Gone {
+                fallback: Some(mount),
+            } => Some(mount.as_str()),
+            _ => None,
+        };
+        Mount {
+            name,
+            path: path_of(name),
+            state: state_name(&report.state),
+            fallback: fallback.filter(|mount| self.viewer.sees(self.config, mount)),
+            hidden: settings.hidden,
+            stream_name: laid_over(&settings.stream_name, &info.name),
+            description: laid_over(&settings.description, &info.description),
+            genre: laid_over(&settings.genre, &info.genre),
+            url: laid_over(&settings.url, &info.url),
+            public: info.public,
+            content_type: &info.content_type,
+            codec: report.format.codec.name(),
+            sample_rate_hz: report.format.sample_rate_hz,
+            channels: report.format.channels,
+            bitrate_bps: bitrate_bps(report),
+            title: &report.metadata.title,
+            artist: report.metadata.artist.as_deref(),
+            song: report.metadata.song.as_deref(),
+            title_url: report.metadata.url.as_deref(),
+            listeners: report.listeners,
+            listeners_peak: report.listeners_peak,
+            slow_listeners: report.slow_listeners,
+            bytes_read: report.bytes_read,
+            bytes_sent: self.snapshot.sent.get(&report.mount).copied().unwrap_or(0),
+            live_since: report
+                .live_since
+                .map(|time| clock::rfc3339(self.node.wall(time))),
+            live_seconds: report
+                .live_since
+                .map(|time| self.node.now().since(time).as_secs()),
+            source: (self.viewer == Viewer::Admin).then(|| self.source(report)),
+        }
+    }
+
+    fn source(&self, report: &'a MountReport) -> Source<'a> {
+        let redact = self.config.log.redact_ip;
+        let address = report
+            .info
+            .address
+            .map(|peer| shown_ip(peer.ip(), redact).to_string());
+        let session = report.publisher.map(|session| session.to_string());
+        Source {
+            session,
+            address,
+            user_agent: &report.info.user_agent,
+        }
+    }
+}
+
+/// The mount's own setting, or what the source said.
+pub(crate) fn laid_over<'a>(setting: &'a str, said: &'a str) -> &'a str {
+    if setting.is_empty() { said } else { setting }
+}
+
+/// The measured rate; what the headers say while nothing is measured.
+fn bitrate_bps(report: &MountReport) -> u64 {
+    match report.bitrate_bps {
+        0 => u64::from(report.format.bitrate_bps),
+        measured => measured,
+    }
+}
+
+fn state_name(state: &SourceState) -> &'static str {
+    match state {
+        SourceState::Live => "live",
+        SourceState::Waiting => "waiting",
+        SourceState::Gone { .. } => "gone",
+    }
+}

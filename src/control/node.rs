@@ -1,0 +1,87 @@
+//! What request handlers share, and the orders by which they reach the plane's loop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use corecast_config::Config;
+use corecast_media::name::{SessionId, ShardId};
+use corecast_media::time::Time;
+use corecast_mesh::message::FromControl;
+use corecast_mesh::port::MeshStats;
+use corecast_mesh::seats::NodeSeats;
+use corecast_mesh::topology::Topology;
+use corecast_telemetry::registry::Registry;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::probe::ControlProbe;
+use crate::problem::Problem;
+use crate::query::NodeSnapshot;
+
+/// What the loop is asked to do, in order. The queue has no bound of its own: a request has one
+/// query and, by its credits, a few chunks in it, and requests are bounded.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Send this to a shard.
+    Send(ShardId, FromControl),
+    /// Gather the node's state.
+    Ask(oneshot::Sender<Arc<NodeSnapshot>>),
+    /// This request is answered.
+    Answered(SessionId),
+    /// New settings.
+    Reload(Arc<Config>),
+    /// Take no more sessions and end those that are there within this time.
+    Drain(Duration),
+    /// End at once.
+    Stop,
+}
+
+/// What request handlers share. Lives on: the control plane.
+pub(crate) struct Node {
+    pub(crate) topology: Topology,
+    pub(crate) seats: Arc<NodeSeats>,
+    pub(crate) orders: mpsc::UnboundedSender<Order>,
+    pub(crate) config: watch::Receiver<Arc<Config>>,
+    pub(crate) draining: AtomicBool,
+    pub(crate) started: Instant,
+    pub(crate) started_unix: SystemTime,
+    pub(crate) registry: Registry,
+    pub(crate) mesh: Arc<MeshStats>,
+    pub(crate) probe: Arc<ControlProbe>,
+}
+
+impl Node {
+    /// The settings as they are now.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.borrow())
+    }
+
+    /// The state of every shard that answers in time.
+    pub(crate) async fn snapshot(&self) -> Result<Arc<NodeSnapshot>, Problem> {
+        let (waiter, answer) = oneshot::channel();
+        let gone = || Problem::unavailable("the server is stopping");
+        self.orders.send(Order::Ask(waiter)).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
+    }
+
+    /// Sends `message` to `shard`, after everything that was ordered before.
+    pub(crate) fn send(&self, shard: ShardId, message: FromControl) {
+        // A loop that has ended sends nothing more, and nobody waits for it.
+        let _ = self.orders.send(Order::Send(shard, message));
+    }
+
+    /// Whether the node takes no more sessions.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The node's clock.
+    pub(crate) fn now(&self) -> Time {
+        Time::ZERO + self.started.elapsed()
+    }
+
+    /// `time` of the node's clock on the wall's.
+    pub(crate) fn wall(&self, time: Time) -> SystemTime {
+        self.started_unix + Duration::from_micros(time.as_micros())
+    }
+}

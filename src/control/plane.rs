@@ -1,0 +1,396 @@
+//! The plane's face to the program, and its loop.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use corecast_config::Config;
+use corecast_media::name::ShardId;
+use corecast_mesh::message::{FromControl, ToControl};
+use corecast_mesh::port::{ControlPort, MeshStats};
+use corecast_mesh::seats::NodeSeats;
+use corecast_mesh::topology::Topology;
+use corecast_telemetry::registry::Registry;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::access_log::AccessLog;
+use crate::event::Scribe;
+use crate::exchange::Exchange;
+use crate::node::{Node, Order};
+use crate::outbox::Outbox;
+use crate::probe::ControlProbe;
+use crate::query::{NodeSnapshot, Queries};
+use crate::router::router;
+
+/// Messages and orders handled before request handlers get their turn.
+const TURN_MAX: usize = 256;
+
+/// Messages that are looked at after the end.
+const EVENTS_AT_END_MAX: usize = 65_536;
+
+/// How often a draining node looks whether sessions are left.
+const DRAIN_LOOK: Duration = Duration::from_millis(100);
+
+/// How much longer than its grace a drain may take, for shards that end their last sessions.
+const DRAIN_TAIL: Duration = Duration::from_secs(1);
+
+/// What the plane is made of.
+pub struct ControlSettings {
+    /// The shards.
+    pub topology: Topology,
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The node's counts; their limits follow a reload.
+    pub seats: Arc<NodeSeats>,
+    /// Control's end of the mesh.
+    pub port: ControlPort,
+    /// The mesh's counters, for the metrics page.
+    pub mesh: Arc<MeshStats>,
+    /// The probes of everything else; control adds its own.
+    pub registry: Registry,
+    /// The zero of the node's clock.
+    pub started: Instant,
+    /// The same moment on the wall's clock.
+    pub started_unix: SystemTime,
+}
+
+/// The control plane, before it runs.
+pub struct Control {
+    node: Arc<Node>,
+    port: ControlPort,
+    config: watch::Sender<Arc<Config>>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    probe: Arc<ControlProbe>,
+    drained: Arc<AtomicBool>,
+}
+
+/// What the rest of the program says to the plane. Cheap to clone, good on every thread; orders
+/// to a plane that has ended are dropped.
+#[derive(Clone, Debug)]
+pub struct ControlHandle {
+    orders: mpsc::UnboundedSender<Order>,
+    drained: Arc<AtomicBool>,
+}
+
+impl ControlHandle {
+    /// Takes new settings over and passes them to every shard.
+    pub fn reload(&self, config: Arc<Config>) {
+        self.order(Order::Reload(config));
+    }
+
+    /// Tells every shard to take no more sessions and to end its own within `grace`; `/ready`
+    /// says 503 from now on. [`Control::run`] returns when no session and no request is left, at
+    /// the latest a second after the grace.
+    pub fn drain(&self, grace: Duration) {
+        self.order(Order::Drain(grace));
+    }
+
+    /// Ends the plane at once; what shards sent until now is still written to the logs.
+    pub fn stop(&self) {
+        self.order(Order::Stop);
+    }
+
+    /// Whether [`Control::run`] has returned, or is about to.
+    pub fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Acquire)
+    }
+
+    fn order(&self, order: Order) {
+        // A plane that has ended follows no orders.
+        let _ = self.orders.send(order);
+    }
+}
+
+impl Control {
+    /// The plane and its handle. Nothing runs yet; messages and orders wait.
+    pub fn new(settings: ControlSettings) -> (Control, ControlHandle) {
+        let (orders, incoming) = mpsc::unbounded_channel();
+        let (config, current) = watch::channel(settings.config);
+        let drained = Arc::new(AtomicBool::new(false));
+        let probe = Arc::new(ControlProbe::new());
+        let mut registry = settings.registry;
+        registry.register(Arc::clone(&probe));
+        let handle = ControlHandle {
+            orders: orders.clone(),
+            drained: Arc::clone(&drained),
+        };
+        let node = Arc::new(Node {
+            topology: settings.topology,
+            seats: settings.seats,
+            orders,
+            config: current,
+            draining: AtomicBool::new(false),
+            started: settings.started,
+            started_unix: settings.started_unix,
+            registry,
+            mesh: settings.mesh,
+            probe: Arc::clone(&probe),
+        });
+        let control = Control {
+            node,
+            port: settings.port,
+            config,
+            orders: incoming,
+            probe,
+            drained,
+        };
+        (control, handle)
+    }
+
+    /// Runs the plane on this thread until it is drained or stopped.
+    ///
+    /// # Errors
+    /// The system gives no event queue, descriptor or thread at the start.
+    pub fn run(self) -> io::Result<()> {
+        let drained = Arc::clone(&self.drained);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let ran = runtime.block_on(async { Plane::new(self)?.run().await });
+        drained.store(true, Ordering::Release);
+        ran
+    }
+}
+
+/// The plane as it runs. Lives on: the control plane.
+struct Plane {
+    node: Arc<Node>,
+    port: ControlPort,
+    bell: AsyncFd<OwnedFd>,
+    config: watch::Sender<Arc<Config>>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    outbox: Outbox,
+    queries: Queries,
+    exchange: Exchange,
+    scribe: Scribe,
+    drain: Option<Drain>,
+    stopped: bool,
+    probe: Arc<ControlProbe>,
+}
+
+/// A drain on its way.
+struct Drain {
+    until: Instant,
+    look_at: Instant,
+    looking: Option<oneshot::Receiver<Arc<NodeSnapshot>>>,
+}
+
+impl Plane {
+    fn new(control: Control) -> io::Result<Self> {
+        let Control {
+            node,
+            port,
+            config,
+            orders,
+            probe,
+            drained: _,
+        } = control;
+        let bell = watch_bell(&port)?;
+        let access = AccessLog::start(&node.config().log)?;
+        let exchange = Exchange::new(
+            router(Arc::clone(&node)),
+            node.orders.clone(),
+            Arc::clone(&probe),
+        );
+        Ok(Plane {
+            outbox: Outbox::new(node.topology),
+            queries: Queries::new(node.topology),
+            scribe: Scribe::new(access, &node.config(), Arc::clone(&probe)),
+            exchange,
+            drain: None,
+            stopped: false,
+            node,
+            port,
+            bell,
+            config,
+            orders,
+            probe,
+        })
+    }
+
+    async fn run(mut self) -> io::Result<()> {
+        loop {
+            let more = self.turn(Instant::now());
+            if self.stopped {
+                break;
+            }
+            if more || !self.port.sleep() {
+                self.port.flush();
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let timeout = self.poll_timeout();
+            tokio::select! {
+                ready = self.bell.readable() => {
+                    // The descriptor is read before the next wait is prepared: nobody rings a
+                    // plane that is awake, so no ring is lost between the two.
+                    self.port.wake();
+                    ready?.clear_ready();
+                }
+                order = self.orders.recv() => {
+                    self.port.wake();
+                    order.into_iter().for_each(|order| self.handle_order(Instant::now(), order));
+                }
+                () = sleep_until(timeout) => self.port.wake(),
+            }
+        }
+        self.end();
+        Ok(())
+    }
+
+    /// Does what there is to do, up to a bound; says whether there may be more.
+    fn turn(&mut self, now: Instant) -> bool {
+        let mut handled = 0;
+        while handled < TURN_MAX
+            && let Some((from, message)) = self.port.recv()
+        {
+            self.handle_message(now, from, message);
+            handled += 1;
+        }
+        let mut ordered = 0;
+        while ordered < TURN_MAX
+            && let Ok(order) = self.orders.try_recv()
+        {
+            self.handle_order(now, order);
+            ordered += 1;
+        }
+        self.queries.handle_timeout(now);
+        self.handle_drain(now);
+        self.outbox.handle_room(&mut self.port);
+        while let Some((shard, query)) = self.queries.poll_transmit() {
+            self.outbox
+                .send(&mut self.port, shard, FromControl::Query(query));
+        }
+        self.count();
+        handled == TURN_MAX || ordered == TURN_MAX
+    }
+
+    fn handle_message(&mut self, now: Instant, from: ShardId, message: ToControl) {
+        match message {
+            ToControl::Request(request) => self.exchange.handle_request(from, *request),
+            ToControl::RequestEnded(session) => self.exchange.handle_ended(session),
+            ToControl::Credit { session, chunks } => self.exchange.handle_credit(session, chunks),
+            ToControl::Answer { query, snapshot } => {
+                self.queries.handle_answer(now, from, query, *snapshot);
+            }
+            ToControl::Event(event) => {
+                self.scribe
+                    .handle_event(self.node.now().as_millis(), *event);
+            }
+        }
+    }
+
+    fn handle_order(&mut self, now: Instant, order: Order) {
+        match order {
+            Order::Send(shard, message) => {
+                if matches!(message, FromControl::SetMetadata { .. }) {
+                    self.queries.handle_change();
+                }
+                self.outbox.send(&mut self.port, shard, message);
+            }
+            Order::Ask(waiter) => self.queries.handle_ask(now, waiter),
+            Order::Answered(session) => self.exchange.handle_answered(session),
+            Order::Reload(config) => self.handle_reload(config),
+            Order::Drain(grace) => {
+                self.node.draining.store(true, Ordering::Relaxed);
+                self.send_all(|| FromControl::Drain(grace));
+                self.queries.handle_change();
+                let until = now + grace + DRAIN_TAIL;
+                self.drain = Some(Drain {
+                    until,
+                    look_at: now,
+                    looking: None,
+                });
+            }
+            Order::Stop => self.stopped = true,
+        }
+    }
+
+    fn handle_reload(&mut self, config: Arc<Config>) {
+        let seats = &self.node.seats;
+        seats.listeners.set_max(config.limits.listeners_max);
+        seats.sources.set_max(config.limits.sources_max);
+        self.scribe.handle_reload(&config);
+        self.send_all(|| FromControl::Reload(Arc::clone(&config)));
+        self.queries.handle_change();
+        self.config.send_replace(config);
+    }
+
+    fn send_all(&mut self, message: impl Fn() -> FromControl) {
+        for shard in self.node.topology.ids() {
+            self.outbox.send(&mut self.port, shard, message());
+        }
+    }
+
+    /// Ends the plane when a drain is done.
+    fn handle_drain(&mut self, now: Instant) {
+        let Some(drain) = &mut self.drain else { return };
+        if drain.looking.is_none() && drain.look_at <= now {
+            let (waiter, answer) = oneshot::channel();
+            drain.looking = Some(answer);
+            drain.look_at = now + DRAIN_LOOK;
+            self.queries.handle_ask(now, waiter);
+        }
+        let answer = drain
+            .looking
+            .as_mut()
+            .and_then(|looking| looking.try_recv().ok());
+        if let Some(snapshot) = answer {
+            drain.looking = None;
+            let idle = snapshot.missing.is_empty() && snapshot.sessions.is_empty();
+            self.stopped |= idle && self.exchange.len() == 0;
+        }
+        self.stopped |= drain.until <= now;
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let drain = self.drain.as_ref().map(|drain| match drain.looking {
+            None => drain.look_at.min(drain.until),
+            Some(_) => drain.until,
+        });
+        self.queries.poll_timeout().into_iter().chain(drain).min()
+    }
+
+    fn count(&self) {
+        self.probe
+            .in_work
+            .set(i64::try_from(self.exchange.len()).unwrap_or(i64::MAX));
+        self.probe.queries.store(self.queries.queries());
+        self.probe.missing.store(self.queries.missed());
+        self.probe
+            .waiting
+            .set(i64::try_from(self.outbox.len()).unwrap_or(i64::MAX));
+    }
+
+    /// Takes what shards have sent until now, and leaves everything written.
+    fn end(mut self) {
+        let now = Instant::now();
+        let waiting = std::iter::from_fn(|| self.port.recv()).take(EVENTS_AT_END_MAX);
+        for (from, message) in waiting.collect::<Vec<_>>() {
+            if matches!(message, ToControl::Event(_)) {
+                self.handle_message(now, from, message);
+            }
+        }
+        self.port.flush();
+        self.scribe.close();
+    }
+}
+
+#[expect(
+    deprecated,
+    reason = "the new form is unsafe, and an OwnedFd is all that it asks for"
+)]
+fn watch_bell(port: &ControlPort) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(port.readiness_fd()?, Interest::READABLE)
+}
+
+async fn sleep_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
+}

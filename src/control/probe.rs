@@ -1,0 +1,64 @@
+//! What the control plane counts.
+
+use corecast_mesh::port::MeshStats;
+use corecast_telemetry::metric::{Counter, Family, Gauge};
+use corecast_telemetry::probe;
+
+/// Classes of status codes.
+const STATUSES: &[&str] = &["2xx", "3xx", "4xx", "5xx"];
+
+probe! {
+    /// What the control plane counts; written by its thread only.
+    pub struct ControlProbe {
+        /// Requests that control answered, by the class of the status.
+        answered: Family<Counter> = "corecast_control_requests_total" by "status" in STATUSES;
+        /// Requests that control has in work now.
+        in_work: Gauge = "corecast_control_requests_in_work";
+        /// Request handlers that panicked, each a fault of the server.
+        panics: Counter = "corecast_control_panics_total";
+        /// Times that control asked the shards for their state.
+        queries: Counter = "corecast_control_queries_total";
+        /// Answers of shards that did not come in time, summed over queries.
+        missing: Counter = "corecast_control_answers_missing_total";
+        /// Messages to shards that wait for room in a ring.
+        waiting: Gauge = "corecast_control_messages_waiting";
+        /// Lines given to the access log.
+        access_lines: Counter = "corecast_access_log_lines_total";
+        /// Lines that the access log lost because its disk was too slow.
+        access_lost: Counter = "corecast_access_log_lost_total";
+        /// Log lines about one peer that were left out because there were too many.
+        hushed: Counter = "corecast_log_lines_suppressed_total";
+        /// Seconds since the server started.
+        uptime: Gauge = "corecast_uptime_seconds";
+        /// Messages sent between planes.
+        mesh_messages: Counter = "corecast_mesh_messages_total";
+        /// Messages given back because a ring between planes was full.
+        mesh_full: Counter = "corecast_mesh_full_total";
+        /// Messages that are in rings between planes now.
+        mesh_depth: Gauge = "corecast_mesh_messages_waiting";
+        /// Wake-ups of planes by their doorbells, each a system call.
+        mesh_doorbells: Counter = "corecast_mesh_doorbells_total";
+    }
+}
+
+impl ControlProbe {
+    /// Counts an answer.
+    pub(crate) fn count_answer(&self, status: u16) {
+        self.answered
+            .at(usize::from(status / 100).saturating_sub(2))
+            .add(1);
+    }
+
+    /// Takes over the mesh's own counters; called before a scrape.
+    pub(crate) fn store_mesh(&self, mesh: &MeshStats) {
+        let rings = || mesh.links().iter().map(|link| &link.ring);
+        self.mesh_messages
+            .store(rings().map(|ring| ring.sent()).sum());
+        self.mesh_full.store(rings().map(|ring| ring.full()).sum());
+        let depth: u64 = rings().map(|ring| ring.depth()).sum();
+        self.mesh_depth
+            .set(i64::try_from(depth).unwrap_or(i64::MAX));
+        self.mesh_doorbells
+            .store(mesh.doorbells().map(|(_, rung)| rung).sum());
+    }
+}

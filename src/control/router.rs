@@ -1,0 +1,95 @@
+//! Every path that control answers.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_MAX_AGE, ALLOW, SERVER,
+};
+use http::{HeaderValue, Method, StatusCode};
+
+use crate::node::Node;
+use crate::problem::Problem;
+use crate::{api, health, icecast, page};
+
+/// The router over `node`.
+pub(crate) fn router(node: Arc<Node>) -> Router {
+    let open = Router::new()
+        .route("/api/v1/mounts", get(api::mounts::list).options(preflight))
+        .route(
+            "/api/v1/mounts/{*name}",
+            get(api::mounts::one).options(preflight),
+        )
+        .route("/api/v1/server", get(api::server::one).options(preflight))
+        .route(
+            "/status-json.xsl",
+            get(icecast::status::show).options(preflight),
+        )
+        .route("/health", get(health::health).options(preflight))
+        .route("/ready", get(health::ready).options(preflight))
+        .layer(middleware::from_fn(cross_origin));
+    let metadata = get(icecast::metadata::update).post(icecast::metadata::update);
+    Router::new()
+        .merge(open)
+        .merge(page::routes())
+        .route("/metrics", get(health::metrics))
+        .route("/api/v1/sessions", get(api::sessions::list))
+        .route("/admin/metadata", metadata)
+        .route(
+            "/admin/{*command}",
+            get(icecast::unknown).post(icecast::unknown),
+        )
+        .fallback(not_found)
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(middleware::from_fn(common))
+        .with_state(node)
+}
+
+/// Lets the pages of others read what is public.
+async fn cross_origin(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response
+        .headers_mut()
+        .insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+/// What the pages of others may ask.
+async fn preflight() -> Response {
+    let methods = "GET, HEAD, OPTIONS";
+    let headers = [
+        (ALLOW, methods),
+        (ACCESS_CONTROL_ALLOW_METHODS, methods),
+        (ACCESS_CONTROL_ALLOW_HEADERS, "authorization"),
+        (ACCESS_CONTROL_MAX_AGE, "86400"),
+    ];
+    (StatusCode::NO_CONTENT, headers).into_response()
+}
+
+/// What every answer says.
+async fn common(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let server = concat!("corecast/", env!("CARGO_PKG_VERSION"));
+    headers
+        .entry(SERVER)
+        .or_insert(HeaderValue::from_static(server));
+    let nosniff = HeaderValue::from_static("nosniff");
+    headers
+        .entry(http::header::X_CONTENT_TYPE_OPTIONS)
+        .or_insert(nosniff);
+    response
+}
+
+async fn not_found(request: Request) -> Response {
+    if request.method() == Method::OPTIONS && request.uri().path() == "*" {
+        let allow = [(ALLOW, "GET, HEAD, POST, PUT, SOURCE, OPTIONS")];
+        return (StatusCode::NO_CONTENT, allow).into_response();
+    }
+    Problem::not_found("there is nothing at this path").into()
+}
