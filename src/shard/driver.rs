@@ -19,6 +19,7 @@ use corecast_mesh::message::{
 use corecast_mesh::port::{Plane, Received, ShardPort};
 use corecast_mesh::seats::NodeSeats;
 use futures_channel::oneshot;
+use monoio::time::Instant;
 use rustc_hash::FxHashMap;
 
 use crate::ShardSettings;
@@ -35,11 +36,15 @@ const MESH_BATCH: usize = 256;
 /// Small messages for control that may wait for room in its ring.
 const CONTROL_BACKLOG_MAX: usize = 4_096;
 
-/// How often the canary looks while the shard has connections.
-const CANARY_BUSY: Duration = Duration::from_millis(100);
+/// The runtime's timer wheel turns a coarse wheel every 64 ms, which costs a wake-up of its own
+/// unless the timers themselves are due just then.
+const BEAT: Duration = Duration::from_millis(64);
+
+/// How often, in beats, the canary looks while the shard has connections.
+const CANARY_BUSY_BEATS: u32 = 2;
 
 /// How often it looks while there are none.
-const CANARY_IDLE: Duration = Duration::from_secs(1);
+const CANARY_IDLE_BEATS: u32 = 16;
 
 /// One shard as its tasks see it. Lives on: its shard.
 pub(crate) struct Shard {
@@ -61,6 +66,8 @@ pub(crate) struct Shard {
     requests: RefCell<FxHashMap<SessionId, Rc<ResponseInbox>>>,
     timer: Signal,
     timer_due: Cell<Option<Time>>,
+    /// A point just before the runtime's first tick; beats are counted from it.
+    first_beat: Instant,
     drain: Cell<Option<Time>>,
     drain_changed: Signal,
 }
@@ -160,6 +167,7 @@ impl Shard {
             requests: RefCell::default(),
             timer: Signal::default(),
             timer_due: Cell::new(None),
+            first_beat: Instant::now() + BEAT - Duration::from_micros(500),
             drain: Cell::new(None),
             drain_changed: Signal::default(),
         })
@@ -168,6 +176,15 @@ impl Shard {
     /// The node's clock.
     pub(crate) fn now(&self) -> Time {
         Time::from_micros(u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// The next time that is a multiple of `beats` and at least half of that away: so tasks that
+    /// have to look now and then do it together.
+    pub(crate) fn next_beat(&self, beats: u32) -> Instant {
+        let step = BEAT * beats.max(1);
+        let since = (Instant::now() + step / 2).saturating_duration_since(self.first_beat);
+        let steps = since.as_nanos().div_ceil(step.as_nanos());
+        self.first_beat + step * u32::try_from(steps).unwrap_or(u32::MAX)
     }
 
     /// The settings that hold now.
@@ -520,10 +537,14 @@ impl Shard {
     pub(crate) async fn run_canary(&self) {
         loop {
             let busy = self.probe.connections.level() > 0;
-            let wait = if busy { CANARY_BUSY } else { CANARY_IDLE };
-            let due = monoio::time::Instant::now() + wait;
+            let beats = if busy {
+                CANARY_BUSY_BEATS
+            } else {
+                CANARY_IDLE_BEATS
+            };
+            let due = self.next_beat(beats);
             monoio::time::sleep_until(due).await;
-            let late = monoio::time::Instant::now().saturating_duration_since(due);
+            let late = Instant::now().saturating_duration_since(due);
             self.probe.take_over(self.hub.borrow().counts());
             self.probe
                 .stall

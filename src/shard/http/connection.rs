@@ -175,6 +175,12 @@ impl Connection {
         Ok(self.inbox.split().freeze())
     }
 
+    /// Lets the runtime forget the connection until it is waited for again: bytes that come
+    /// meanwhile wake nobody.
+    pub(crate) fn rest(&mut self) {
+        self.tcp.rest();
+    }
+
     /// Gives back what was received too much.
     pub(crate) fn unreceive(&mut self, rest: &Bytes) {
         let mut inbox = BytesMut::from(&rest[..]);

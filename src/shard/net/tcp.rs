@@ -229,7 +229,17 @@ impl TcpConnection {
         }
     }
 
-    /// Takes the connection away from the runtime.
+    /// Takes the connection away from the runtime until it has to wait again.
+    pub(crate) fn rest(&mut self) {
+        if self.waits_dropped == 0
+            && matches!(self.link, Link::Watched(_))
+            && let Link::Watched(stream) = std::mem::replace(&mut self.link, Link::Lost)
+        {
+            self.link = Link::Plain(fd::take(stream));
+        }
+    }
+
+    /// Takes the connection away from the runtime for good.
     ///
     /// # Errors
     /// Where the descriptor has to be duplicated and the process has none left.

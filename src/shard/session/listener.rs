@@ -82,13 +82,21 @@ impl Drop for Wish {
 fn render_head(request: &Request, seat: &Seat, metaint: u32) -> Bytes {
     let mut out = BytesMut::with_capacity(1_024);
     let info = &seat.info;
+    let measured = match seat.format.bitrate_bps {
+        0 => String::new(),
+        bps => (bps / 1_000).to_string(),
+    };
     let head = ListenerHead {
         content_type: &info.content_type,
         name: &info.name,
         description: &info.description,
         genre: &info.genre,
         url: &info.url,
-        bitrate: &info.bitrate,
+        bitrate: if info.bitrate.is_empty() {
+            &measured
+        } else {
+            &info.bitrate
+        },
         audio_info: &info.audio_info,
         public: info.public,
         metaint: NonZeroU32::new(metaint),

@@ -8,18 +8,19 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use corecast_config::{Config, Latency, is_reserved_path};
 use corecast_media::name::{MountName, SessionId};
-use corecast_media::time::Time;
 use corecast_mesh::message::{EndReason, PublishRefusal, SourceInfo};
 use corecast_protocol::audio::Framer;
 use corecast_protocol::http1::{BodyFraming, ChunkedDecoder, ChunkedEvent, Request, ResponseHead};
 use corecast_protocol::icy::SourceRequest;
 use corecast_protocol::icy::source::credentials;
+use monoio::time::Instant;
 
 use super::auth;
 use crate::driver::{PublisherTicket, Shard};
 use crate::http::connection::{BodyFault, Connection};
 use crate::http::control::{Outcome, record};
 use crate::http::response::{CONTINUE, Plain, SERVER, unix_seconds, version_for};
+use crate::net::buffer::SCRATCH_BYTES;
 use crate::probe::{Refusal, reason_index};
 use crate::task::{First, first};
 
@@ -341,37 +342,24 @@ impl Body {
 struct Rhythm {
     config: Arc<Config>,
     silence_max: Duration,
-    /// The time between two reads; zero for every byte at once.
-    pace: Duration,
+    /// The time between two reads in beats of the shard; zero for every byte at once.
+    pace_beats: u32,
 }
 
 impl Rhythm {
     fn of(config: Arc<Config>, mount: &MountName) -> Self {
         let settings = config.mount(mount.as_str());
-        let pace = match settings.latency {
-            Latency::Radio => Duration::from_millis(100),
-            Latency::Live => Duration::from_millis(50),
-            Latency::Instant => Duration::ZERO,
+        let pace_beats = match settings.latency {
+            Latency::Radio => 2,
+            Latency::Live => 1,
+            Latency::Instant => 0,
         };
         let silence_max = settings.source_timeout.max(SILENCE_MIN);
         Rhythm {
             config,
             silence_max,
-            pace,
+            pace_beats,
         }
-    }
-
-    /// Until when the next read waits: a point that all sources of the shard share, so that one
-    /// wake-up serves them all; half a pace away at least.
-    fn next_read(&self, now: Time) -> Duration {
-        let pace = u64::try_from(self.pace.as_micros()).unwrap_or(0);
-        let Some(point) = (now + self.pace / 2)
-            .as_micros()
-            .checked_next_multiple_of(pace)
-        else {
-            return Duration::ZERO;
-        };
-        Time::from_micros(point).since(now)
     }
 }
 
@@ -434,10 +422,13 @@ impl<'a> Feed<'a> {
                 break EndReason::Malformed;
             }
             unbroken_bytes += length;
-            let pause = self.pause(length, &mut unbroken_bytes);
-            if !pause.is_zero()
-                && let First::Left(ended) =
-                    first(&mut publication.ticket.ended, monoio::time::sleep(pause)).await
+            let pause = self.pause(connection, length, &mut unbroken_bytes);
+            if let Some(until) = pause
+                && let First::Left(ended) = first(
+                    &mut publication.ticket.ended,
+                    monoio::time::sleep_until(until),
+                )
+                .await
             {
                 publication.open = false;
                 return ended.unwrap_or(EndReason::Internal);
@@ -465,20 +456,30 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// How long the next read waits after one of `length` bytes.
-    fn pause(&mut self, length: usize, unbroken_bytes: &mut usize) -> Duration {
+    /// Until when the next read waits after one of `length` bytes: what comes meanwhile gathers
+    /// in the socket, and costs one wake-up instead of one for each packet.
+    fn pause(
+        &mut self,
+        connection: &mut Connection,
+        length: usize,
+        unbroken_bytes: &mut usize,
+    ) -> Option<Instant> {
         let config = self.shard.config();
         if !Arc::ptr_eq(&config, &self.rhythm.config) {
             self.rhythm = Rhythm::of(config, self.mount);
         }
-        if length < crate::net::buffer::SCRATCH_BYTES {
+        if length < SCRATCH_BYTES {
             *unbroken_bytes = 0;
-            self.rhythm.next_read(self.shard.now())
+            let paced = self.rhythm.pace_beats > 0;
+            paced.then(|| {
+                connection.rest();
+                self.shard.next_beat(self.rhythm.pace_beats)
+            })
         } else if *unbroken_bytes >= TURN_BYTES {
             *unbroken_bytes = 0;
-            Duration::from_millis(1)
+            Some(Instant::now() + Duration::from_millis(1))
         } else {
-            Duration::ZERO
+            None
         }
     }
 }
