@@ -34,6 +34,7 @@ run_tests() {
         step "unit tests" runner cargo test --workspace --lib --bins
         step "integration tests" runner cargo test -p corecast --test integration
     fi
+    step "doorbells in every interleaving" runner loom_models
     step "simulation, $sim_seeds seeds" sim_many
 }
 
@@ -66,6 +67,11 @@ runner() {
     grep -aE 'Summary.*tests? run|^test result:' "$log" >>"$summaries" || true
     rm -f "$log"
     return "$rc"
+}
+
+loom_models() {
+    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR="$(target_dir)/loom" \
+        cargo test -p corecast-mesh --lib models
 }
 
 sim_many() {
