@@ -1,0 +1,20 @@
+//! Sources and listeners that we did not write, against the whole program, on both backends.
+//!
+//! Reading order: [`titles`] (our own reader, byte by byte).
+
+mod titles;
+
+use super::harness;
+
+/// One test for each backend: `both_backends!(name)` runs `name(Backend)` on io_uring and epoll.
+macro_rules! on_both_backends {
+    ($($(#[$meta:meta])* $name:ident),* $(,)?) => {
+        mod io_uring {
+            $($(#[$meta])* #[test] fn $name() { super::$name(crate::harness::Backend::IoUring); })*
+        }
+        mod epoll {
+            $($(#[$meta])* #[test] fn $name() { super::$name(crate::harness::Backend::Epoll); })*
+        }
+    };
+}
+use on_both_backends;

@@ -1,0 +1,192 @@
+//! Other people's programs, with their output kept and a limit on their time.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Scratch, wait_for};
+
+/// The programs that the tests run, and the Debian package of each. `./x test` installs them.
+pub(crate) const PROGRAMS: &[(&str, &str)] = &[
+    ("chromium", "chromium"),
+    ("curl", "curl"),
+    ("ffmpeg", "ffmpeg"),
+    ("ffprobe", "ffmpeg"),
+    ("icecast2", "icecast2"),
+    ("liquidsoap", "liquidsoap"),
+    ("mpv", "mpv"),
+    ("promtool", "prometheus"),
+    ("shout", "libshout-tools"),
+    ("streamripper", "streamripper"),
+];
+
+/// A command for `name`. A program that is missing fails the test: nothing is left out in silence.
+pub(crate) fn program(name: &str) -> Command {
+    let listed = PROGRAMS.iter().find(|(listed, _)| *listed == name);
+    let (_, package) = listed.unwrap_or_else(|| panic!("{name} is not in PROGRAMS"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let there = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    assert!(
+        there,
+        "{name} is missing. `./x test` installs it, or: apt-get install {package}"
+    );
+    Command::new(name)
+}
+
+/// A running program. Dropped, it is killed.
+pub(crate) struct Client {
+    name: String,
+    child: Child,
+    scratch: Scratch,
+}
+
+/// What a program left.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// How it ended.
+    pub(crate) status: ExitStatus,
+    /// What it wrote to stdout.
+    pub(crate) stdout: Vec<u8>,
+    /// What it wrote to stderr.
+    pub(crate) stderr: String,
+}
+
+impl Output {
+    /// Stdout as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+}
+
+impl Client {
+    /// Starts `command` with nothing on its stdin.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        command.stdin(Stdio::null());
+        Client::start(command)
+    }
+
+    /// Starts `command`, whose stdin the test writes.
+    pub(crate) fn spawn_fed(command: &mut Command) -> (Self, ChildStdin) {
+        command.stdin(Stdio::piped());
+        let mut client = Client::start(command);
+        let stdin = client.child.stdin.take().expect("it was asked for");
+        (client, stdin)
+    }
+
+    fn start(command: &mut Command) -> Self {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let scratch = Scratch::new("client");
+        let file = |name| File::create(scratch.file(name)).expect("a scratch folder takes files");
+        let child = command
+            .stdout(file("stdout"))
+            .stderr(file("stderr"))
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        Client {
+            name,
+            child,
+            scratch,
+        }
+    }
+
+    /// What it wrote to stdout so far.
+    pub(crate) fn stdout(&self) -> Vec<u8> {
+        std::fs::read(self.scratch.file("stdout")).unwrap_or_default()
+    }
+
+    /// What it wrote to stderr so far.
+    pub(crate) fn stderr(&self) -> String {
+        let bytes = std::fs::read(self.scratch.file("stderr")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("it is our child").is_none()
+    }
+
+    /// Sends `signal`; one that ended already does not mind.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let _ = kill_process(pid.expect("a child's pid is positive"), signal);
+    }
+
+    /// Waits until it ends by itself; fails after `limit`.
+    pub(crate) fn wait(mut self, limit: Duration) -> Output {
+        let what = format!("{} ends by itself", self.name);
+        let child = &mut self.child;
+        let status = wait_for(&what, limit, || child.try_wait().expect("it is our child"));
+        self.output(status)
+    }
+
+    /// Waits as [`Client::wait`]; an end other than 0 fails the test with what it wrote.
+    pub(crate) fn succeed(self, limit: Duration) -> Output {
+        let name = self.name.clone();
+        let output = self.wait(limit);
+        assert!(
+            output.status.success(),
+            "{name}: {}\n{}\n{}",
+            output.status,
+            output.text(),
+            output.stderr
+        );
+        output
+    }
+
+    /// Ends it now.
+    pub(crate) fn stop(mut self) -> Output {
+        let _ = self.child.kill();
+        let status = self.child.wait().expect("it is our child");
+        self.output(status)
+    }
+
+    fn output(&self, status: ExitStatus) -> Output {
+        Output {
+            status,
+            stdout: self.stdout(),
+            stderr: self.stderr(),
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let stderr = self.stderr();
+            let lines: Vec<&str> = stderr.lines().collect();
+            let from = lines.len().saturating_sub(15);
+            eprintln!(
+                "{} said at its end:\n{}",
+                self.name,
+                lines[from..].join("\n")
+            );
+        }
+    }
+}
+
+/// Runs `name` with `args` to its end, which must be good.
+pub(crate) fn run<S: AsRef<OsStr>>(name: &str, args: &[S], limit: Duration) -> Output {
+    Client::spawn(program(name).args(args)).succeed(limit)
+}
+
+#[test]
+fn the_set_up_installs_every_program() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/packages.sh"));
+    let text = text.expect("the list of packages is in the tree");
+    for (name, package) in PROGRAMS {
+        let row = text.lines().map(|line| line.split_whitespace());
+        let found = row.map(|words| words.collect::<Vec<_>>()).any(|words| {
+            matches!(words.as_slice(), ["test" | "build", need, listed, ..]
+                if need.split('|').any(|need| need == *name) && listed == package)
+        });
+        assert!(
+            found,
+            "scripts/packages.sh installs no {package} for {name}"
+        );
+    }
+}

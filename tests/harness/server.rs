@@ -1,0 +1,272 @@
+//! The program on a port of its own.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::{Scratch, http, wait_for};
+
+/// Password of the user `source`.
+pub(crate) const SOURCE_PASSWORD: &str = "tests-play-this";
+/// Password of the user `admin`.
+pub(crate) const ADMIN_PASSWORD: &str = "tests-rule-this";
+
+/// How long the program may take to be ready, on a machine that compiles beside the test.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// How long the program may take to end after a signal.
+const END_LIMIT: Duration = Duration::from_secs(20);
+
+/// The I/O engine of the shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// `shards.backend=io_uring`
+    IoUring,
+    /// `shards.backend=epoll`
+    Epoll,
+}
+
+impl Backend {
+    /// Both.
+    pub(crate) const ALL: [Backend; 2] = [Backend::IoUring, Backend::Epoll];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Backend::IoUring => "io_uring",
+            Backend::Epoll => "epoll",
+        }
+    }
+}
+
+/// A running corecast. Dropped, it is killed; its log is shown where the test failed.
+pub(crate) struct Server {
+    child: Child,
+    port: Port,
+    scratch: Scratch,
+}
+
+impl Server {
+    /// Starts the program with `settings` (each `section.key=value`) and waits until it answers.
+    pub(crate) fn start(backend: Backend, settings: &[&str]) -> Self {
+        let server = Server::launch(backend, settings);
+        server.wait_ready();
+        server
+    }
+
+    /// As [`Server::start`], but does not wait.
+    pub(crate) fn launch(backend: Backend, settings: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_corecast"));
+        command.arg("run");
+        Server::launch_with(command, backend, settings)
+    }
+
+    /// As [`Server::launch`], with the beginning of the command line given: a wrapper that sets
+    /// limits, or `--config FILE`.
+    pub(crate) fn launch_with(mut command: Command, backend: Backend, settings: &[&str]) -> Self {
+        let scratch = Scratch::new("server");
+        let port = Port::take();
+        let ours = [
+            format!("listen.address={}", port.address()),
+            format!("server.state_dir={}", scratch.path().display()),
+            format!("shards.backend={}", backend.word()),
+            "shards.count=2".to_owned(),
+            // Several servers run at once: pinned, all of them would share the first CPUs.
+            "shards.pin=false".to_owned(),
+            format!("auth.source_password={SOURCE_PASSWORD}"),
+            format!("auth.admin_password={ADMIN_PASSWORD}"),
+        ];
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("CORECAST_") {
+                command.env_remove(name);
+            }
+        }
+        for setting in ours
+            .iter()
+            .map(String::as_str)
+            .chain(settings.iter().copied())
+        {
+            command.args(["--set", setting]);
+        }
+        let log = File::create(scratch.file("log")).expect("the scratch folder takes files");
+        let out = log.try_clone().expect("a file can be shared");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(log)
+            .spawn()
+            .expect("corecast was built and starts");
+        Server {
+            child,
+            port,
+            scratch,
+        }
+    }
+
+    /// Waits until `/ready` says 200.
+    pub(crate) fn wait_ready(&self) {
+        wait_for("the server is ready", START_LIMIT, || {
+            let answer = http::try_get(self.address(), "/ready").ok()?;
+            (answer.status == 200).then_some(())
+        });
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    /// The port alone.
+    pub(crate) fn port(&self) -> u16 {
+        self.port.number
+    }
+
+    /// `http://127.0.0.1:PORT` and `path`.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address())
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A folder that lives as long as the server.
+    pub(crate) fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+
+    /// Everything that it wrote to stdout and stderr so far.
+    pub(crate) fn log(&self) -> String {
+        let bytes = std::fs::read(self.scratch.file("log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The answer to `GET path`.
+    pub(crate) fn get(&self, path: &str) -> http::Answer {
+        http::try_get(self.address(), path).expect("the server answers")
+    }
+
+    /// The answer to `GET path` as the admin.
+    pub(crate) fn get_as_admin(&self, path: &str) -> http::Answer {
+        let authorization = http::basic("admin", ADMIN_PASSWORD);
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{authorization}\r\n"
+        );
+        http::exchange(self.address(), request.as_bytes()).expect("the server answers")
+    }
+
+    /// The JSON document at `path`.
+    pub(crate) fn json(&self, path: &str) -> Value {
+        self.get(path).json()
+    }
+
+    /// What `/api/v1/mounts/…` says of `mount` (`/live`), if it is there.
+    pub(crate) fn mount(&self, mount: &str) -> Option<Value> {
+        let answer = self.get(&format!("/api/v1/mounts{mount}"));
+        (answer.status == 200).then(|| answer.json())
+    }
+
+    /// Waits until `mount` is live and its format is known; answers what the API says of it.
+    pub(crate) fn wait_live(&self, mount: &str) -> Value {
+        let what = format!("{mount} is live");
+        wait_for(&what, Duration::from_secs(20), || {
+            self.mount(mount)
+                .filter(|report| report["state"] == "live" && report["sample_rate_hz"] != 0)
+        })
+    }
+
+    /// The sum of all samples of a metric whose labels contain `labels`.
+    pub(crate) fn metric(&self, name: &str, labels: &str) -> f64 {
+        let page = self.get("/metrics").text();
+        let samples = page.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let (found, with) = series.split_once('{').unwrap_or((series, ""));
+            (found == name && with.contains(labels)).then(|| value.parse::<f64>().ok())?
+        });
+        samples.sum()
+    }
+
+    /// Sends `signal`.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.expect("a child's pid is positive");
+        kill_process(pid, signal).expect("the server is there");
+    }
+
+    /// Waits until it ended.
+    pub(crate) fn wait_end(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        wait_for("the server ends", END_LIMIT, || {
+            child.try_wait().expect("it is our child")
+        })
+    }
+
+    /// Whether it ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it is our child").is_some()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let from = lines.len().saturating_sub(60);
+            eprintln!("corecast's log ends:\n{}", lines[from..].join("\n"));
+        }
+    }
+}
+
+/// A port that no other test has, in this process or another. Servers share ports
+/// (`SO_REUSEPORT`), so a bind alone would not tell; the same port of another loopback address,
+/// bound for us alone, does.
+pub(crate) struct Port {
+    number: u16,
+    _held: TcpListener,
+}
+
+/// Below the ports that the kernel gives to outgoing connections.
+const PORTS: std::ops::Range<u16> = 18_000..30_000;
+const HELD_AT: Ipv4Addr = Ipv4Addr::new(127, 77, 77, 77);
+
+static TRIED: AtomicU16 = AtomicU16::new(0);
+
+impl Port {
+    /// The next free one.
+    pub(crate) fn take() -> Self {
+        let span = u32::from(PORTS.end - PORTS.start);
+        let first = std::process::id().wrapping_mul(37);
+        for _ in 0..span {
+            let tried = u32::from(TRIED.fetch_add(1, Ordering::Relaxed));
+            let offset = first.wrapping_add(tried) % span;
+            let number = PORTS.start + u16::try_from(offset).expect("the span has 16 bits");
+            let Ok(held) = TcpListener::bind((HELD_AT, number)) else {
+                continue;
+            };
+            if TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {
+                return Port {
+                    number,
+                    _held: held,
+                };
+            }
+        }
+        panic!("no free port in {PORTS:?}");
+    }
+
+    /// The port alone.
+    pub(crate) fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// On 127.0.0.1.
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.number))
+    }
+}
