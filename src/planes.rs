@@ -181,7 +181,6 @@ impl Planes {
             config: Arc::clone(config),
             seats: Arc::clone(seats),
             port,
-            mesh: Arc::clone(&stats),
             started,
             started_unix: SystemTime::now(),
             registry,

@@ -26,7 +26,6 @@ pub(crate) async fn ready(State(node): State<Arc<Node>>) -> Response {
 
 /// Everything that is counted, for Prometheus.
 pub(crate) async fn metrics(State(node): State<Arc<Node>>) -> Response {
-    node.probe.store_mesh(&node.mesh);
     node.probe
         .uptime
         .set(i64::try_from(node.started.elapsed().as_secs()).unwrap_or(i64::MAX));

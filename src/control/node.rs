@@ -8,7 +8,6 @@ use corecast_config::Config;
 use corecast_media::name::{SessionId, ShardId};
 use corecast_media::time::Time;
 use corecast_mesh::message::FromControl;
-use corecast_mesh::port::MeshStats;
 use corecast_mesh::seats::NodeSeats;
 use corecast_mesh::topology::Topology;
 use corecast_telemetry::registry::Registry;
@@ -46,7 +45,6 @@ pub(crate) struct Node {
     pub(crate) started: Instant,
     pub(crate) started_unix: SystemTime,
     pub(crate) registry: Registry,
-    pub(crate) mesh: Arc<MeshStats>,
     pub(crate) probe: Arc<ControlProbe>,
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{MethodRouter, get};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 
 use crate::node::Node;
@@ -14,37 +14,27 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
      media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
 
+/// For crawlers: the page is for people, streams have no end.
+const ROBOTS: &str = "User-agent: *\nAllow: /$\nDisallow: /\n";
+
 /// The page and what it loads.
 pub(crate) fn routes() -> Router<Arc<Node>> {
+    let icon = || file("image/svg+xml", include_str!("../../web/icon.svg"));
+    let page = include_str!("../../web/index.html");
+    let style = include_str!("../../web/corecast.css");
+    let script = include_str!("../../web/corecast.js");
     Router::new()
-        .route(
-            "/",
-            file(
-                "text/html; charset=utf-8",
-                include_str!("../../web/index.html"),
-            ),
-        )
-        .route(
-            "/web/corecast.css",
-            file(
-                "text/css; charset=utf-8",
-                include_str!("../../web/corecast.css"),
-            ),
-        )
-        .route(
-            "/web/corecast.js",
-            file(
-                "text/javascript; charset=utf-8",
-                include_str!("../../web/corecast.js"),
-            ),
-        )
-        .route(
-            "/web/icon.svg",
-            file("image/svg+xml", include_str!("../../web/icon.svg")),
-        )
+        .route("/", file("text/html; charset=utf-8", page))
+        .route("/web/corecast.css", file("text/css; charset=utf-8", style))
+        .route("/web/corecast.js", file("text/javascript; charset=utf-8", script))
+        .route("/web/icon.svg", icon())
+        .route("/favicon.ico", icon())
+        .route("/robots.txt", file("text/plain; charset=utf-8", ROBOTS))
+        // Icecast's page for people.
+        .route("/status.xsl", get(async || Redirect::temporary("/")))
 }
 
-fn file(content_type: &'static str, text: &'static str) -> axum::routing::MethodRouter<Arc<Node>> {
+fn file(content_type: &'static str, text: &'static str) -> MethodRouter<Arc<Node>> {
     get(async move || -> Response {
         let headers = [
             (CONTENT_TYPE, content_type),

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant, SystemTime};
 use corecast_config::Config;
 use corecast_media::name::ShardId;
 use corecast_mesh::message::{FromControl, ToControl};
-use corecast_mesh::port::{ControlPort, MeshStats};
+use corecast_mesh::port::ControlPort;
 use corecast_mesh::seats::NodeSeats;
 use corecast_mesh::topology::Topology;
 use corecast_telemetry::registry::Registry;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::access_log::AccessLog;
 use crate::event::Scribe;
@@ -23,7 +23,7 @@ use crate::exchange::Exchange;
 use crate::node::{Node, Order};
 use crate::outbox::Outbox;
 use crate::probe::ControlProbe;
-use crate::query::{NodeSnapshot, Queries};
+use crate::query::Queries;
 use crate::router::router;
 
 /// Messages and orders handled before request handlers get their turn.
@@ -31,12 +31,6 @@ const TURN_MAX: usize = 256;
 
 /// Messages that are looked at after the end.
 const EVENTS_AT_END_MAX: usize = 65_536;
-
-/// How often a draining node looks whether sessions are left.
-const DRAIN_LOOK: Duration = Duration::from_millis(100);
-
-/// How much longer than its grace a drain may take, for shards that end their last sessions.
-const DRAIN_TAIL: Duration = Duration::from_secs(1);
 
 /// What the plane is made of.
 pub struct ControlSettings {
@@ -48,8 +42,6 @@ pub struct ControlSettings {
     pub seats: Arc<NodeSeats>,
     /// Control's end of the mesh.
     pub port: ControlPort,
-    /// The mesh's counters, for the metrics page.
-    pub mesh: Arc<MeshStats>,
     /// The probes of everything else; control adds its own.
     pub registry: Registry,
     /// The zero of the node's clock.
@@ -65,7 +57,6 @@ pub struct Control {
     config: watch::Sender<Arc<Config>>,
     orders: mpsc::UnboundedReceiver<Order>,
     probe: Arc<ControlProbe>,
-    drained: Arc<AtomicBool>,
 }
 
 /// What the rest of the program says to the plane. Cheap to clone, good on every thread; orders
@@ -73,7 +64,6 @@ pub struct Control {
 #[derive(Clone, Debug)]
 pub struct ControlHandle {
     orders: mpsc::UnboundedSender<Order>,
-    drained: Arc<AtomicBool>,
 }
 
 impl ControlHandle {
@@ -83,20 +73,15 @@ impl ControlHandle {
     }
 
     /// Tells every shard to take no more sessions and to end its own within `grace`; `/ready`
-    /// says 503 from now on. [`Control::run`] returns when no session and no request is left, at
-    /// the latest a second after the grace.
+    /// says 503 from now on. Control goes on until [`ControlHandle::stop`]: the last requests
+    /// still get their answers and the last records their lines.
     pub fn drain(&self, grace: Duration) {
         self.order(Order::Drain(grace));
     }
 
-    /// Ends the plane at once; what shards sent until now is still written to the logs.
+    /// Ends the plane; what shards sent until now is still written to the logs.
     pub fn stop(&self) {
         self.order(Order::Stop);
-    }
-
-    /// Whether [`Control::run`] has returned, or is about to.
-    pub fn is_drained(&self) -> bool {
-        self.drained.load(Ordering::Acquire)
     }
 
     fn order(&self, order: Order) {
@@ -110,13 +95,11 @@ impl Control {
     pub fn new(settings: ControlSettings) -> (Control, ControlHandle) {
         let (orders, incoming) = mpsc::unbounded_channel();
         let (config, current) = watch::channel(settings.config);
-        let drained = Arc::new(AtomicBool::new(false));
         let probe = Arc::new(ControlProbe::new());
         let mut registry = settings.registry;
         registry.register(Arc::clone(&probe));
         let handle = ControlHandle {
             orders: orders.clone(),
-            drained: Arc::clone(&drained),
         };
         let node = Arc::new(Node {
             topology: settings.topology,
@@ -127,7 +110,6 @@ impl Control {
             started: settings.started,
             started_unix: settings.started_unix,
             registry,
-            mesh: settings.mesh,
             probe: Arc::clone(&probe),
         });
         let control = Control {
@@ -136,23 +118,19 @@ impl Control {
             config,
             orders: incoming,
             probe,
-            drained,
         };
         (control, handle)
     }
 
-    /// Runs the plane on this thread until it is drained or stopped.
+    /// Runs the plane on this thread until [`ControlHandle::stop`].
     ///
     /// # Errors
     /// The system gives no event queue, descriptor or thread at the start.
     pub fn run(self) -> io::Result<()> {
-        let drained = Arc::clone(&self.drained);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let ran = runtime.block_on(async { Plane::new(self)?.run().await });
-        drained.store(true, Ordering::Release);
-        ran
+        runtime.block_on(async { Plane::new(self)?.run().await })
     }
 }
 
@@ -167,16 +145,8 @@ struct Plane {
     queries: Queries,
     exchange: Exchange,
     scribe: Scribe,
-    drain: Option<Drain>,
     stopped: bool,
     probe: Arc<ControlProbe>,
-}
-
-/// A drain on its way.
-struct Drain {
-    until: Instant,
-    look_at: Instant,
-    looking: Option<oneshot::Receiver<Arc<NodeSnapshot>>>,
 }
 
 impl Plane {
@@ -187,7 +157,6 @@ impl Plane {
             config,
             orders,
             probe,
-            drained: _,
         } = control;
         let bell = watch_bell(&port)?;
         let access = AccessLog::start(&node.config().log)?;
@@ -201,7 +170,6 @@ impl Plane {
             queries: Queries::new(node.topology),
             scribe: Scribe::new(access, &node.config(), Arc::clone(&probe)),
             exchange,
-            drain: None,
             stopped: false,
             node,
             port,
@@ -223,7 +191,7 @@ impl Plane {
                 tokio::task::yield_now().await;
                 continue;
             }
-            let timeout = self.poll_timeout();
+            let timeout = self.queries.poll_timeout();
             tokio::select! {
                 ready = self.bell.readable() => {
                     // The descriptor is read before the next wait is prepared: nobody rings a
@@ -259,7 +227,6 @@ impl Plane {
             ordered += 1;
         }
         self.queries.handle_timeout(now);
-        self.handle_drain(now);
         self.outbox.handle_room(&mut self.port);
         while let Some((shard, query)) = self.queries.poll_transmit() {
             self.outbox
@@ -298,13 +265,6 @@ impl Plane {
             Order::Drain(grace) => {
                 self.node.draining.store(true, Ordering::Relaxed);
                 self.send_all(|| FromControl::Drain(grace));
-                self.queries.handle_change();
-                let until = now + grace + DRAIN_TAIL;
-                self.drain = Some(Drain {
-                    until,
-                    look_at: now,
-                    looking: None,
-                });
             }
             Order::Stop => self.stopped = true,
         }
@@ -324,35 +284,6 @@ impl Plane {
         for shard in self.node.topology.ids() {
             self.outbox.send(&mut self.port, shard, message());
         }
-    }
-
-    /// Ends the plane when a drain is done.
-    fn handle_drain(&mut self, now: Instant) {
-        let Some(drain) = &mut self.drain else { return };
-        if drain.looking.is_none() && drain.look_at <= now {
-            let (waiter, answer) = oneshot::channel();
-            drain.looking = Some(answer);
-            drain.look_at = now + DRAIN_LOOK;
-            self.queries.handle_ask(now, waiter);
-        }
-        let answer = drain
-            .looking
-            .as_mut()
-            .and_then(|looking| looking.try_recv().ok());
-        if let Some(snapshot) = answer {
-            drain.looking = None;
-            let idle = snapshot.missing.is_empty() && snapshot.sessions.is_empty();
-            self.stopped |= idle && self.exchange.len() == 0;
-        }
-        self.stopped |= drain.until <= now;
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        let drain = self.drain.as_ref().map(|drain| match drain.looking {
-            None => drain.look_at.min(drain.until),
-            Some(_) => drain.until,
-        });
-        self.queries.poll_timeout().into_iter().chain(drain).min()
     }
 
     fn count(&self) {

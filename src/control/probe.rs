@@ -1,6 +1,5 @@
 //! What the control plane counts.
 
-use corecast_mesh::port::MeshStats;
 use corecast_telemetry::metric::{Counter, Family, Gauge};
 use corecast_telemetry::probe;
 
@@ -30,14 +29,6 @@ probe! {
         hushed: Counter = "corecast_log_lines_suppressed_total";
         /// Seconds since the server started.
         uptime: Gauge = "corecast_uptime_seconds";
-        /// Messages sent between planes.
-        mesh_messages: Counter = "corecast_mesh_messages_total";
-        /// Messages given back because a ring between planes was full.
-        mesh_full: Counter = "corecast_mesh_full_total";
-        /// Messages that are in rings between planes now.
-        mesh_depth: Gauge = "corecast_mesh_messages_waiting";
-        /// Wake-ups of planes by their doorbells, each a system call.
-        mesh_doorbells: Counter = "corecast_mesh_doorbells_total";
     }
 }
 
@@ -47,18 +38,5 @@ impl ControlProbe {
         self.answered
             .at(usize::from(status / 100).saturating_sub(2))
             .add(1);
-    }
-
-    /// Takes over the mesh's own counters; called before a scrape.
-    pub(crate) fn store_mesh(&self, mesh: &MeshStats) {
-        let rings = || mesh.links().iter().map(|link| &link.ring);
-        self.mesh_messages
-            .store(rings().map(|ring| ring.sent()).sum());
-        self.mesh_full.store(rings().map(|ring| ring.full()).sum());
-        let depth: u64 = rings().map(|ring| ring.depth()).sum();
-        self.mesh_depth
-            .set(i64::try_from(depth).unwrap_or(i64::MAX));
-        self.mesh_doorbells
-            .store(mesh.doorbells().map(|(_, rung)| rung).sum());
     }
 }

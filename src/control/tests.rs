@@ -98,7 +98,6 @@ impl Rig {
                 connections: Seats::new(2_000),
             }),
             port: mesh.control,
-            mesh: mesh.stats,
             registry: Registry::new(),
             started: Instant::now(),
             started_unix: SystemTime::UNIX_EPOCH + STARTED,
