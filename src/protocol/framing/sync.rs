@@ -131,10 +131,7 @@ impl<H: Header> SyncFramer<H> {
                     self.format_is_due = false;
                     return Some(MediaEvent::Format(self.format));
                 }
-                Step::Frame => match self.take_frame() {
-                    Some(frame) => return Some(MediaEvent::Frame(frame)),
-                    None => continue,
-                },
+                Step::Frame => return self.take_frame().map(MediaEvent::Frame),
             }
         }
     }
@@ -227,17 +224,24 @@ impl<H: Header> SyncFramer<H> {
         }
     }
 
-    /// The format of the stream, with the bit rate if the headers at hand agree on it.
-    fn constant_format(&self, first: H) -> AudioFormat {
+    /// The format of the stream, with the bit rate if the headers at hand agree on it. A table of
+    /// contents has a bit rate of its own.
+    fn constant_format(&mut self, first: H) -> AudioFormat {
         let mut format = first.format();
         let mut at = first.frame_bytes();
+        let mut counts = !first.is_contents_table(self.input.front(at));
         for _ in 1..CONFIRM_HEADERS {
-            if let Found::Header(header) = H::read(&self.input, at) {
-                if header.format().bitrate_bps != format.bitrate_bps {
-                    format.bitrate_bps = 0;
-                }
-                at += header.frame_bytes();
+            let Found::Header(header) = H::read(&self.input, at) else {
+                break;
+            };
+            let bitrate_bps = header.format().bitrate_bps;
+            if !counts {
+                format.bitrate_bps = bitrate_bps;
+            } else if bitrate_bps != format.bitrate_bps {
+                format.bitrate_bps = 0;
             }
+            counts = true;
+            at += header.frame_bytes();
         }
         format
     }
@@ -256,6 +260,9 @@ impl<H: Header> SyncFramer<H> {
                 if self.input.len() < header.frame_bytes() {
                     return self.need_more();
                 }
+                if header.is_contents_table(self.input.front(header.frame_bytes())) {
+                    return self.on_contents_table(&header);
+                }
                 let bitrate_bps = header.format().bitrate_bps;
                 if self.format.bitrate_bps != 0 && bitrate_bps != self.format.bitrate_bps {
                     self.format.bitrate_bps = 0;
@@ -271,6 +278,16 @@ impl<H: Header> SyncFramer<H> {
         }
     }
 
+    /// The first frame of a stream may hold the table; later ones are leftovers of files that were
+    /// played one after another, and their numbers are wrong.
+    fn on_contents_table(&mut self, header: &H) -> Step {
+        if self.frames == 0 {
+            return Step::Frame;
+        }
+        self.discard(header.frame_bytes());
+        Step::Again
+    }
+
     /// Waits, or drops the rest where nothing can come any more.
     fn need_more(&mut self) -> Step {
         if self.is_finished {
@@ -279,19 +296,13 @@ impl<H: Header> SyncFramer<H> {
         Step::NeedMore
     }
 
-    /// Takes the frame at the front; `None` where it is dropped.
+    /// Takes the frame at the front, which is whole.
     fn take_frame(&mut self) -> Option<Frame> {
         let Found::Header(header) = H::read(&self.input, 0) else {
             return None;
         };
         let payload = self.input.take(header.frame_bytes());
         self.frames += 1;
-        // The first frame of a stream may hold the table; later ones are leftovers of files that
-        // were played one after another, and their numbers are wrong.
-        if self.frames > 1 && header.is_contents_table(&payload) {
-            self.discarded_bytes += payload.len() as u64;
-            return None;
-        }
         let duration_us = self
             .clock
             .advance(header.samples(), header.format().sample_rate_hz);

@@ -236,3 +236,17 @@ fn the_end_decides_what_waited() {
         );
     }
 }
+
+#[test]
+fn the_bit_rate_of_a_table_of_contents_does_not_count() {
+    let mut table = frame(MP3_320, 0);
+    table.splice(36..40, *b"Info");
+    let (events, _) = events(&[table, frames(MP3_128, 5)].concat());
+    let formats = events
+        .iter()
+        .filter(|event| matches!(event, MediaEvent::Format(_)));
+    assert_eq!(
+        formats.collect::<Vec<_>>(),
+        [&MediaEvent::Format(mp3(44_100, 2, 128_000))]
+    );
+}
