@@ -110,6 +110,8 @@ struct Trial {
     listeners: u32,
     ramp_per_s: u32,
     window_ms: u64,
+    /// Whether a starved run is worth nothing.
+    measures_cpu: bool,
 }
 
 /// Runs everything and says whether the targets are met.
@@ -168,6 +170,7 @@ impl Bench<'_> {
                 listeners: self.settings.listeners,
                 ramp_per_s: RAMP_PER_S,
                 window_ms: self.settings.window_ms,
+                measures_cpu: true,
             };
             let default = Kind::corecast(1, &[]);
             let own = self.run_trial(round, &trial(score::CORECAST, default), score)?;
@@ -195,12 +198,17 @@ impl Bench<'_> {
             listeners: self.crowd,
             ramp_per_s: 0,
             window_ms: SHORT_WINDOW_MS,
+            measures_cpu: false,
         };
         for round in 0..self.settings.rounds {
             let kind = Kind::corecast(1, &[]);
             self.run_trial(round, &trial(score::CORECAST_CROWD, kind), score)?;
         }
-        self.run_trial(0, &trial(score::ICECAST_CROWD, Kind::Icecast), score)?;
+        let icecast = trial(score::ICECAST_CROWD, Kind::Icecast);
+        if let Err(error) = self.run_trial(0, &icecast, score) {
+            // Good to know, but no target hangs on it.
+            eprintln!("{error}");
+        }
         Ok(())
     }
 
@@ -209,10 +217,6 @@ impl Bench<'_> {
         for _ in 0..STARTS {
             let server = Server::start(&self.software, &Kind::corecast(1, &[]))?;
             score.start_ms.push(server.ready_ms());
-        }
-        for _ in 0..STARTS {
-            let server = Server::start(&self.software, &Kind::Icecast)?;
-            score.icecast_start_ms.push(server.ready_ms());
         }
         Ok(())
     }
@@ -226,7 +230,7 @@ impl Bench<'_> {
                     round + 1
                 ))
             })?;
-            let starved = report.of_real_time < REAL_TIME_MIN;
+            let starved = report.of_real_time < REAL_TIME_MIN && trial.measures_cpu;
             let again = starved && attempt < RETRIES;
             eprintln!(
                 "round {} {:<16} {:7.3} CPU-s/GB, {:5.1} % of real time, {} unserved, {:.2} \

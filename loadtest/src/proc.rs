@@ -13,6 +13,9 @@ use crate::http::fault;
 /// Clock ticks per second in `/proc/stat`: the same on every Linux that runs Rust.
 const TICKS_PER_SECOND: u64 = 100;
 
+/// The program that runs now, even if its file was replaced by a newer build meanwhile.
+pub(crate) const THIS_PROGRAM: &str = "/proc/self/exe";
+
 /// Memory of one process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Memory {

@@ -82,7 +82,7 @@ struct Crowd {
 
 impl Crowd {
     fn start(index: usize, plan: Plan, notes: Sender<(usize, Note)>) -> io::Result<Crowd> {
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(proc::THIS_PROGRAM);
         command
             .arg("crowd")
             .stdin(Stdio::piped())

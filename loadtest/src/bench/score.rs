@@ -23,8 +23,6 @@ pub(super) struct Score {
     trials: Vec<Entry>,
     /// Cold starts of corecast, in milliseconds.
     pub(super) start_ms: Vec<f64>,
-    /// The same of Icecast.
-    pub(super) icecast_start_ms: Vec<f64>,
 }
 
 /// One trial that was run.
@@ -114,7 +112,6 @@ impl Score {
                 .flat_map(|trial| self.values(trial, figure))
                 .collect(),
             Figure::Start => self.start_ms.clone(),
-            Figure::IcecastStart => self.icecast_start_ms.clone(),
         };
         Row {
             key: line.key,

@@ -29,6 +29,10 @@ const READY_NS_MAX: u64 = 10 * SECOND_NS;
 const END_NS_MAX: u64 = 8 * SECOND_NS;
 /// Time between two tries of the first request.
 const PROBE_PAUSE: Duration = Duration::from_micros(200);
+/// Icecast crashes now and then when a request comes while it is still starting.
+const ICECAST_PAUSE: Duration = Duration::from_millis(500);
+/// How often a server that dies at its start is started.
+const TRIES_MAX: u32 = 3;
 /// Lines of a server's log that explain a failure.
 const LOG_LINES: usize = 8;
 
@@ -86,8 +90,18 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts a server on a free port and waits until it answers.
+    /// Starts a server on a free port and waits until it answers; tries again if it dies.
     pub(super) fn start(software: &Software, kind: &Kind) -> io::Result<Server> {
+        let mut tries = 1;
+        loop {
+            match Server::start_once(software, kind) {
+                Err(_) if tries < TRIES_MAX => tries += 1,
+                started => return started,
+            }
+        }
+    }
+
+    fn start_once(software: &Software, kind: &Kind) -> io::Result<Server> {
         let port = free_port()?;
         let folder = new_folder()?;
         let mut command = match kind {
@@ -98,7 +112,7 @@ impl Server {
             Kind::Bare {
                 listeners,
                 send_bytes,
-            } => bare(port, *listeners, *send_bytes)?,
+            } => bare(port, *listeners, *send_bytes),
         };
         let log = File::create(folder.join("log"))?;
         command.stdin(Stdio::null()).stderr(log.try_clone()?);
@@ -122,6 +136,9 @@ impl Server {
             folder,
             ready_ns: 0,
         };
+        if matches!(kind, Kind::Icecast) {
+            std::thread::sleep(ICECAST_PAUSE);
+        }
         let ready = if is_bare {
             server.await_word()
         } else {
@@ -154,7 +171,9 @@ impl Server {
 
     /// An error with the end of the server's log.
     pub(super) fn explain(&self, error: &io::Error) -> io::Error {
-        let log = fs::read(self.folder.join("log")).unwrap_or_default();
+        let read = |name| fs::read(self.folder.join(name)).unwrap_or_default();
+        // Icecast has a log of its own besides its output.
+        let log = [read("log"), read("error.log")].concat();
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<&str> = log.lines().collect();
         let last = lines
@@ -278,8 +297,8 @@ fn icecast_config(folder: &Path, port: u16) -> String {
     )
 }
 
-fn bare(port: u16, listeners: u32, send_bytes: u64) -> io::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
+fn bare(port: u16, listeners: u32, send_bytes: u64) -> Command {
+    let mut command = Command::new(proc::THIS_PROGRAM);
     command.arg("bare").args(["--port", &port.to_string()]);
     command.args(["--listeners", &listeners.to_string()]);
     command.args([
@@ -288,7 +307,7 @@ fn bare(port: u16, listeners: u32, send_bytes: u64) -> io::Result<Command> {
         "--seed",
         &SEED.to_string(),
     ]);
-    Ok(command)
+    command
 }
 
 /// Starts a process on these processors: it inherits them from the thread that starts it.

@@ -29,8 +29,6 @@ pub(super) enum Figure {
     Each(&'static [&'static str], fn(&Report) -> Option<f64>),
     /// Cold starts of corecast.
     Start,
-    /// Cold starts of Icecast.
-    IcecastStart,
 }
 
 /// The table: targets first, then what is good to know.
@@ -160,11 +158,6 @@ pub(super) const LINES: &[Line] = &[
         "player silent p99 in ms, icecast2",
         0,
         each(&[ICECAST], underrun_ms),
-    ),
-    known(
-        "ms from start to first answer, icecast2",
-        1,
-        Figure::IcecastStart,
     ),
 ];
 
