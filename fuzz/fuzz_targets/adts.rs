@@ -1,4 +1,5 @@
-//! ADTS in any split: every byte is in one frame or dropped, and no more is held than allowed.
+//! ADTS in any split: every byte is in one frame or dropped, and no more is
+//! held than allowed.
 #![no_main]
 
 use corecast_protocol::adts::demux::BUFFER_BYTES_MAX;

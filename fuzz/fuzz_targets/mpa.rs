@@ -1,4 +1,5 @@
-//! MPEG audio in any split: every byte is in one frame or dropped, and no more is held than allowed.
+//! MPEG audio in any split: every byte is in one frame or dropped, and no more is
+//! held than allowed.
 #![no_main]
 
 use corecast_protocol::mpa::demux::BUFFER_BYTES_MAX;

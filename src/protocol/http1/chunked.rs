@@ -189,8 +189,8 @@ fn count(bytes: &mut usize, bytes_max: usize, byte: u8) -> Result<(), BadChunk> 
 mod tests {
     use super::*;
 
-    /// Decodes `body` in pieces of `step` bytes; the payload, how much was left over, and whether it
-    /// ended.
+    /// Decodes `body` in pieces of `step` bytes; the payload, how much was left over, and whether
+    /// it ended.
     fn decoded(body: &[u8], step: usize) -> Result<(Vec<u8>, usize, bool), BadChunk> {
         let mut decoder = ChunkedDecoder::new();
         let mut payload = Vec::new();

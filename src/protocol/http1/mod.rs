@@ -2,8 +2,8 @@
 //! radio needs: `SOURCE` and `ICE/1.0`.
 //!
 //! Reading order: [`limits`] (bounds), [`error`] (what a bad peer is told), [`parse`] (bytes to
-//! [`request::Request`], incrementally), [`body`] (where the body ends), [`chunked`] (its
-//! decoder), [`query`] (name and value pairs), [`auth`] (Basic credentials), [`response`] (the answer's
+//! [`request::Request`], incrementally), [`body`] (where the body ends), [`chunked`] (its decoder),
+//! [`query`] (name and value pairs), [`auth`] (Basic credentials), [`response`] (the answer's
 //! head).
 //!
 //! Whatever two programs could read in two ways is refused, so that no proxy in front can be made

@@ -117,7 +117,8 @@ proptest! {
         prop_assert!(rendered.len() <= 1 + BLOCK_BYTES_MAX);
         let fields = rendered.get(1..).expect("fields");
         prop_assert!(std::str::from_utf8(fields).is_ok());
-        prop_assert_eq!(title_of(&rendered), metadata.title.replace("';", "' ;").replace("='", "= '"));
+        let shown = metadata.title.replace("';", "' ;").replace("='", "= '");
+        prop_assert_eq!(title_of(&rendered), shown);
     }
 
     #[test]
@@ -166,8 +167,8 @@ fn sources_of_all_kinds_are_understood() {
     assert_eq!(source.credentials.expect("credentials").password, "hack");
 
     let libshout = request(
-        "SOURCE /m HTTP/1.0\nContent-Length: 0\nConnection: Keep-Alive\nContent-Type: application/ogg\n\
-         ice-audio-info: samplerate=44100;channels=2;quality=3%2e00\n\n",
+        "SOURCE /m HTTP/1.0\nContent-Length: 0\nConnection: Keep-Alive\n\
+         Content-Type: application/ogg\nice-audio-info: samplerate=44100;channels=2;quality=3%2e00\n\n",
     );
     let source = SourceRequest::from_request(&libshout).expect("a source");
     assert_eq!(
