@@ -168,7 +168,8 @@ fn sources_of_all_kinds_are_understood() {
 
     let libshout = request(
         "SOURCE /m HTTP/1.0\nContent-Length: 0\nConnection: Keep-Alive\n\
-         Content-Type: application/ogg\nice-audio-info: samplerate=44100;channels=2;quality=3%2e00\n\n",
+         Content-Type: application/ogg\n\
+         ice-audio-info: samplerate=44100;channels=2;quality=3%2e00\n\n",
     );
     let source = SourceRequest::from_request(&libshout).expect("a source");
     assert_eq!(
