@@ -175,12 +175,16 @@
   function stop() {
     wish.mount = null;
     clearTimeout(wish.timer);
-    audio.pause();
-    // Without a source the element lets go of its connection.
-    audio.removeAttribute("src");
-    audio.load();
+    letGo();
     setText(byId("bar-status"), "");
     showMounts();
+  }
+
+  // Without a source the element closes its connection.
+  function letGo() {
+    audio.pause();
+    audio.removeAttribute("src");
+    audio.load();
   }
 
   function start() {
@@ -255,6 +259,15 @@
   byId("bar-stop").addEventListener("click", stop);
   byId("volume").addEventListener("input", (event) => {
     audio.volume = Number(event.target.value);
+  });
+  // A page that is kept for the way back would keep its seat too.
+  window.addEventListener("pagehide", () => {
+    clearTimeout(wish.timer);
+    letGo();
+  });
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted && wish.mount !== null) start();
+    if (event.persisted) poll();
   });
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) poll();

@@ -181,7 +181,8 @@ fn line(record: &AccessRecord, time: SystemTime, redact: bool) -> String {
     let (referer, agent) = (quoted(&record.referer), quoted(&record.user_agent));
     let seconds = record.duration.as_secs();
     format!(
-        "{ip} - {user} [{date}] \"{request}\" {status} {bytes} \"{referer}\" \"{agent}\" {seconds}\n"
+        "{ip} - {user} [{date}] \"{request}\" {status} {bytes} \
+         \"{referer}\" \"{agent}\" {seconds}\n"
     )
 }
 

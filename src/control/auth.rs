@@ -79,36 +79,36 @@ fn same(said: &[u8], secret: &[u8]) -> Choice {
 
 /// How much a request may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Viewer {
+pub(crate) enum Rights {
     /// What everybody may.
     Public,
     /// Addresses and hidden mounts too.
     Admin,
 }
 
-impl Viewer {
+impl Rights {
     /// Who asks. Credentials that are there must be right.
     pub(crate) fn of(headers: &HeaderMap, config: &Config) -> Result<Self, Problem> {
         if !headers.contains_key(AUTHORIZATION) {
-            return Ok(Viewer::Public);
+            return Ok(Rights::Public);
         }
         match Credentials::parse(headers) {
-            Some(credentials) if credentials.are_admin(&config.auth) => Ok(Viewer::Admin),
+            Some(credentials) if credentials.are_admin(&config.auth) => Ok(Rights::Admin),
             _ => Err(Problem::unauthorized()),
         }
     }
 
     /// Lets only the admin on.
     pub(crate) fn admin(headers: &HeaderMap, config: &Config) -> Result<(), Problem> {
-        match Viewer::of(headers, config)? {
-            Viewer::Admin => Ok(()),
-            Viewer::Public => Err(Problem::unauthorized()),
+        match Rights::of(headers, config)? {
+            Rights::Admin => Ok(()),
+            Rights::Public => Err(Problem::unauthorized()),
         }
     }
 
     /// Whether it may see the mount of this name.
     pub(crate) fn sees(self, config: &Config, mount: &str) -> bool {
-        self == Viewer::Admin || !config.mount(mount).hidden
+        self == Rights::Admin || !config.mount(mount).hidden
     }
 }
 

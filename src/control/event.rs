@@ -51,8 +51,7 @@ impl Scribe {
                     return;
                 };
                 let (peer, content_type) = (self.shown(peer), &*source.content_type);
-                let user_agent = &*source.user_agent;
-                info!(%session, %mount, peer, content_type, user_agent, suppressed, "source started");
+                info!(%session, %mount, peer, content_type, suppressed, "source started");
             }
             Event::SourceEnded {
                 mount,
@@ -121,5 +120,46 @@ impl Scribe {
         } else {
             SocketAddr::new(ip, peer.port()).to_string()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use corecast_media::name::{MountName, ShardId};
+    use corecast_mesh::message::{EndReason, SourceInfo};
+
+    fn started(sequence: u64, last: u8) -> Event {
+        Event::SourceStarted {
+            mount: MountName::parse("/live").expect("a good name"),
+            session: SessionId::new(ShardId(0), sequence),
+            info: Arc::new(SourceInfo {
+                address: Some(SocketAddr::from(([192, 0, 2, last], 5_000))),
+                ..SourceInfo::default()
+            }),
+        }
+    }
+
+    #[test]
+    fn a_peer_that_comes_and_goes_fills_no_log() {
+        let probe = Arc::new(ControlProbe::new());
+        let config = Config::default();
+        let access = AccessLog::start(&config.log).expect("a thread");
+        let mut scribe = Scribe::new(access, &config, Arc::clone(&probe));
+        let lines_max = u64::from(Limits::default().lines_max);
+        for sequence in 0..lines_max {
+            scribe.handle_event(0, started(sequence, 1));
+        }
+        assert_eq!(probe.hushed.total(), 0);
+        let ended = Event::SourceEnded {
+            mount: MountName::parse("/live").expect("a good name"),
+            session: SessionId::new(ShardId(0), 0),
+            reason: EndReason::PeerClosed,
+        };
+        scribe.handle_event(0, ended);
+        assert_eq!(probe.hushed.total(), 1, "the end is about the same peer");
+        assert_eq!(scribe.sources.len() as u64, lines_max - 1);
+        scribe.handle_event(0, started(100, 2));
+        assert_eq!(probe.hushed.total(), 1, "another peer is heard");
     }
 }

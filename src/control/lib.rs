@@ -31,3 +31,4 @@ mod router;
 mod tests;
 
 pub use plane::{Control, ControlHandle, ControlSettings};
+pub use probe::ControlProbe;

@@ -10,7 +10,7 @@ use corecast_mesh::message::{MountReport, SourceState};
 use serde::Serialize;
 
 use super::{indices, json, path_of};
-use crate::auth::Viewer;
+use crate::auth::Rights;
 use crate::clock;
 use crate::node::Node;
 use crate::problem::Problem;
@@ -22,14 +22,14 @@ pub(crate) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let config = node.config();
-    let viewer = Viewer::of(&headers, &config)?;
+    let rights = Rights::of(&headers, &config)?;
     let snapshot = node.snapshot().await?;
-    let seen = |report: &&MountReport| viewer.sees(&config, report.mount.as_str());
+    let seen = |report: &&MountReport| rights.sees(&config, report.mount.as_str());
     let view = View {
         node: &node,
         config: &config,
         snapshot: &snapshot,
-        viewer,
+        rights,
     };
     let mounts = snapshot
         .mounts
@@ -51,18 +51,18 @@ pub(crate) async fn one(
 ) -> Result<Response, Problem> {
     let name = format!("/{name}");
     let config = node.config();
-    let viewer = Viewer::of(&headers, &config)?;
+    let rights = Rights::of(&headers, &config)?;
     let snapshot = node.snapshot().await?;
     let report = snapshot
         .mount(&name)
-        .filter(|_| viewer.sees(&config, &name));
+        .filter(|_| rights.sees(&config, &name));
     match report {
         Some(report) => {
             let view = View {
                 node: &node,
                 config: &config,
                 snapshot: &snapshot,
-                viewer,
+                rights,
             };
             Ok(json(&view.mount(report)))
         }
@@ -123,7 +123,7 @@ struct View<'a> {
     node: &'a Node,
     config: &'a Config,
     snapshot: &'a NodeSnapshot,
-    viewer: Viewer,
+    rights: Rights,
 }
 
 impl<'a> View<'a> {
@@ -141,7 +141,7 @@ impl<'a> View<'a> {
             name,
             path: path_of(name),
             state: state_name(&report.state),
-            fallback: fallback.filter(|mount| self.viewer.sees(self.config, mount)),
+            fallback: fallback.filter(|mount| self.rights.sees(self.config, mount)),
             hidden: settings.hidden,
             stream_name: laid_over(&settings.stream_name, &info.name),
             description: laid_over(&settings.description, &info.description),
@@ -168,7 +168,7 @@ impl<'a> View<'a> {
             live_seconds: report
                 .live_since
                 .map(|time| self.node.now().since(time).as_secs()),
-            source: (self.viewer == Viewer::Admin).then(|| self.source(report)),
+            source: (self.rights == Rights::Admin).then(|| self.source(report)),
         }
     }
 

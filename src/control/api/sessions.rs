@@ -11,7 +11,7 @@ use corecast_mesh::message::SessionReport;
 use serde::Serialize;
 
 use super::{indices, json};
-use crate::auth::Viewer;
+use crate::auth::Rights;
 use crate::clock;
 use crate::form::Form;
 use crate::node::Node;
@@ -30,7 +30,7 @@ pub(crate) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let config = node.config();
-    Viewer::admin(&headers, &config)?;
+    Rights::admin(&headers, &config)?;
     let page = Page::parse(&Form::parse(query.unwrap_or_default().as_bytes()))?;
     let snapshot = node.snapshot().await?;
     let (shown, total, more) = page.choose(&snapshot.sessions);

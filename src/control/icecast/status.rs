@@ -23,7 +23,7 @@ use super::answer;
 use crate::api::mounts::laid_over;
 use crate::api::path_of;
 use crate::api::server::VERSION;
-use crate::auth::Viewer;
+use crate::auth::Rights;
 use crate::clock;
 use crate::form::Form;
 use crate::node::Node;
@@ -36,7 +36,8 @@ pub(crate) async fn show(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let config = node.config();
-    let viewer = Viewer::of(&headers, &config)?;
+    // Icecast looks at no credentials here, and some tools send the source's.
+    let rights = Rights::of(&headers, &config).unwrap_or(Rights::Public);
     let form = Form::parse(query.unwrap_or_default().as_bytes());
     let wanted = form.text("mount");
     let snapshot = node.snapshot().await?;
@@ -45,7 +46,7 @@ pub(crate) async fn show(
         let name = report.mount.as_str();
         !matches!(report.state, SourceState::Gone { .. })
             && wanted.as_deref().is_none_or(|wanted| wanted == name)
-            && viewer.sees(&config, name)
+            && rights.sees(&config, name)
     });
     let sources = shown
         .map(|report| source(&node, &config, &base, report))
@@ -69,7 +70,7 @@ impl Object {
         self.0.push((key.to_owned(), value.into()));
     }
 
-    /// The pairs in the order of their names.
+    /// The pairs in the order of their names; of two values the first counts.
     fn sort(&mut self) {
         self.0.sort_by(|(a, _), (b, _)| a.cmp(b));
         self.0.dedup_by(|(a, _), (b, _)| a == b);
@@ -175,8 +176,8 @@ fn source(node: &Node, config: &Config, base: &str, report: &MountReport) -> Obj
         );
     }
     put_title(&mut object, report);
-    put_format(&mut object, report);
     put_said(&mut object, report);
+    put_format(&mut object, report);
     object.close()
 }
 
@@ -210,9 +211,7 @@ fn put_format(object: &mut Object, report: &MountReport) {
         Codec::Speex => object.put("subtype", "Speex"),
         Codec::Flac => object.put("FLAC_version", 1),
         // Icecast repeats what the source said and nothing else; a rate is worth more than none.
-        _ if report.info.bitrate.is_empty() && format.bitrate_bps > 0 => {
-            object.put("bitrate", format.bitrate_bps / 1_000);
-        }
+        _ if format.bitrate_bps > 0 => object.put("bitrate", format.bitrate_bps / 1_000),
         _ => {}
     }
 }

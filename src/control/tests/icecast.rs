@@ -144,6 +144,39 @@ fn what_a_source_says_of_its_audio_is_repeated_as_numbers() {
 }
 
 #[test]
+fn a_rate_that_nobody_said_is_measured() {
+    let mut silent = report("/m.mp3");
+    silent.format.bitrate_bps = 96_000;
+    let mut said = silent.clone();
+    said.info = Arc::new(SourceInfo {
+        audio_info: "bitrate=64".into(),
+        ..SourceInfo::default()
+    });
+    for (report, expected) in [(silent, 96), (said, 64)] {
+        let mut rig = Rig::new(1, config()).with_mount(report);
+        let source = status(&mut rig, "/status-json.xsl")["source"].clone();
+        assert_eq!(source["bitrate"], expected);
+    }
+}
+
+#[test]
+fn credentials_on_the_status_are_no_hindrance() {
+    let mut rig = Rig::new(1, config()).with_mount(report("/hidden"));
+    for (credentials, sources) in [("source:src", 0), ("admin:adm", 1), ("admin:x", 0)] {
+        let authorization = basic(credentials);
+        let headers = [("authorization", authorization.as_str())];
+        let answer = rig.ask(Ask {
+            target: "/status-json.xsl",
+            headers: &headers,
+            ..Ask::default()
+        });
+        assert_eq!(answer.status, 200, "{credentials}");
+        let shown = answer.json()["icestats"].get("source").is_some();
+        assert_eq!(u8::from(shown), sources, "{credentials}");
+    }
+}
+
+#[test]
 fn ogg_mounts_tell_artist_and_title_apart() {
     let mut vorbis = report("/v.ogg");
     vorbis.format.codec = Codec::Vorbis;
