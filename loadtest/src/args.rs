@@ -51,6 +51,8 @@ loadtest bench icy [options]          corecast beside icecast2 and a bare send()
   --listeners N      listeners of the CPU rows (4000)
   --crowd N          listeners of the memory and joins rows (9000)
   --icy PERCENT      how many ask for metadata (100)
+  --set KEY=VALUE    one of corecast's settings, in every trial
+  --only PART        cpu, crowd or start: the rest stays unmeasured
   --out DIR          where icy.json and icy.md go (.x/bench)
 
 Exit code: 0 good, 1 fault, 2 bad arguments, 3 the result is short of what was asked.

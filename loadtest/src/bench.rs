@@ -56,6 +56,18 @@ pub(crate) struct Settings {
     crowd: u32,
     icy_percent: u8,
     out: PathBuf,
+    /// Overrides of corecast's settings in every trial.
+    overrides: Vec<String>,
+    /// The only part to measure.
+    only: Option<Part>,
+}
+
+/// A part of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Cpu,
+    Crowd,
+    Start,
 }
 
 impl Settings {
@@ -70,6 +82,8 @@ impl Settings {
             crowd: 9_000,
             icy_percent: 100,
             out: PathBuf::from(".x/bench"),
+            overrides: Vec::new(),
+            only: None,
         };
         while let Some(arg) = parser.next()? {
             let Arg::Long(name) = arg else {
@@ -86,6 +100,15 @@ impl Settings {
                 "crowd" => settings.crowd = value.parse::<u32>()?.max(1),
                 "icy" => settings.icy_percent = value.parse()?,
                 "out" => settings.out = value.into(),
+                "set" => settings.overrides.push(value.string()?),
+                "only" => {
+                    settings.only = Some(match value.string()?.as_str() {
+                        "cpu" => Part::Cpu,
+                        "crowd" => Part::Crowd,
+                        "start" => Part::Start,
+                        other => return Err(format!("no part `{other}`").into()),
+                    });
+                }
                 _ => return Err(format!("no option `--{name}`").into()),
             }
         }
@@ -134,9 +157,16 @@ pub(crate) fn run(settings: &Settings) -> io::Result<bool> {
         crowd: u32::try_from(crowd).unwrap_or(settings.crowd),
     };
     let mut score = Score::default();
-    bench.measure_cpu(&mut score)?;
-    bench.measure_crowds(&mut score)?;
-    bench.measure_starts(&mut score)?;
+    let wanted = |part| settings.only.is_none_or(|only| only == part);
+    if wanted(Part::Cpu) {
+        bench.measure_cpu(&mut score)?;
+    }
+    if wanted(Part::Crowd) {
+        bench.measure_crowds(&mut score)?;
+    }
+    if wanted(Part::Start) {
+        bench.measure_starts(&mut score)?;
+    }
 
     let rows = score.rows();
     let last = score::last_line(&rows, &score);
@@ -160,6 +190,12 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
+    /// corecast with the overrides of the command line and one of its own.
+    fn corecast(&self, shards: usize, own: Option<String>) -> Kind {
+        let overrides = self.settings.overrides.iter().cloned().chain(own).collect();
+        Kind::Corecast { shards, overrides }
+    }
+
     /// The CPU rows: each round runs every server once.
     fn measure_cpu(&self, score: &mut Score) -> io::Result<()> {
         let icecast_block = format!("mount_defaults.quantum_bytes={ICECAST_BLOCK_BYTES}");
@@ -172,7 +208,7 @@ impl Bench<'_> {
                 window_ms: self.settings.window_ms,
                 measures_cpu: true,
             };
-            let default = Kind::corecast(1, &[]);
+            let default = self.corecast(1, None);
             let own = self.run_trial(round, &trial(score::CORECAST, default), score)?;
             self.run_trial(round, &trial(score::ICECAST, Kind::Icecast), score)?;
             let bare = Kind::Bare {
@@ -180,10 +216,10 @@ impl Bench<'_> {
                 send_bytes: (own.bytes_per_receipt as u64).max(1),
             };
             self.run_trial(round, &trial(score::BARE, bare), score)?;
-            let small = Kind::corecast(1, std::slice::from_ref(&icecast_block));
+            let small = self.corecast(1, Some(icecast_block.clone()));
             self.run_trial(round, &trial(score::CORECAST_1400, small), score)?;
             if self.software.cpus > 1 {
-                let pair = Kind::corecast(2, &[]);
+                let pair = self.corecast(2, None);
                 self.run_trial(round, &trial(score::CORECAST_TWO, pair), score)?;
             }
         }
@@ -201,7 +237,7 @@ impl Bench<'_> {
             measures_cpu: false,
         };
         for round in 0..self.settings.rounds {
-            let kind = Kind::corecast(1, &[]);
+            let kind = self.corecast(1, None);
             self.run_trial(round, &trial(score::CORECAST_CROWD, kind), score)?;
         }
         let icecast = trial(score::ICECAST_CROWD, Kind::Icecast);
@@ -215,7 +251,7 @@ impl Bench<'_> {
     /// The cold start: from the call that starts the process to its first answer.
     fn measure_starts(&self, score: &mut Score) -> io::Result<()> {
         for _ in 0..STARTS {
-            let server = Server::start(&self.software, &Kind::corecast(1, &[]))?;
+            let server = Server::start(&self.software, &self.corecast(1, None))?;
             score.start_ms.push(server.ready_ms());
         }
         Ok(())

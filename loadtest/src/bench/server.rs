@@ -62,14 +62,6 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// corecast with its defaults except `overrides`.
-    pub(super) fn corecast(shards: usize, overrides: &[String]) -> Kind {
-        Kind::Corecast {
-            shards,
-            overrides: overrides.to_vec(),
-        }
-    }
-
     /// Processors that it runs on; the generator has processor 1.
     fn cpus(&self) -> Vec<usize> {
         match self {
