@@ -74,3 +74,46 @@ impl Turn {
         self.taken.set(false);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::backend::ResolvedBackend;
+    use crate::task::{First, first};
+    use std::time::{Duration, Instant};
+
+    /// What a task that always has more to do leaves to the others.
+    #[test]
+    fn a_busy_task_that_ends_its_turns_starves_neither_timers_nor_readiness() {
+        for backend in [ResolvedBackend::IoUring, ResolvedBackend::Epoll] {
+            let fired = backend.block_on(async {
+                let busy = async {
+                    let turn = Turn::new().expect("a descriptor is left");
+                    let started = Instant::now();
+                    while started.elapsed() < Duration::from_millis(600) {
+                        let burst = Instant::now();
+                        while burst.elapsed() < Duration::from_millis(2) {}
+                        turn.end().await;
+                    }
+                };
+                let fired = Cell::new(0);
+                let canary = async {
+                    let (peer, other) = std::os::unix::net::UnixStream::pair().expect("a pair");
+                    let readiness = Readiness::new(other.into()).expect("the runtime watches");
+                    loop {
+                        monoio::time::sleep(Duration::from_millis(10)).await;
+                        rustix::io::write(&peer, b"x").expect("the pair is open");
+                        readiness.wait().await.expect("the pair is open");
+                        fired.set(fired.get() + 1);
+                    }
+                };
+                let ended = first(busy, canary).await;
+                assert!(matches!(ended, First::Left(())));
+                fired.get()
+            });
+            // Forty and more on a quiet machine; one where turns end in nothing.
+            let fired = fired.expect("the runtime starts");
+            assert!(fired >= 8, "{backend}: {fired} times in 600 ms");
+        }
+    }
+}

@@ -25,7 +25,7 @@ const SEAT_TIMEOUT: Duration = Duration::from_secs(5);
 /// may bring another request.
 pub(crate) async fn run(connection: Connection, request: &Request) -> Option<Connection> {
     let Ok(mount) = MountName::parse(request.path()) else {
-        return refuse(connection, request, JoinRefusal::NotFound).await;
+        return Box::pin(refuse(connection, request, JoinRefusal::NotFound)).await;
     };
     let shard = Rc::clone(&connection.shard);
     let mut wish = Wish {
@@ -39,9 +39,11 @@ pub(crate) async fn run(connection: Connection, request: &Request) -> Option<Con
         Ok(Ok(Ok(seat))) => seat,
         Ok(Ok(Err(refusal))) => {
             wish.open = false;
-            return refuse(connection, request, refusal).await;
+            return Box::pin(refuse(connection, request, refusal)).await;
         }
-        Ok(Err(_)) | Err(_) => return refuse(connection, request, JoinRefusal::NoSource).await,
+        Ok(Err(_)) | Err(_) => {
+            return Box::pin(refuse(connection, request, JoinRefusal::NoSource)).await;
+        }
     };
     let metaint = if wants_metadata(request) {
         seat.metaint
@@ -50,7 +52,7 @@ pub(crate) async fn run(connection: Connection, request: &Request) -> Option<Con
     };
     let head = render_head(request, &seat, metaint);
     if request.method() == Method::Head {
-        return answer_head(connection, request, &head).await;
+        return Box::pin(answer_head(connection, request, &head)).await;
     }
     let card = card(&connection, request, &shard);
     let session = wish.session;

@@ -10,9 +10,12 @@ pub(crate) mod source;
 #[cfg(test)]
 mod tests;
 
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use corecast_mesh::message::{AccessRecord, EndReason};
 
@@ -26,8 +29,12 @@ use crate::net::tcp::TcpConnection;
 use crate::probe::{Refusal, RequestKind};
 use crate::task::isolated;
 
-/// Connections over the limit that are told so in good order at once; others are just closed.
+/// Connections over the limit whose closing is waited for at once; the answer to others may be
+/// lost to a reset.
 const REFUSALS_MAX: u32 = 32;
+
+/// How long such a connection may still talk.
+const LINGER_MAX: Duration = Duration::from_secs(1);
 
 /// Takes what the acceptor brings: starts a task, or refuses the connection.
 pub(crate) fn handle_accept(shard: &Rc<Shard>, accept: Accept) {
@@ -50,8 +57,10 @@ pub(crate) fn handle_accept(shard: &Rc<Shard>, accept: Accept) {
 fn start(shard: &Rc<Shard>, fd: OwnedFd, peer: SocketAddr) {
     let connection = Connection::new(Rc::clone(shard), fd, peer);
     let (shard, tasks) = (Rc::clone(shard), Rc::clone(&shard.tasks));
+    // Boxed once: each layer around a future would hold it twice otherwise.
+    let serving = Box::pin(serve(connection));
     tasks.spawn(async move {
-        if let Err(panic) = isolated(serve(connection)).await {
+        if let Err(panic) = isolated(serving).await {
             shard.probe.panics.add(1);
             tracing::error!(shard = shard.id.0, %peer, panic, "a session panicked and was ended");
         }
@@ -65,66 +74,82 @@ fn turn_away(shard: &Rc<Shard>, fd: OwnedFd) {
         .refused
         .at(Refusal::ConnectionsMax as usize)
         .add(1);
-    if shard.refusals.get() >= REFUSALS_MAX {
+    let mut answer = Plain::to_nobody(503, "the server has all the connections it may have");
+    answer.extra = Some(("Retry-After", "5"));
+    let mut tcp = TcpConnection::new(fd);
+    let sent = tcp.try_send(&[IoSlice::new(&answer.render())]);
+    if sent.is_err() || shard.refusals.get() >= REFUSALS_MAX {
         return;
     }
-    shard.refusals.set(shard.refusals.get() + 1);
-    let (shard, tasks) = (Rc::clone(shard), Rc::clone(&shard.tasks));
-    tasks.spawn(async move {
-        let mut answer = Plain::to_nobody(503, "the server has all the connections it may have");
-        answer.extra = Some(("Retry-After", "5"));
-        let answer = answer.render();
-        let mut tcp = TcpConnection::new(fd);
-        if tcp.try_send(&[std::io::IoSlice::new(&answer)]).is_ok() {
-            tcp.close_in_order(std::time::Duration::from_secs(1), &shard.scratch)
-                .await;
-        }
-        shard.refusals.set(shard.refusals.get() - 1);
+    let refusal = Lingering::new(shard);
+    shard.tasks.spawn(async move {
+        tcp.close_in_order(LINGER_MAX, &refusal.0.scratch).await;
     });
+}
+
+/// A refused connection that still holds a descriptor.
+struct Lingering(Rc<Shard>);
+
+impl Lingering {
+    fn new(shard: &Rc<Shard>) -> Self {
+        shard.refusals.set(shard.refusals.get() + 1);
+        Lingering(Rc::clone(shard))
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        self.0.refusals.set(self.0.refusals.get() - 1);
+    }
 }
 
 /// Serves a connection until it ends or becomes a steady listener.
 async fn serve(mut connection: Connection) {
     loop {
-        let request = match connection.next_request().await {
+        let next = connection.next_request().await;
+        let request = match next {
             Ok(request) => request,
             Err(NoRequest::Gone) => return,
             Err(NoRequest::Refused(bad)) => {
-                connection
-                    .shard
-                    .probe
-                    .requests
-                    .at(RequestKind::Malformed as usize)
-                    .add(1);
+                count(&connection, RequestKind::Malformed);
                 tell_malformed(&connection, bad.status, bad.reason);
-                return connection
-                    .refuse(Plain::to_nobody(bad.status, bad.reason))
-                    .await;
+                let answer = Plain::to_nobody(bad.status, bad.reason);
+                return boxed(|| connection.refuse(answer)).await;
             }
         };
-        let count = |kind: RequestKind| connection.shard.probe.requests.at(kind as usize).add(1);
         match route(&request) {
             Route::Source => {
-                count(RequestKind::Source);
-                return source::run(connection, request).await;
+                count(&connection, RequestKind::Source);
+                return boxed(|| source::run(connection, request)).await;
             }
             Route::Listener => {
-                count(RequestKind::Listener);
-                match listener::run(connection, &request).await {
+                count(&connection, RequestKind::Listener);
+                match boxed(|| listener::run(connection, &request)).await {
                     Some(kept) => connection = kept,
                     None => return,
                 }
             }
             Route::Control => {
-                count(RequestKind::Control);
-                match control::answer(&mut connection, &request).await {
+                count(&connection, RequestKind::Control);
+                let after = boxed(|| control::answer(&mut connection, &request)).await;
+                match after {
                     After::KeepAlive => {}
-                    After::Close => return connection.close_in_order().await,
+                    After::Close => return boxed(|| connection.close_in_order()).await,
                     After::Abort => return,
                 }
             }
         }
     }
+}
+
+/// Makes a future on the heap, so that the task that waits for it has no room for it all along:
+/// there may be nine thousand tasks that wait for a request.
+fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::pin(make())
+}
+
+fn count(connection: &Connection, kind: RequestKind) {
+    connection.shard.probe.requests.at(kind as usize).add(1);
 }
 
 /// The access log's line for bytes that were no request.
@@ -139,7 +164,7 @@ fn tell_malformed(connection: &Connection, status: u16, reason: &str) {
         bytes: 0,
         referer: "".into(),
         user_agent: "".into(),
-        duration: std::time::Duration::ZERO,
+        duration: Duration::ZERO,
         reason: EndReason::Malformed,
         mount: None,
     });
