@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::time::Time;
 
 /// The time between two slots that is aimed at: often enough to spread a storm, rarely enough
-/// that a wake-up serves many.
-const SLOT_SPACING: Duration = Duration::from_millis(50);
+/// that a wake-up serves many (at 50 ms, 4,000 readers cost 6 % more CPU: colder caches).
+const SLOT_SPACING: Duration = Duration::from_millis(200);
 /// The most slots of one wheel.
 const SLOTS_MAX: usize = 64;
 
@@ -159,14 +159,14 @@ mod tests {
                 let keys = (0..).map_while(|i| wheel.key(slot, i));
                 let before = served.len();
                 served.extend(keys);
-                assert_eq!(served.len() - before, 5, "slots are even");
+                assert_eq!(served.len() - before, 20, "slots are even");
             }
         }
         served.sort_unstable();
-        // Slots are due after 50, 100 ... 950 ms: 19 of the 20 lie inside the second.
-        assert_eq!(served.len(), 95);
+        // Slots are due after 200, 400 ... ms: 4 of the 5 lie inside the second.
+        assert_eq!(served.len(), 80);
         served.dedup();
-        assert_eq!(served.len(), 95);
+        assert_eq!(served.len(), 80);
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
         (0..20).for_each(|key| wheel.insert(Time::ZERO, key));
         let late = Time::from_millis(30_000);
         assert!(wheel.turn(late).is_some());
-        assert_eq!(wheel.due(), Some(Time::from_millis(30_050)));
+        assert_eq!(wheel.due(), Some(Time::from_millis(30_200)));
     }
 
     #[test]
