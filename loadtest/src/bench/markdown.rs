@@ -40,15 +40,16 @@ pub(super) fn block(machine: &Machine, settings: &Settings, rows: &[Row], score:
     for row in rows {
         let digits = row.digits;
         let number = |value: f64| format!("{value:.digits$}");
+        let bold = |value: f64| format!("**{value:.digits$}**");
         let bound = |bound: Option<f64>| bound.map(|bound| format!("<= {bound}"));
         let (min, median, max) = match row.spread {
-            Some((min, median, max)) => (number(min), number(median), number(max)),
+            Some((min, median, max)) => (number(min), bold(median), number(max)),
             None => Default::default(),
         };
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "| {} | {min} | **{median}** | {max} | {} | {} | {} |",
+            "| {} | {min} | {median} | {max} | {} | {} | {} |",
             row.title,
             bound(row.must).unwrap_or_default(),
             bound(row.ambitious).unwrap_or_default(),

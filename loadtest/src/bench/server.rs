@@ -77,7 +77,7 @@ pub(super) struct Server {
     child: Child,
     target: Target,
     credentials: Option<String>,
-    folder: PathBuf,
+    folder: Folder,
     ready_ns: u64,
 }
 
@@ -95,18 +95,18 @@ impl Server {
 
     fn start_once(software: &Software, kind: &Kind) -> io::Result<Server> {
         let port = free_port()?;
-        let folder = new_folder()?;
+        let folder = Folder::new()?;
         let mut command = match kind {
             Kind::Corecast { shards, overrides } => {
-                corecast(software, &folder, port, *shards, overrides)
+                corecast(software, &folder.0, port, *shards, overrides)
             }
-            Kind::Icecast => icecast(software, &folder, port)?,
+            Kind::Icecast => icecast(software, &folder.0, port)?,
             Kind::Bare {
                 listeners,
                 send_bytes,
             } => bare(port, *listeners, *send_bytes),
         };
-        let log = File::create(folder.join("log"))?;
+        let log = File::create(folder.0.join("log"))?;
         command.stdin(Stdio::null()).stderr(log.try_clone()?);
         let is_bare = matches!(kind, Kind::Bare { .. });
         command.stdout(if is_bare { Stdio::piped() } else { log.into() });
@@ -163,7 +163,7 @@ impl Server {
 
     /// An error with the end of the server's log.
     pub(super) fn explain(&self, error: &io::Error) -> io::Error {
-        let read = |name| fs::read(self.folder.join(name)).unwrap_or_default();
+        let read = |name| fs::read(self.folder.0.join(name)).unwrap_or_default();
         // Icecast has a log of its own besides its output.
         let log = [read("log"), read("error.log")].concat();
         let log = String::from_utf8_lossy(&log);
@@ -228,7 +228,6 @@ impl Drop for Server {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -320,12 +319,25 @@ fn free_port() -> io::Result<u16> {
         .port())
 }
 
-/// A fresh folder that any user may enter.
-fn new_folder() -> io::Result<PathBuf> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("corecast-bench-{}-{count}", std::process::id());
-    let folder = std::env::temp_dir().join(name);
-    fs::create_dir(&folder)?;
-    Ok(folder)
+/// A folder of one server; removed with this value.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Folder {
+    /// A fresh one that any user may enter.
+    fn new() -> io::Result<Folder> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("corecast-bench-{}-{count}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir(&folder)?;
+        Ok(Folder(folder))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed is small and lies in a folder for such things.
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
