@@ -9,6 +9,7 @@ lint() {
     ensure_packages build
     need_rust
     ensure_cargo_deny
+    step "lock file" lock_is_current
     step "format" cargo fmt --all --check
     step "clippy" cargo clippy --quiet --workspace --all-targets -- -D warnings
     # No advisories here: they come from the network and would fail a tree that did not change.
@@ -47,6 +48,8 @@ finish_tests() {
         say "./x test: FAILED after $((SECONDS - started)) s, in: ${step_name:-set-up}"
     fi
 }
+
+lock_is_current() { cargo metadata --locked --format-version 1 >/dev/null; }
 
 # Runs one step and says how long it took. A step that fails ends everything.
 step() {
