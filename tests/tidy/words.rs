@@ -121,7 +121,8 @@ fn avoided_words(path: &str, text: &str) -> Vec<String> {
         faults.extend(avoided_in(&format!("{path}:{line}: {name}"), name));
     }
     for (name, line) in &names.functions {
-        if name.starts_with("get_") && name != "get_mut" {
+        // Elsewhere GET is the method of a request.
+        if path.starts_with("src/") && name.starts_with("get_") && name != "get_mut" {
             faults.push(format!(
                 "{path}:{line}: {name}: a getter is named by what it gives"
             ));
