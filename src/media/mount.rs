@@ -151,7 +151,7 @@ const _: () = assert!(QUANTUM_BYTES < QUANTUM_FAST_BYTES && RUNS_PER_QUANTUM > 0
 enum Slot {
     Empty,
     Live { session: SessionId, since: Time },
-    Waiting { since: Time },
+    Waiting { since: Time, live_since: Time },
 }
 
 /// What happened to the one who had the slot.
@@ -253,11 +253,21 @@ impl Mount {
 
     /// The source is gone; false where `session` does not feed the mount.
     pub fn unpublish(&mut self, now: Time, session: SessionId) -> bool {
-        if self.publisher() != Some(session) {
+        let Slot::Live {
+            session: publisher,
+            since,
+        } = self.slot
+        else {
+            return false;
+        };
+        if publisher != session {
             return false;
         }
         self.cut();
-        self.slot = Slot::Waiting { since: now };
+        self.slot = Slot::Waiting {
+            since: now,
+            live_since: since,
+        };
         self.updates
             .push_back(ReplicaUpdate::State(SourceState::Waiting));
         self.handle_timeout(now);
@@ -326,7 +336,7 @@ impl Mount {
         {
             self.cut();
         }
-        if let Slot::Waiting { since } = self.slot
+        if let Slot::Waiting { since, .. } = self.slot
             && now.since(since) >= self.policy.source_timeout
         {
             self.slot = Slot::Empty;
@@ -339,7 +349,7 @@ impl Mount {
     pub fn poll_timeout(&self) -> Option<Time> {
         let run = self.gatherer.due(self.run_wait());
         let given_up = match self.slot {
-            Slot::Waiting { since } => Some(since + self.policy.source_timeout),
+            Slot::Waiting { since, .. } => Some(since + self.policy.source_timeout),
             Slot::Empty | Slot::Live { .. } => None,
         };
         run.into_iter().chain(given_up).min()
@@ -383,11 +393,12 @@ impl Mount {
         }
     }
 
-    /// When the present source started.
+    /// When the present source started, or the one that is waited for.
     pub fn live_since(&self) -> Option<Time> {
         match self.slot {
             Slot::Live { since, .. } => Some(since),
-            Slot::Empty | Slot::Waiting { .. } => None,
+            Slot::Waiting { live_since, .. } => Some(live_since),
+            Slot::Empty => None,
         }
     }
 
