@@ -10,7 +10,9 @@ use corecast_config::{Config, Latency, is_reserved_path};
 use corecast_media::name::{MountName, SessionId};
 use corecast_mesh::message::{EndReason, PublishRefusal, SourceInfo};
 use corecast_protocol::audio::Framer;
-use corecast_protocol::http1::{BodyFraming, ChunkedDecoder, ChunkedEvent, Request, ResponseHead};
+use corecast_protocol::http1::{
+    BodyFraming, ChunkedDecoder, ChunkedEvent, Request, ResponseHead, Version,
+};
 use corecast_protocol::icy::SourceRequest;
 use corecast_protocol::icy::source::credentials;
 use monoio::time::Instant;
@@ -364,6 +366,16 @@ impl Rhythm {
     }
 }
 
+/// Whether the source may never look at the answer that it got before its body. ffmpeg's
+/// `-legacy_icecast` does not: its close is a reset, which throws away what its kernel still holds
+/// back (Nagle) because we have not acknowledged what came before. Reading at once acknowledges at
+/// once, so that its last frame is not lost.
+fn reads_no_answer(wish: &SourceRequest) -> bool {
+    wish.framing == BodyFraming::UntilClose
+        && wish.version == Version::Http11
+        && !wish.expects_continue
+}
+
 /// The way of a source's bytes to the hub.
 struct Feed<'a> {
     shard: &'a Rc<Shard>,
@@ -371,6 +383,8 @@ struct Feed<'a> {
     body: Body,
     framer: Framer,
     rhythm: Rhythm,
+    /// Never paced, see [`reads_no_answer`].
+    eager: bool,
 }
 
 impl<'a> Feed<'a> {
@@ -381,6 +395,7 @@ impl<'a> Feed<'a> {
             body: Body::new(wish.framing),
             framer: Framer::for_content_type(&wish.headers.content_type),
             rhythm: Rhythm::of(shard.config(), mount),
+            eager: reads_no_answer(wish),
         }
     }
 
@@ -471,7 +486,7 @@ impl<'a> Feed<'a> {
         }
         if length < SCRATCH_BYTES {
             *unbroken_bytes = 0;
-            let paced = self.rhythm.pace_beats > 0;
+            let paced = self.rhythm.pace_beats > 0 && !self.eager;
             paced.then(|| {
                 connection.rest();
                 self.shard.next_beat(self.rhythm.pace_beats)
