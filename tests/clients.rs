@@ -1,7 +1,8 @@
 //! Sources and listeners that we did not write, against the whole program, on both backends.
 //!
-//! Reading order: [`titles`] (our own reader, byte by byte).
+//! Reading order: [`sources`] (encoders), [`titles`] (our own reader, byte by byte).
 
+mod sources;
 mod titles;
 
 use super::harness;
@@ -17,4 +18,4 @@ macro_rules! on_both_backends {
         }
     };
 }
-use on_both_backends;
+pub(crate) use on_both_backends;

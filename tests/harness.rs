@@ -3,8 +3,10 @@
 //!
 //! Reading order: [`server`] (the program on a port of its own), [`http`] (bytes in, bytes out),
 //! [`mpeg`] (frames that say their number), [`station`] (plays them), [`icy`] (hears them),
-//! [`client`] (other people's programs), [`fixture`] (files that ffmpeg makes once).
+//! [`client`] (other people's programs), [`fixture`] (files that ffmpeg makes once), [`borders`]
+//! (where their frames begin).
 
+pub(crate) mod borders;
 pub(crate) mod client;
 pub(crate) mod fixture;
 pub(crate) mod http;
@@ -14,6 +16,7 @@ pub(crate) mod scratch;
 pub(crate) mod server;
 pub(crate) mod station;
 
+pub(crate) use borders::Cut;
 pub(crate) use client::{Client, program};
 pub(crate) use icy::IcyReader;
 pub(crate) use scratch::Scratch;

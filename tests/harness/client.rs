@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -65,6 +66,12 @@ impl Client {
     /// Starts `command` with nothing on its stdin.
     pub(crate) fn spawn(command: &mut Command) -> Self {
         command.stdin(Stdio::null());
+        Client::start(command)
+    }
+
+    /// Starts `command` with the file `path` on its stdin.
+    pub(crate) fn spawn_from(command: &mut Command, path: &Path) -> Self {
+        command.stdin(File::open(path).expect("the fixture is there"));
         Client::start(command)
     }
 

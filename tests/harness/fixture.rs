@@ -36,13 +36,15 @@ pub(crate) fn sound(name: &str, seconds: u32, options: &[&str]) -> PathBuf {
     path
 }
 
-/// MP3, 128 kbit/s, 44.1 kHz, stereo.
+/// MP3, 128 kbit/s, 44.1 kHz, stereo; no frame needs the one before it.
 pub(crate) fn mp3(seconds: u32) -> PathBuf {
     let options = [
         "-c:a",
         "libmp3lame",
         "-b:a",
         "128k",
+        "-reservoir",
+        "0",
         "-write_xing",
         "0",
         "-id3v2_version",

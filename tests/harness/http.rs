@@ -123,7 +123,7 @@ pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> io::Result<Answer
 
 /// `GET path`, closing.
 pub(crate) fn try_get(address: SocketAddr, path: &str) -> io::Result<Answer> {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     exchange(address, request.as_bytes())
 }
 
