@@ -1,7 +1,10 @@
 //! Sources and listeners that we did not write, against the whole program, on both backends.
 //!
-//! Reading order: [`sources`] (encoders), [`titles`] (our own reader, byte by byte).
+//! Reading order: [`sources`] (encoders), [`listeners`] (players), [`ogg`] (chained streams),
+//! [`titles`] (our own reader, byte by byte).
 
+mod listeners;
+mod ogg;
 mod sources;
 mod titles;
 

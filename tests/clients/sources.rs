@@ -91,10 +91,7 @@ impl Program {
     /// What the listener has at the end plays without a fault, and is what was sent.
     fn check(&self, listener: Client) {
         let heard = listener.succeed(LIMIT).stdout;
-        let scratch = Scratch::new("heard");
-        let file = scratch.file("heard");
-        std::fs::write(&file, &heard).expect("a scratch folder takes files");
-        let seconds = seconds_decoded(self.mount, &file);
+        let seconds = seconds_decoded(self.mount, &heard);
         assert!(seconds > 2.0, "{}: {seconds} s were heard", self.mount);
         if let Some((cut, sent)) = &self.sent {
             let mut sent = std::fs::read(sent).expect("the fixture stays");
@@ -110,11 +107,15 @@ impl Program {
     }
 }
 
-/// Decodes `file`; anything that ffmpeg has to say is a failure, as its exit status tells little.
-fn seconds_decoded(what: &str, file: &Path) -> f64 {
+/// Decodes what was heard; anything that ffmpeg has to say is a failure, as its exit status tells
+/// little.
+pub(super) fn seconds_decoded(what: &str, heard: &[u8]) -> f64 {
+    let scratch = Scratch::new("heard");
+    let file = scratch.file("heard");
+    std::fs::write(&file, heard).expect("a scratch folder takes files");
     let mut command = program("ffmpeg");
     command.args("-nostdin -v error -xerror -err_detect explode -i".split(' '));
-    command.arg(file);
+    command.arg(&file);
     command.args("-map 0 -f s16le -ac 2 -ar 44100 -".split(' '));
     let decoded = Client::spawn(&mut command).succeed(LIMIT);
     assert_eq!(decoded.stderr, "", "{what}");

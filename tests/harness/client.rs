@@ -10,9 +10,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Scratch, wait_for};
 
-/// The programs that the tests run, and the Debian package of each. `./x test` installs them.
+/// The programs that the tests run, by their names, and the Debian package of each. `./x test`
+/// installs them.
 pub(crate) const PROGRAMS: &[(&str, &str)] = &[
-    ("chromium", "chromium"),
+    ("chromium|chromium-browser|google-chrome", "chromium"),
     ("curl", "curl"),
     ("ffmpeg", "ffmpeg"),
     ("ffprobe", "ffmpeg"),
@@ -26,15 +27,16 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
 
 /// A command for `name`. A program that is missing fails the test: nothing is left out in silence.
 pub(crate) fn program(name: &str) -> Command {
-    let listed = PROGRAMS.iter().find(|(listed, _)| *listed == name);
-    let (_, package) = listed.unwrap_or_else(|| panic!("{name} is not in PROGRAMS"));
+    let listed = PROGRAMS
+        .iter()
+        .find(|(names, _)| names.split('|').next() == Some(name));
+    let (names, package) = listed.unwrap_or_else(|| panic!("{name} is not in PROGRAMS"));
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let there = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
-    assert!(
-        there,
-        "{name} is missing. `./x test` installs it, or: apt-get install {package}"
-    );
-    Command::new(name)
+    let is_there = |name: &&str| std::env::split_paths(&path).any(|at| at.join(name).is_file());
+    match names.split('|').find(is_there) {
+        Some(name) => Command::new(name),
+        None => panic!("{name} is missing. `./x test` installs it, or: apt-get install {package}"),
+    }
 }
 
 /// A running program. Dropped, it is killed.
@@ -185,15 +187,15 @@ pub(crate) fn run<S: AsRef<OsStr>>(name: &str, args: &[S], limit: Duration) -> O
 fn the_set_up_installs_every_program() {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/packages.sh"));
     let text = text.expect("the list of packages is in the tree");
-    for (name, package) in PROGRAMS {
+    for (names, package) in PROGRAMS {
         let row = text.lines().map(|line| line.split_whitespace());
         let found = row.map(|words| words.collect::<Vec<_>>()).any(|words| {
             matches!(words.as_slice(), ["test" | "build", need, listed, ..]
-                if need.split('|').any(|need| need == *name) && listed == package)
+                if need == names && listed == package)
         });
         assert!(
             found,
-            "scripts/packages.sh installs no {package} for {name}"
+            "scripts/packages.sh installs no {package} for {names}"
         );
     }
 }

@@ -62,33 +62,27 @@ pub(crate) fn adts(seconds: u32) -> PathBuf {
     )
 }
 
+/// Microseconds of sound in a page of Ogg.
+const PAGE_US: &str = "200000";
+
 /// Ogg Vorbis, 44.1 kHz, stereo, with a title and an artist.
 pub(crate) fn vorbis(seconds: u32, artist: &str, title: &str) -> PathBuf {
-    let artist = format!("artist={artist}");
-    let title = format!("title={title}");
-    let options = [
-        "-c:a",
-        "libvorbis",
-        "-q:a",
-        "3",
-        "-metadata",
-        &artist,
-        "-metadata",
-        &title,
-    ];
+    let tags = [format!("artist={artist}"), format!("title={title}")];
+    let mut options = vec!["-c:a", "libvorbis", "-q:a", "3", "-page_duration", PAGE_US];
+    options.extend(tags.iter().flat_map(|tag| ["-metadata", tag]));
     sound("vorbis.ogg", seconds, &options)
 }
 
 /// Ogg Opus, 48 kHz, stereo.
 pub(crate) fn opus(seconds: u32) -> PathBuf {
-    sound(
-        "opus.opus",
-        seconds,
-        &["-ar", "48000", "-c:a", "libopus", "-b:a", "96k"],
-    )
+    let codec = ["-ar", "48000", "-c:a", "libopus", "-b:a", "96k"];
+    let options = [&codec[..], &["-page_duration", PAGE_US]].concat();
+    sound("opus.opus", seconds, &options)
 }
 
 /// FLAC in Ogg, 44.1 kHz, stereo.
 pub(crate) fn flac(seconds: u32) -> PathBuf {
-    sound("flac.oga", seconds, &["-c:a", "flac", "-sample_fmt", "s16"])
+    let codec = ["-c:a", "flac", "-sample_fmt", "s16"];
+    let options = [&codec[..], &["-page_duration", PAGE_US]].concat();
+    sound("flac.oga", seconds, &options)
 }

@@ -13,9 +13,17 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// A folder whose name begins with `name`.
     pub(crate) fn new(name: &str) -> Self {
+        Scratch::under(Path::new(env!("CARGO_TARGET_TMPDIR")), name)
+    }
+
+    /// A folder where programs of other users can get to.
+    pub(crate) fn open_to_all(name: &str) -> Self {
+        Scratch::under(&std::env::temp_dir(), &format!("corecast-{name}"))
+    }
+
+    fn under(folder: &Path, name: &str) -> Self {
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("{name}-{}-{n}", std::process::id()));
+        let path = folder.join(format!("{name}-{}-{n}", std::process::id()));
         // Left by a test that failed in a process of the same number.
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).expect("a folder under target/ can be made");

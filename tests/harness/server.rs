@@ -179,6 +179,19 @@ impl Server {
         })
     }
 
+    /// Sets the title of `mount` as its source would, in the request line.
+    pub(crate) fn set_title(&self, mount: &str, title: &[u8]) {
+        let authorization = http::basic("source", SOURCE_PASSWORD);
+        let song: String = title.iter().map(|byte| format!("%{byte:02x}")).collect();
+        let request = format!(
+            "GET /admin/metadata?mode=updinfo&mount={mount}&song={song} HTTP/1.0\r\n\
+             {authorization}\r\n"
+        );
+        let answer = http::exchange(self.address(), request.as_bytes());
+        let answer = answer.expect("the server answers");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+
     /// The sum of all samples of a metric whose labels contain `labels`.
     pub(crate) fn metric(&self, name: &str, labels: &str) -> f64 {
         let page = self.get("/metrics").text();

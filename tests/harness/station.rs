@@ -11,12 +11,21 @@ use super::http::{self, Answer};
 use super::mpeg;
 use super::server::{SOURCE_PASSWORD, Server};
 
-/// Opens `mount` for a source: the connection, and what the server said. `headers` are whole lines.
+/// What a [`Station`] says its name is.
+pub(crate) const NAME: &str = "Radio of the tests";
+
+/// Opens `mount` for a source: the connection, and what the server said. `headers` are whole lines;
+/// a type other than MP3 stands among them.
 pub(crate) fn open(address: SocketAddr, mount: &str, headers: &str) -> (TcpStream, Answer) {
     let authorization = http::basic("source", SOURCE_PASSWORD);
+    let content_type = if headers.contains("Content-Type: ") {
+        ""
+    } else {
+        "Content-Type: audio/mpeg\r\n"
+    };
     let request = format!(
-        "PUT {mount} HTTP/1.1\r\nHost: test\r\n{authorization}Content-Type: audio/mpeg\r\n\
-         Expect: 100-continue\r\n{headers}\r\n"
+        "PUT {mount} HTTP/1.1\r\nHost: test\r\n{authorization}Expect: 100-continue\r\n\
+         {content_type}{headers}\r\n"
     );
     let mut stream = http::connect(address).expect("the server takes connections");
     stream.write_all(request.as_bytes()).expect("a head fits");
@@ -45,7 +54,8 @@ impl Station {
 
     /// From frame `first`, at `speed` times real time.
     pub(crate) fn play_at(server: &Server, mount: &str, first: u64, speed: f64) -> Self {
-        let (socket, answer) = open(server.address(), mount, "");
+        let headers = format!("Ice-Name: {NAME}\r\n");
+        let (socket, answer) = open(server.address(), mount, &headers);
         assert_eq!(answer.status, 200, "{mount}: {}", answer.status_line);
         let stop = Arc::new(AtomicBool::new(false));
         let sent = Arc::new(AtomicU64::new(first));
