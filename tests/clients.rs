@@ -1,8 +1,10 @@
 //! Sources and listeners that we did not write, against the whole program, on both backends.
 //!
-//! Reading order: [`sources`] (encoders), [`listeners`] (players), [`ogg`] (chained streams),
-//! [`titles`] (our own reader, byte by byte).
+//! Reading order: [`sources`] (encoders), [`listeners`] (players), [`browser`] (the page), [`ogg`]
+//! (chained streams), [`titles`] (our own reader, byte by byte), [`icecast`] (what it says beside us).
 
+mod browser;
+mod icecast;
 mod listeners;
 mod ogg;
 mod sources;

@@ -1,0 +1,223 @@
+//! `/status-json.xsl` beside a real Icecast 2.4 that has the same sources.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::harness::server::{ADMIN_PASSWORD, Port, SOURCE_PASSWORD};
+use super::harness::{Backend, Client, Scratch, Server, fixture, http, program, wait_for};
+
+const LIMIT: Duration = Duration::from_secs(20);
+/// User and group `nobody`: Icecast refuses to run as root.
+const NOBODY: u32 = 65_534;
+
+/// A real Icecast.
+struct Icecast {
+    port: Port,
+    _client: Client,
+    _scratch: Scratch,
+}
+
+impl Icecast {
+    fn start() -> Self {
+        let scratch = Scratch::open_to_all("icecast");
+        let port = Port::take();
+        let file = scratch.file("icecast.xml");
+        fs::write(&file, config(scratch.path(), port.number())).expect("it takes files");
+        let mut command = program("icecast2");
+        command.arg("-c").arg(&file);
+        let owner = fs::metadata(scratch.path())
+            .expect("it was just made")
+            .uid();
+        if owner == 0 {
+            chown(scratch.path(), Some(NOBODY), Some(NOBODY)).expect("root may");
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let client = Client::spawn(&mut command);
+        // It may crash over a request that comes while it starts.
+        std::thread::sleep(Duration::from_millis(500));
+        wait_for("Icecast answers", LIMIT, || {
+            http::try_get(port.address(), "/status-json.xsl").ok()
+        });
+        Icecast {
+            port,
+            _client: client,
+            _scratch: scratch,
+        }
+    }
+}
+
+fn config(folder: &Path, port: u16) -> String {
+    let folder = folder.display();
+    format!(
+        "<icecast><location>Here</location><admin>nobody@localhost</admin>\
+         <hostname>localhost</hostname><fileserve>0</fileserve>\
+         <limits><clients>100</clients><sources>10</sources></limits>\
+         <authentication><source-password>{SOURCE_PASSWORD}</source-password>\
+         <relay-password>{SOURCE_PASSWORD}</relay-password><admin-user>admin</admin-user>\
+         <admin-password>{ADMIN_PASSWORD}</admin-password></authentication>\
+         <listen-socket><port>{port}</port><bind-address>127.0.0.1</bind-address></listen-socket>\
+         <paths><basedir>{folder}</basedir><logdir>{folder}</logdir>\
+         <webroot>/usr/share/icecast2/web</webroot>\
+         <adminroot>/usr/share/icecast2/admin</adminroot></paths>\
+         <logging><accesslog>access.log</accesslog><errorlog>error.log</errorlog></logging>\
+         <security><chroot>0</chroot></security></icecast>"
+    )
+}
+
+/// ffmpeg plays `file` to both; it says everything that a source may say.
+fn play(server: &Server, icecast: &Icecast, file: &Path, mount: &str, format: &str) -> [Client; 2] {
+    [server.port(), icecast.port.number()].map(|port| {
+        let mut command = program("ffmpeg");
+        command.args("-nostdin -v error -re -stream_loop 50 -i".split(' '));
+        command
+            .arg(file)
+            .args(["-c", "copy"])
+            .args(format.split(' '));
+        command.args(["-ice_name", "Radio Ada", "-ice_genre", "News"]);
+        command.args([
+            "-ice_description",
+            "All of it",
+            "-ice_url",
+            "http://radio.example/",
+        ]);
+        command.arg(format!(
+            "icecast://source:{SOURCE_PASSWORD}@127.0.0.1:{port}{mount}"
+        ));
+        Client::spawn(&mut command)
+    })
+}
+
+/// `/status-json.xsl` of both, ours first, once both have `count` sources with a title each:
+/// Icecast takes a moment for titles and for what it reads from a stream.
+fn statuses(server: &Server, icecast: &Icecast, count: usize) -> [Value; 2] {
+    [server.address(), icecast.port.address()].map(|address| {
+        let mut last = Value::Null;
+        let found = || {
+            last = http::try_get(address, "/status-json.xsl").ok()?.json();
+            let sources = match &last["icestats"]["source"] {
+                Value::Array(sources) => sources.as_slice(),
+                Value::Null => &[],
+                source => std::slice::from_ref(source),
+            };
+            let titled = sources.iter().filter(|source| source["title"].is_string());
+            (sources.len() == count && titled.count() == count).then(|| last.clone())
+        };
+        wait_for("both have the sources and their titles", LIMIT, found)
+    })
+}
+
+/// The keys of an object and the types of their values.
+fn shape(object: &Value) -> BTreeMap<String, &'static str> {
+    let pairs = object.as_object().expect("an object").iter();
+    let pairs = pairs.map(|(key, value)| (key.clone(), type_of(value)));
+    pairs.collect()
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// What both say of one source: the same keys with the same types, and the same words.
+fn assert_same_source(ours: &Value, theirs: &Value) {
+    let mut keys = shape(ours);
+    // Icecast only repeats the rate that a source tells; ours is read from the stream.
+    if theirs["bitrate"].is_null() && keys.remove("bitrate").is_some() {
+        assert_eq!(ours["bitrate"], 128);
+    }
+    assert_eq!(keys, shape(theirs), "{ours} {theirs}");
+    for key in [
+        "server_name",
+        "server_description",
+        "server_type",
+        "server_url",
+        "genre",
+        "title",
+        "artist",
+        "listeners",
+        "audio_channels",
+        "audio_samplerate",
+        "subtype",
+    ] {
+        assert_eq!(ours[key], theirs[key], "{key}: {ours} {theirs}");
+    }
+}
+
+#[test]
+fn the_status_has_the_keys_and_types_of_icecast() {
+    let settings = ["server.location=Here", "server.admin=nobody@localhost"];
+    let server = Server::start(Backend::IoUring, &settings);
+    let icecast = Icecast::start();
+
+    let [ours, theirs] = statuses(&server, &icecast, 0);
+    let (none, their_none) = (&ours["icestats"], &theirs["icestats"]);
+    assert_eq!(shape(none), shape(their_none), "{ours} {theirs}");
+    for key in ["admin", "host", "location"] {
+        assert_eq!(none[key], their_none[key]);
+    }
+
+    let mp3 = fixture::mp3(5);
+    let _mp3 = play(
+        &server,
+        &icecast,
+        &mp3,
+        "/a.mp3",
+        "-content_type audio/mpeg -f mp3",
+    );
+    server.wait_live("/a.mp3");
+    wait_for("Icecast has the source", LIMIT, || {
+        let status = http::try_get(icecast.port.address(), "/status-json.xsl").ok()?;
+        status.text().contains("/a.mp3").then_some(())
+    });
+    for address in [server.address(), icecast.port.address()] {
+        let authorization = http::basic("source", SOURCE_PASSWORD);
+        let request = format!(
+            "GET /admin/metadata?mount=/a.mp3&mode=updinfo&song=Ada+-+Steps HTTP/1.0\r\n\
+             {authorization}\r\n"
+        );
+        let answer = http::exchange(address, request.as_bytes()).expect("an answer");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(
+            answer.text().contains("<return>1</return>"),
+            "{}",
+            answer.text()
+        );
+    }
+    let [ours, theirs] = statuses(&server, &icecast, 1);
+    assert_eq!(shape(&ours["icestats"]), shape(&theirs["icestats"]));
+    let [one, their_one] = [&ours, &theirs].map(|status| &status["icestats"]["source"]);
+    assert_same_source(one, their_one);
+    assert_eq!(one["title"], "Ada - Steps");
+
+    let vorbis = fixture::vorbis(5, "Bea", "Three");
+    let _ogg = play(
+        &server,
+        &icecast,
+        &vorbis,
+        "/b.ogg",
+        "-content_type application/ogg -f ogg",
+    );
+    server.wait_live("/b.ogg");
+    let [ours, theirs] = statuses(&server, &icecast, 2);
+    let [two, their_two] = [&ours, &theirs].map(|status| &status["icestats"]["source"]);
+    for (one, their_one) in [(&two[0], &their_two[0]), (&two[1], &their_two[1])] {
+        assert_same_source(one, their_one);
+    }
+    let status = server.json("/status-json.xsl?mount=/b.ogg");
+    assert_eq!(
+        status["icestats"]["source"]["server_type"],
+        "application/ogg"
+    );
+}
