@@ -12,7 +12,7 @@ mod titles;
 
 use super::harness;
 
-/// One test for each backend: `both_backends!(name)` runs `name(Backend)` on io_uring and epoll.
+/// One test for each backend: `on_both_backends!(name)` runs `name(Backend)` on io_uring and epoll.
 macro_rules! on_both_backends {
     ($($(#[$meta:meta])* $name:ident),* $(,)?) => {
         mod io_uring {

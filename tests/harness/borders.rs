@@ -74,6 +74,19 @@ impl Cut {
     }
 }
 
+/// The links of a chain, each a stream of its own; other streams are one link.
+pub(crate) fn links(bytes: &[u8]) -> Vec<&[u8]> {
+    const FIRST_PAGE: u8 = 2;
+    if !bytes.starts_with(b"OggS") {
+        return vec![bytes];
+    }
+    let borders = Cut::Ogg.borders(bytes);
+    let begins = |at: &usize| bytes.get(at + 5).is_none_or(|kind| kind & FIRST_PAGE != 0);
+    let starts: Vec<usize> = borders.into_iter().filter(begins).collect();
+    let links = starts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]);
+    links.collect()
+}
+
 /// Header pages are those at the start whose position is 0.
 fn header_bytes(bytes: &[u8], borders: &[usize]) -> usize {
     let audio = |at: &&usize| bytes.get(**at + 6..**at + 14) != Some(&[0; 8]);

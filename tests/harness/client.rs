@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -77,14 +77,6 @@ impl Client {
         Client::start(command)
     }
 
-    /// Starts `command`, whose stdin the test writes.
-    pub(crate) fn spawn_fed(command: &mut Command) -> (Self, ChildStdin) {
-        command.stdin(Stdio::piped());
-        let mut client = Client::start(command);
-        let stdin = client.child.stdin.take().expect("it was asked for");
-        (client, stdin)
-    }
-
     fn start(command: &mut Command) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         let scratch = Scratch::new("client");
@@ -112,11 +104,6 @@ impl Client {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Whether it still runs.
-    pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().expect("it is our child").is_none()
-    }
-
     /// Sends `signal`; one that ended already does not mind.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
@@ -135,21 +122,10 @@ impl Client {
     pub(crate) fn succeed(self, limit: Duration) -> Output {
         let name = self.name.clone();
         let output = self.wait(limit);
-        assert!(
-            output.status.success(),
-            "{name}: {}\n{}\n{}",
-            output.status,
-            output.text(),
-            output.stderr
-        );
+        let said = std::str::from_utf8(&output.stdout).unwrap_or("(and bytes on stdout)");
+        let (status, stderr) = (output.status, &output.stderr);
+        assert!(status.success(), "{name}: {status}\n{stderr}\n{said}");
         output
-    }
-
-    /// Ends it now.
-    pub(crate) fn stop(mut self) -> Output {
-        let _ = self.child.kill();
-        let status = self.child.wait().expect("it is our child");
-        self.output(status)
     }
 
     fn output(&self, status: ExitStatus) -> Output {

@@ -31,9 +31,6 @@ pub(crate) enum Backend {
 }
 
 impl Backend {
-    /// Both.
-    pub(crate) const ALL: [Backend; 2] = [Backend::IoUring, Backend::Epoll];
-
     const fn word(self) -> &'static str {
         match self {
             Backend::IoUring => "io_uring",
