@@ -10,7 +10,7 @@ use bytes::Bytes;
 use corecast_media::fanout::{Reader, ReaderPolicy, Sent, Socket, Tally};
 use corecast_media::run::{Border, Run};
 use corecast_media::time::Time;
-use corecast_media::window::Window;
+use corecast_media::window::{Stretch, Window};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
 /// Listeners of one slot.
@@ -75,8 +75,12 @@ fn step(criterion: &mut Criterion) {
                 || slot(metaint),
                 |(window, listeners)| {
                     let mut tally = Tally::default();
+                    let mut stretch = Stretch::default();
+                    stretch.gather(window, listeners[0].position());
                     for listener in listeners {
-                        black_box(listener.serve(Time::ZERO, window, POLICY, &mut tally));
+                        let served =
+                            listener.serve(Time::ZERO, window, &stretch, POLICY, &mut tally);
+                        black_box(served);
                     }
                     tally
                 },
@@ -94,7 +98,7 @@ fn join(criterion: &mut Criterion) {
             let position = window.join_position(32_768);
             let mut tally = Tally::default();
             let mut reader = Reader::new(Time::ZERO, Sink, &[9; 400], 16_000, &window, position);
-            black_box(reader.serve(Time::ZERO, &window, POLICY, &mut tally))
+            black_box(reader.serve(Time::ZERO, &window, &Stretch::default(), POLICY, &mut tally))
         });
     });
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 
 use crate::time::Time;
-use crate::window::Window;
+use crate::window::{Stretch, Window};
 
 /// A reader's transport. Never waits.
 pub trait Socket {
@@ -192,11 +192,12 @@ impl<S: Socket> Reader<S> {
             .map_or(Duration::ZERO, |arrived| now.since(arrived))
     }
 
-    /// Sends what the reader lacks.
+    /// Sends what the reader lacks. `stretch` is of `window`, or empty.
     pub fn serve(
         &mut self,
         now: Time,
         window: &Window,
+        stretch: &Stretch,
         policy: ReaderPolicy,
         tally: &mut Tally,
     ) -> Served {
@@ -215,7 +216,7 @@ impl<S: Socket> Reader<S> {
                     return Served::Steady;
                 }
             }
-            match self.send(window, tally) {
+            match self.send(window, stretch, tally) {
                 Sent::Failed => return Served::Ended(ReaderEnd::Closed),
                 Sent::Full => return Served::Behind,
                 Sent::Bytes(_) => self.progress = tenths(now),
@@ -318,7 +319,7 @@ impl<S: Socket> Reader<S> {
     }
 
     /// One send of at most [`SLICES_MAX`] slices.
-    fn send(&mut self, window: &Window, tally: &mut Tally) -> Sent {
+    fn send(&mut self, window: &Window, stretch: &Stretch, tally: &mut Tally) -> Sent {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let mut parts = [Part::Pending; SLICES_MAX];
         let mut count = 0;
@@ -335,7 +336,7 @@ impl<S: Socket> Reader<S> {
         }
         let (mut until_block, mut title) = (self.until_block, self.title);
         let mut position = self.position;
-        let mut runs = window.slices_from(position);
+        let mut runs = window.slices_with(stretch, position);
         while more && !self.leaving && !self.seeking {
             let Some(mut run) = runs.next() else { break };
             while more && !run.is_empty() {

@@ -116,16 +116,24 @@ fn framing_is_exact_whatever_the_writes() {
             let next = run(step * 10, Time::from_millis(u64::from(step) * 100));
             expected.extend_from_slice(&next.payload);
             window.push(next);
+            let mut stretch = Stretch::default();
+            stretch.gather(&window, window.end().saturating_sub(150));
             for _ in 0..5 {
                 let now = Time::from_millis(u64::from(step) * 100 + 10);
                 assert!(!matches!(
-                    reader.serve(now, &window, POLICY, &mut tally),
+                    reader.serve(now, &window, &Stretch::default(), POLICY, &mut tally),
                     Served::Ended(_)
                 ));
             }
         }
         reader.socket.takes.clear();
-        let served = reader.serve(Time::from_millis(900), &window, POLICY, &mut tally);
+        let served = reader.serve(
+            Time::from_millis(900),
+            &window,
+            &Stretch::default(),
+            POLICY,
+            &mut tally,
+        );
         assert_eq!(served, Served::Steady);
         let (audio, titles) = strip(&reader.socket.got, 64);
         assert_eq!(audio, expected, "seed {seed}");
@@ -153,12 +161,18 @@ fn a_slow_reader_skips_at_a_frame_border_and_its_framing_stays_exact() {
         for step in 0..20u8 {
             let now = Time::from_millis(u64::from(step) * 1_000);
             window.push(run(step * 10, now));
-            let served = reader.serve(now, &window, POLICY, &mut tally);
+            let served = reader.serve(now, &window, &Stretch::default(), POLICY, &mut tally);
             assert!(!matches!(served, Served::Ended(_)), "{served:?} at {step}");
         }
         assert!(tally.skips >= 1);
         reader.socket.takes.clear();
-        reader.serve(Time::from_millis(20_000), &window, POLICY, &mut tally);
+        reader.serve(
+            Time::from_millis(20_000),
+            &window,
+            &Stretch::default(),
+            POLICY,
+            &mut tally,
+        );
         let (audio, _) = strip(&reader.socket.got, 64);
         let frames: Vec<u8> = audio.chunks(10).map(|frame| frame[0]).collect();
         assert!(
@@ -190,11 +204,14 @@ fn a_reader_past_its_budget_is_dropped_where_the_mount_says_so() {
     };
     let at = |ms| Time::from_millis(ms);
     assert_eq!(
-        reader.serve(at(15_000), &window, policy, &mut tally),
+        reader.serve(at(15_000), &window, &Stretch::default(), policy, &mut tally),
         Served::Behind
     );
     let end = Served::Ended(ReaderEnd::TooSlow);
-    assert_eq!(reader.serve(at(15_001), &window, policy, &mut tally), end);
+    assert_eq!(
+        reader.serve(at(15_001), &window, &Stretch::default(), policy, &mut tally),
+        end
+    );
 }
 
 #[test]
@@ -211,7 +228,7 @@ fn a_dead_reader_ends_even_where_it_might_skip() {
         let now = Time::from_millis(second * 1_000);
         window.push(run(0, now));
         window.trim(now, Duration::from_secs(20), 0);
-        served = reader.serve(now, &window, POLICY, &mut tally);
+        served = reader.serve(now, &window, &Stretch::default(), POLICY, &mut tally);
     }
     assert_eq!(served, Served::Ended(ReaderEnd::TooSlow));
 }
@@ -228,10 +245,16 @@ fn a_burst_older_than_the_budget_is_no_lag() {
     let mut reader = Reader::new(now, peer, b"", 0, &window, 0);
     let mut tally = Tally::default();
     assert_eq!(
-        reader.serve(now, &window, POLICY, &mut tally),
+        reader.serve(now, &window, &Stretch::default(), POLICY, &mut tally),
         Served::Behind
     );
-    reader.serve(Time::from_millis(61_000), &window, POLICY, &mut tally);
+    reader.serve(
+        Time::from_millis(61_000),
+        &window,
+        &Stretch::default(),
+        POLICY,
+        &mut tally,
+    );
     assert_eq!(tally.skips, 0);
 }
 
@@ -248,17 +271,17 @@ fn moves_and_leaves_wait_for_the_end_of_the_frame() {
     let mut reader = Reader::new(Time::ZERO, peer, b"head", 0, &old, 0);
     let mut tally = Tally::default();
     assert_eq!(
-        reader.serve(Time::ZERO, &old, POLICY, &mut tally),
+        reader.serve(Time::ZERO, &old, &Stretch::default(), POLICY, &mut tally),
         Served::Behind
     );
     reader.go_to(Time::ZERO, &old, &new);
     assert_eq!(
-        reader.serve(Time::ZERO, &new, POLICY, &mut tally),
+        reader.serve(Time::ZERO, &new, &Stretch::default(), POLICY, &mut tally),
         Served::Steady
     );
     new.push(run(105, Time::ZERO));
     assert_eq!(
-        reader.serve(Time::ZERO, &new, POLICY, &mut tally),
+        reader.serve(Time::ZERO, &new, &Stretch::default(), POLICY, &mut tally),
         Served::Steady
     );
     let mut expected = b"head".to_vec();
@@ -269,9 +292,9 @@ fn moves_and_leaves_wait_for_the_end_of_the_frame() {
 
     new.push(run(110, Time::ZERO));
     reader.socket.takes = vec![3];
-    reader.serve(Time::ZERO, &new, POLICY, &mut tally);
+    reader.serve(Time::ZERO, &new, &Stretch::default(), POLICY, &mut tally);
     reader.leave(&new);
-    let end = reader.serve(Time::ZERO, &new, POLICY, &mut tally);
+    let end = reader.serve(Time::ZERO, &new, &Stretch::default(), POLICY, &mut tally);
     assert_eq!(end, Served::Ended(ReaderEnd::Left));
     expected.extend_from_slice(&[110; 10]);
     assert_eq!(reader.socket.got, expected);
@@ -286,8 +309,20 @@ fn an_idle_readers_peer_is_asked_for_rarely() {
     };
     let mut reader = Reader::new(Time::ZERO, peer, b"", 0, &window, 0);
     let mut tally = Tally::default();
-    let early = reader.serve(Time::from_millis(4_900), &window, POLICY, &mut tally);
+    let early = reader.serve(
+        Time::from_millis(4_900),
+        &window,
+        &Stretch::default(),
+        POLICY,
+        &mut tally,
+    );
     assert_eq!(early, Served::Steady);
-    let late = reader.serve(Time::from_millis(5_000), &window, POLICY, &mut tally);
+    let late = reader.serve(
+        Time::from_millis(5_000),
+        &window,
+        &Stretch::default(),
+        POLICY,
+        &mut tally,
+    );
     assert_eq!(late, Served::Ended(ReaderEnd::Closed));
 }

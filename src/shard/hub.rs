@@ -17,6 +17,7 @@ use corecast_media::frame::MediaEvent;
 use corecast_media::metadata::Metadata;
 use corecast_media::name::{MountName, SessionId, ShardId};
 use corecast_media::time::Time;
+use corecast_media::window::Stretch;
 use corecast_mesh::message::{
     EndReason, Event, JoinRefusal, PublishRefusal, ShardMessage, ShardSnapshot, SourceInfo,
 };
@@ -38,8 +39,8 @@ mod publisher;
 mod replica;
 mod timers;
 
-/// The most readers served in one [`Hub::handle_timeout`]: 2 ms at the usual cost of a send.
-const SERVES_PER_TURN: u32 = 256;
+/// The most readers served in one [`Hub::handle_timeout`]: 3 ms at the usual cost of a send.
+const SERVES_PER_TURN: u32 = 400;
 
 /// This shard's mounts, sources and listeners.
 pub struct Hub<S: Socket> {
@@ -59,6 +60,8 @@ pub struct Hub<S: Socket> {
     /// Replicas with seats to give back at the end of the call.
     freed: Vec<usize>,
     listeners: Slab<Listener<S>>,
+    /// What the readers of the slot lack that is served now.
+    stretch: Stretch,
     seatings: BTreeMap<SessionId, Seating>,
     publishers: BTreeMap<SessionId, Publisher>,
     outbox: Outbox,
@@ -175,6 +178,7 @@ impl<S: Socket> Hub<S> {
             asking: HashMap::new(),
             freed: Vec::new(),
             listeners: Slab::new(),
+            stretch: Stretch::default(),
             seatings: BTreeMap::new(),
             publishers: BTreeMap::new(),
             outbox: Outbox::new(topology.shards()),

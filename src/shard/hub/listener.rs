@@ -26,6 +26,13 @@ pub(super) struct Listener<S> {
     card: Box<ListenerCard>,
 }
 
+impl<S: Socket> Listener<S> {
+    /// Where it is in its replica's window.
+    pub(super) fn position(&self) -> u64 {
+        self.reader.position()
+    }
+}
+
 /// The record of a steady listener with a plain descriptor: a few cache lines, whatever the
 /// mount's bit rate.
 const LISTENER_BYTES_MAX: usize = 128;
@@ -255,9 +262,10 @@ impl<S: Socket> Hub<S> {
         let replica = &mut self.replicas[listener.replica as usize];
         let sent = listener.reader.sent();
         let tally = &mut self.counts.tally;
-        let served = listener
-            .reader
-            .serve(now, &replica.window, replica.policy, tally);
+        let served =
+            listener
+                .reader
+                .serve(now, &replica.window, &self.stretch, replica.policy, tally);
         replica.sent += listener.reader.sent() - sent;
         let Served::Ended(end) = served else {
             return true;

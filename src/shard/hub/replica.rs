@@ -320,9 +320,11 @@ impl<S: Socket> Hub<S> {
                 .take()
                 .or_else(|| replica.wheel.turn(now).map(|slot| (slot, 0)))
         } {
+            self.gather_stretch(key, slot, index);
             while let Some(listener) = self.replicas[key].wheel.key(slot, index) {
                 if *serves_left == 0 {
                     self.replicas[key].cursor = Some((slot, index));
+                    self.stretch.clear();
                     self.tend_replica(now, key);
                     return;
                 }
@@ -334,7 +336,22 @@ impl<S: Socket> Hub<S> {
                 }
             }
         }
+        self.stretch.clear();
         self.tend_replica(now, key);
+    }
+
+    /// Copies together what most readers of the slot lack: what the least late of the first few
+    /// does.
+    fn gather_stretch(&mut self, key: usize, slot: usize, index: usize) {
+        let replica = &self.replicas[key];
+        let first = (index..index + 4).map_while(|index| replica.wheel.key(slot, index));
+        let position = first
+            .map(|key| self.listeners[key as usize].position())
+            .filter(|position| *position < replica.window.end())
+            .max();
+        if let Some(position) = position {
+            self.stretch.gather(&replica.window, position);
+        }
     }
 
     /// Arms the timer of a replica, and lets go of one that nobody needed for [`LINGER`].
