@@ -1,7 +1,8 @@
 //! Sources and listeners that we did not write, against the whole program, on both backends.
 //!
 //! Reading order: [`sources`] (encoders), [`listeners`] (players), [`browser`] (the page), [`ogg`]
-//! (chained streams), [`titles`] (our own reader, byte by byte), [`icecast`] (what it says beside us).
+//! (chained streams), [`titles`] (our own reader, byte by byte), [`icecast`] (what a real one says
+//! beside us).
 
 mod browser;
 mod icecast;

@@ -64,7 +64,7 @@ impl Cut {
             let found = sent.windows(rest.len()).position(|piece| piece == rest);
             let end = found.map(|found| found + rest.len());
             panic!(
-                "{} bytes heard of {} sent: not those from {from} on (but from {found:?} to {end:?})",
+                "{} bytes heard of {} sent: not from {from} on (but from {found:?} to {end:?})",
                 rest.len(),
                 sent.len()
             );
