@@ -5,10 +5,11 @@
 //! ICY framing is exact, seats add up, nobody is starved; at the end nothing is left behind.
 //! The same seed gives the same run, byte for byte.
 //!
-//! Reading order: [`world`] (the node and what happens to it), [`peer`] (a virtual listener that
+//! Reading order: [`world`] (the node and what happens to it), `invariants` (what must hold), [`peer`] (a virtual listener that
 //! checks what it gets), [`origin`] (a virtual source), [`dice`] (the seeded choices).
 
 pub mod dice;
+mod invariants;
 pub mod origin;
 pub mod peer;
 pub mod world;

@@ -13,7 +13,7 @@ use corecast_config::{Config, Latency, Mount, SlowReader};
 use corecast_media::metadata::Metadata;
 use corecast_media::name::{MountName, SessionId, ShardId};
 use corecast_media::time::Time;
-use corecast_mesh::message::{EndReason, ShardMessage, SourceInfo, SourceState};
+use corecast_mesh::message::{EndReason, ShardMessage, SourceInfo};
 use corecast_mesh::seats::{NodeSeats, Seats};
 use corecast_mesh::topology::Topology;
 use corecast_shard::hub::{Hub, HubEvent, ListenerCard};
@@ -25,9 +25,9 @@ use crate::peer::{HEAD, Peer, Temper, VirtualSocket};
 /// Listeners of a run at most.
 const LISTENERS_MAX: usize = 60;
 /// A question to a home is answered within this time, or it was lost.
-const ANSWER_MAX: Duration = Duration::from_secs(20);
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(20);
 /// A good listener of a live mount gets sound within this time.
-const STARVED_MAX: Duration = Duration::from_secs(8);
+pub(crate) const STARVED_MAX: Duration = Duration::from_secs(8);
 /// The mounts of every run; the last one is dynamic.
 const MOUNTS: [&str; 4] = ["/main", "/backup", "/last", "/dynamic"];
 
@@ -70,39 +70,39 @@ impl fmt::Display for Violation {
 impl std::error::Error for Violation {}
 
 /// A listener as the world sees it.
-struct Ear {
-    peer: Rc<RefCell<Peer>>,
-    wanted: MountName,
+pub(crate) struct Ear {
+    pub(crate) peer: Rc<RefCell<Peer>>,
+    pub(crate) wanted: MountName,
     /// Sound that it had when it was last found to have got more.
-    heard: u64,
-    heard_at: Time,
+    pub(crate) heard: u64,
+    pub(crate) heard_at: Time,
 }
 
 /// One shard: its hub, and whether it is stalled.
-struct Node {
-    hub: Hub<VirtualSocket>,
-    stalled_until: Time,
+pub(crate) struct Node {
+    pub(crate) hub: Hub<VirtualSocket>,
+    pub(crate) stalled_until: Time,
 }
 
 /// A whole node under virtual time.
 pub struct World {
     seed: u64,
     step: u32,
-    now: Time,
+    pub(crate) now: Time,
     dice: Dice,
     write_dice: Rc<RefCell<Dice>>,
-    config: Arc<Config>,
+    pub(crate) config: Arc<Config>,
     topology: Topology,
-    seats: Arc<NodeSeats>,
-    nodes: Vec<Node>,
+    pub(crate) seats: Arc<NodeSeats>,
+    pub(crate) nodes: Vec<Node>,
     /// One ring for each pair of shards.
     rings: BTreeMap<(ShardId, ShardId), VecDeque<ShardMessage>>,
     ring_messages_max: usize,
     sessions_made: u64,
     origins: Vec<Origin>,
     origins_made: u32,
-    asked: BTreeMap<SessionId, (Time, MountName)>,
-    ears: BTreeMap<SessionId, Ear>,
+    pub(crate) asked: BTreeMap<SessionId, (Time, MountName)>,
+    pub(crate) ears: BTreeMap<SessionId, Ear>,
     titles_made: u32,
     draining: bool,
     report: Report,
@@ -481,73 +481,6 @@ impl World {
         self.report.digest = mixed;
     }
 
-    /// What must hold after every step.
-    fn check(&mut self) -> Result<(), String> {
-        for (session, ear) in &self.ears {
-            if let Some(fault) = &ear.peer.borrow().fault {
-                return Err(format!("listener {session} of {}: {fault}", ear.wanted));
-            }
-        }
-        for (session, (since, mount)) in &self.asked {
-            if self.now.since(*since) > ANSWER_MAX {
-                return Err(format!("{session} was not answered about {mount}"));
-            }
-        }
-        self.check_seats()?;
-        self.check_starvation()
-    }
-
-    fn check_seats(&self) -> Result<(), String> {
-        let sessions: Vec<_> = self
-            .nodes
-            .iter()
-            .flat_map(|node| node.hub.snapshot(self.now).sessions)
-            .collect();
-        let listeners = sessions.iter().filter(|session| !session.publisher).count();
-        let publishers = sessions.len() - listeners;
-        let (seated, sources) = (self.seats.listeners.taken(), self.seats.sources.taken());
-        let asking = self.asked.len();
-        // Who was refused on a stalled shard has not heard of it yet.
-        if !(listeners..=listeners + asking).contains(&(seated as usize)) {
-            return Err(format!(
-                "{seated} seats for {listeners} listeners and {asking} asking"
-            ));
-        }
-        if sources as usize != publishers {
-            return Err(format!(
-                "{sources} source seats for {publishers} publishers"
-            ));
-        }
-        Ok(())
-    }
-
-    /// A good listener whose mount is live, on shards that run, gets sound.
-    fn check_starvation(&mut self) -> Result<(), String> {
-        let live: Vec<MountName> = self
-            .nodes
-            .iter()
-            .flat_map(|node| node.hub.snapshot(self.now).mounts)
-            .filter(|mount| mount.state == SourceState::Live)
-            .filter(|mount| {
-                mount
-                    .live_since
-                    .is_some_and(|since| self.now.since(since) > STARVED_MAX)
-            })
-            .map(|mount| mount.mount)
-            .collect();
-        let stalled = self.nodes.iter().any(|node| node.stalled_until > self.now);
-        for (session, ear) in &mut self.ears {
-            let peer = ear.peer.borrow();
-            let more = peer.sound > ear.heard;
-            if more || stalled || !live.contains(&ear.wanted) || !peer.is_good() || peer.closed {
-                (ear.heard, ear.heard_at) = (peer.sound, self.now);
-            } else if self.now.since(ear.heard_at) > STARVED_MAX {
-                return Err(format!("listener {session} of {} gets nothing", ear.wanted));
-            }
-        }
-        Ok(())
-    }
-
     /// Everybody goes, and a minute passes.
     fn end_all(&mut self) {
         while !self.origins.is_empty() {
@@ -569,35 +502,6 @@ impl World {
             self.report.skips += node.hub.counts().tally.skips;
             self.report.runs_dropped += node.hub.counts().runs_dropped;
         }
-    }
-
-    /// What must hold when everybody is gone.
-    fn check_empty(&mut self) -> Result<(), String> {
-        self.check()?;
-        for (index, node) in self.nodes.iter().enumerate() {
-            let snapshot = node.hub.snapshot(self.now);
-            if !node.hub.is_idle() {
-                return Err(format!(
-                    "shard {index} is not idle: {:?}",
-                    snapshot.sessions
-                ));
-            }
-            if let Some((mount, _)) = snapshot.sent.first() {
-                return Err(format!("shard {index} keeps a replica of {mount}"));
-            }
-            for mount in &snapshot.mounts {
-                if mount.listeners > 0 {
-                    return Err(format!("{} keeps {} seats", mount.mount, mount.listeners));
-                }
-                if self.config.configured_mount(mount.mount.as_str()).is_none() {
-                    return Err(format!("{} is kept though nobody uses it", mount.mount));
-                }
-            }
-        }
-        if !self.ears.is_empty() {
-            return Err(format!("{} listeners were never ended", self.ears.len()));
-        }
-        Ok(())
     }
 }
 

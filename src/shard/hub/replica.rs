@@ -167,6 +167,7 @@ impl<S: Socket> Hub<S> {
             ReplicaUpdate::Info(info) => {
                 if !replica.info.continues_as(&info) {
                     // What comes now is of another kind than the readers were promised.
+                    self.flush_readers(now, key);
                     self.dismiss(now, key);
                     self.replicas[key].window = Window::new();
                 }
@@ -199,9 +200,23 @@ impl<S: Socket> Hub<S> {
         if staying == 0 || replica.moving {
             return;
         }
-        match fallback.clone() {
+        let fallback = fallback.clone();
+        self.flush_readers(now, key);
+        match fallback {
             Some(fallback) => self.ask_to_move(key, fallback, staying, 0),
             None => self.dismiss(now, key),
+        }
+    }
+
+    /// Sends what the readers lack now: no more comes, and it is theirs.
+    fn flush_readers(&mut self, now: Time, key: usize) {
+        let end = self.replicas[key].window.end();
+        let lacking = |listener: &u32| self.listeners[*listener as usize].position() < end;
+        let listeners: Vec<u32> = self.staying_at(key).filter(lacking).collect();
+        for listener in listeners {
+            if !self.serve_listener(now, listener as usize) {
+                self.replicas[key].wheel.remove(listener);
+            }
         }
     }
 

@@ -29,6 +29,10 @@ use crate::task::{First, first};
 /// How long the mount's home may take to answer.
 const VERDICT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long after a first refusal a mount in use is asked once more: longer than the pace of
+/// reads, by which the end of a connection is seen.
+const SECOND_TRY: Duration = Duration::from_millis(300);
+
 /// No source is given up sooner, however short its mount waits for a lost one: an encoder of Ogg
 /// may send a page every few seconds.
 const SILENCE_MIN: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
@@ -68,29 +72,22 @@ pub(crate) async fn run(mut connection: Connection, request: Request) {
             return connection.refuse(answer(&request, &refused)).await;
         }
     };
-    let mut publication = Publication::new(&shard, session);
-    let (mount, info) = (wish.mount.clone(), source_info(&wish, connection.peer));
-    shard.with_hub(|hub, now| hub.publish(now, session, mount.clone(), info));
-    let verdict = monoio::time::timeout(VERDICT_TIMEOUT, &mut publication.ticket.answer).await;
-    let refusal = match verdict {
-        Ok(Ok(Ok(()))) => None,
-        Ok(Ok(Err(refusal))) => {
-            publication.open = false;
-            Some(refused(refusal))
-        }
-        Ok(Err(_)) | Err(_) => Some(LATE),
-    };
-    if let Some(refused) = refusal {
-        drop(publication);
-        shard.probe.refused.at(refused.counted as usize).add(1);
-        tell(
-            &connection,
-            refused.status,
-            EndReason::PeerClosed,
-            Some(mount),
-        );
-        return connection.refuse(answer(&request, &refused)).await;
+    let mount = wish.mount.clone();
+    let mut asked = ask(&shard, session, &wish, connection.peer).await;
+    if matches!(&asked, Err(refused) if matches!(refused.counted, Refusal::InUse)) {
+        // An encoder that reconnects at once may be ahead of our look at its old connection.
+        monoio::time::sleep(SECOND_TRY).await;
+        asked = ask(&shard, session, &wish, connection.peer).await;
     }
+    let mut publication = match asked {
+        Ok(publication) => publication,
+        Err(refused) => {
+            shard.probe.refused.at(refused.counted as usize).add(1);
+            let reason = EndReason::PeerClosed;
+            tell(&connection, refused.status, reason, Some(mount));
+            return connection.refuse(answer(&request, &refused)).await;
+        }
+    };
     publication.start();
     let feed = Feed::new(&wish, &mount, &shard);
     let reason = feed.run(&mut connection, &request, &mut publication).await;
@@ -98,6 +95,27 @@ pub(crate) async fn run(mut connection: Connection, request: Request) {
     drop(publication);
     tell(&connection, 200, reason, Some(mount));
     finish(connection, &request, reason).await;
+}
+
+/// Asks the mount's home for its source slot.
+async fn ask(
+    shard: &Rc<Shard>,
+    session: SessionId,
+    wish: &SourceRequest,
+    peer: SocketAddr,
+) -> Result<Publication, Refused> {
+    let mut publication = Publication::new(shard, session);
+    let (mount, info) = (wish.mount.clone(), source_info(wish, peer));
+    shard.with_hub(|hub, now| hub.publish(now, session, mount, info));
+    let verdict = monoio::time::timeout(VERDICT_TIMEOUT, &mut publication.ticket.answer).await;
+    match verdict {
+        Ok(Ok(Ok(()))) => Ok(publication),
+        Ok(Ok(Err(refusal))) => {
+            publication.open = false;
+            Err(refused(refusal))
+        }
+        Ok(Err(_)) | Err(_) => Err(LATE),
+    }
 }
 
 /// What the request publishes, if it may.
