@@ -216,10 +216,16 @@ impl<S: Socket> Reader<S> {
                     return Served::Steady;
                 }
             }
-            match self.send(window, stretch, tally) {
+            let before = self.sent;
+            let sent = self.send(window, stretch, tally);
+            // A part of what was offered is progress too: slow is not dead.
+            if self.sent > before {
+                self.progress = tenths(now);
+            }
+            match sent {
                 Sent::Failed => return Served::Ended(ReaderEnd::Closed),
                 Sent::Full => return Served::Behind,
-                Sent::Bytes(_) => self.progress = tenths(now),
+                Sent::Bytes(_) => {}
             }
         }
         Served::Behind

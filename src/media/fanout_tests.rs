@@ -234,6 +234,28 @@ fn a_dead_reader_ends_even_where_it_might_skip() {
 }
 
 #[test]
+fn a_reader_that_always_takes_a_part_is_slow_and_not_dead() {
+    let mut window = Window::new();
+    let peer = Peer {
+        takes: vec![60; 999],
+        ..Peer::default()
+    };
+    let mut reader = Reader::new(Time::ZERO, peer, b"", 0, &window, 0);
+    let mut tally = Tally::default();
+    for second in 0..200 {
+        let now = Time::from_millis(second * 1_000);
+        window.push(run(0, now));
+        window.trim(now, Duration::from_secs(20), 0);
+        let served = reader.serve(now, &window, &Stretch::default(), POLICY, &mut tally);
+        assert!(
+            !matches!(served, Served::Ended(_)),
+            "{served:?} after {second} s"
+        );
+    }
+    assert!(tally.skips > 1, "{} skips", tally.skips);
+}
+
+#[test]
 fn a_burst_older_than_the_budget_is_no_lag() {
     let mut window = Window::new();
     window.push(run(0, Time::ZERO));
