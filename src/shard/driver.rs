@@ -301,7 +301,8 @@ impl Shard {
         self.drain.get().is_some()
     }
 
-    /// Returns when the node drains and either no session is left or the grace is over.
+    /// Returns when the node drains and either no session is left or the grace is over, which
+    /// ends the rest.
     pub(crate) async fn drained(&self) {
         const LOOK: Duration = Duration::from_millis(20);
         while self.drain.get().is_none() {
@@ -314,6 +315,7 @@ impl Shard {
             }
             monoio::time::sleep(LOOK).await;
         }
+        self.with_hub(|hub, now| hub.end_rest(now));
     }
 
     /// Carries away what the hub brought forth, and arms the timer.

@@ -259,6 +259,13 @@ impl<S: Socket> Hub<S> {
         }
     }
 
+    /// Ends what a drain has left when its grace is over: listeners that took their last frame
+    /// too slowly.
+    pub fn end_rest(&mut self, now: Time) {
+        self.cut_listeners(now);
+        self.settle(now);
+    }
+
     /// Whether no session is left.
     pub fn is_idle(&self) -> bool {
         self.listeners.is_empty() && self.seatings.is_empty() && self.publishers.is_empty()

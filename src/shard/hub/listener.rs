@@ -400,6 +400,18 @@ impl<S: Socket> Hub<S> {
         }
     }
 
+    /// Every listener ends where it is.
+    pub(super) fn cut_listeners(&mut self, now: Time) {
+        let wheels = self.replicas.iter();
+        let on_wheels: Vec<(usize, u32)> = wheels
+            .flat_map(|(replica, at)| at.wheel.keys().map(move |key| (replica, key)))
+            .collect();
+        for (replica, key) in on_wheels {
+            self.replicas[replica].wheel.remove(key);
+            self.forget_listener(now, key as usize, EndReason::Drained);
+        }
+    }
+
     pub(super) fn report(&self, now: Time, listener: &Listener<S>) -> SessionReport {
         let replica = &self.replicas[listener.replica as usize];
         SessionReport {
