@@ -395,7 +395,7 @@ impl World {
                 } => {
                     self.end_ear(session, reason, bytes);
                 }
-                HubEvent::Event(_) => {}
+                HubEvent::Event(_) | HubEvent::Record(_) => {}
             }
         }
     }
@@ -437,6 +437,7 @@ impl World {
             request: "GET / HTTP/1.0".into(),
             user: None,
             since: self.now,
+            until: None,
         });
         self.ears.insert(
             session,

@@ -263,6 +263,32 @@ section! {
         genre: String = String::new(), text(256), Reload;
         /// Shown URL; empty takes what the source says.
         url: String = String::new(), text(1_024), Reload;
+        /// How long a listener may stay, in all; 0 for as long as it likes.
+        listener_duration_max: Duration = Duration::ZERO, millis(0, 2_592_000_000), Reload;
+        /// File that the source's media is recorded to; empty for none. `%`-escapes of
+        /// `strftime` stand for the time at which the file begins.
+        dump_file: String = String::new(), text(1_024), Reload;
+        /// URL that is asked by POST before somebody may listen; empty for none. As Icecast's
+        /// `listener_add`: the header `icecast-auth-user: 1` in the answer lets the listener in.
+        hook_listener_add: String = String::new(), Kind::Url, Reload;
+        /// URL that is told by POST when a listener is gone; empty for none.
+        hook_listener_remove: String = String::new(), Kind::Url, Reload;
+        /// URL that is told by POST when a source feeds the mount; empty for none.
+        hook_mount_add: String = String::new(), Kind::Url, Reload;
+        /// URL that is told by POST when the mount's source is gone; empty for none.
+        hook_mount_remove: String = String::new(), Kind::Url, Reload;
+        /// URL that is asked by POST before a source may feed the mount whose password is not
+        /// right; empty for none.
+        hook_stream_auth: String = String::new(), Kind::Url, Reload;
+        /// User that hooks are called with; empty for none.
+        hook_user: String = String::new(), text(256), Reload;
+        /// Password that hooks are called with.
+        hook_password: String = String::new(), Kind::Secret, Reload;
+        /// How long a hook may take to answer.
+        hook_timeout as "hook_timeout_ms":
+            Duration = Duration::from_secs(5), millis(100, 60_000), Reload;
+        /// Whether a hook that fails or is late lets in who it was asked about.
+        hook_failure_allows: bool = false, Kind::Bool, Reload;
         /// Whether directories and status pages leave the mount out.
         hidden: bool = false, Kind::Bool, Reload;
     }

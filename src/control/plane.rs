@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use corecast_config::Config;
 use corecast_media::name::ShardId;
-use corecast_mesh::message::{FromControl, ToControl};
+use corecast_mesh::message::{FromControl, ToControl, Verdict};
 use corecast_mesh::port::ControlPort;
 use corecast_mesh::seats::NodeSeats;
 use corecast_mesh::topology::Topology;
@@ -244,6 +244,14 @@ impl Plane {
             ToControl::Answer { query, snapshot } => {
                 self.queries.handle_answer(now, from, query, *snapshot);
             }
+            ToControl::Ask(question) => {
+                // No hook is asked: what the shard found good is good.
+                let session = question.session;
+                let verdict = Verdict::Allow(None);
+                let answer = FromControl::Verdict { session, verdict };
+                self.outbox.send(&mut self.port, session.shard(), answer);
+            }
+            ToControl::Record(_) => {}
             ToControl::Event(event) => {
                 self.scribe
                     .handle_event(self.node.now().as_millis(), *event);

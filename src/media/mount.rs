@@ -407,6 +407,11 @@ impl Mount {
         &self.info
     }
 
+    /// What a joiner must get first.
+    pub fn init_headers(&self) -> &Bytes {
+        &self.init_headers
+    }
+
     /// The measured parameters.
     pub fn format(&self) -> AudioFormat {
         self.format

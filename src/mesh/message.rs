@@ -181,6 +181,8 @@ pub enum EndReason {
     Killed,
     /// The node is draining.
     Drained,
+    /// It lasted as long as it may.
+    TimeLimit,
     /// Our own fault: a task failed.
     Internal,
 }
@@ -198,6 +200,7 @@ impl EndReason {
             EndReason::Malformed => "malformed",
             EndReason::Killed => "killed",
             EndReason::Drained => "drained",
+            EndReason::TimeLimit => "time_limit",
             EndReason::Internal => "internal",
         }
     }
@@ -225,8 +228,58 @@ pub enum ToControl {
         /// The shard's state.
         snapshot: Box<ShardSnapshot>,
     },
+    /// May this listener or source come in? The answer is a [`FromControl::Verdict`]; the shard
+    /// waits for it with a limit of its own, and nobody else waits with it.
+    Ask(Box<Question>),
     /// Something worth a log line or a feed.
     Event(Box<Event>),
+    /// Media of a mount whose settings want a record of it, in order.
+    Record(Box<Recording>),
+}
+
+/// What control is asked about a peer.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The session that waits.
+    pub session: SessionId,
+    /// Whether it wants to feed the mount (else to listen).
+    pub publisher: bool,
+    /// The mount, as asked for.
+    pub mount: MountName,
+    /// The peer.
+    pub peer: SocketAddr,
+    /// User name and password, where they were given.
+    pub credentials: Option<(Box<str>, Box<str>)>,
+    /// Path and query, as sent.
+    pub target: Box<str>,
+    /// `User-Agent`.
+    pub user_agent: Arc<str>,
+    /// `Referer`.
+    pub referer: Box<str>,
+}
+
+/// Control's answer to a [`Question`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may; for this long at most, where a limit was given.
+    Allow(Option<Duration>),
+    /// It may not, for this reason.
+    Deny(Box<str>),
+}
+
+/// A piece of a mount's media on its way to a file.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// The mount.
+    pub mount: MountName,
+    /// The source session that it comes from.
+    pub session: SessionId,
+    /// Whole frames; empty where the source ended.
+    pub payload: Bytes,
+    /// Whether a file may begin with this piece, after the init headers.
+    pub entry: bool,
+    /// What a file that begins with this piece needs first.
+    pub init_headers: Bytes,
 }
 
 /// A request as control's router gets it.
@@ -285,6 +338,32 @@ pub enum FromControl {
     Drain(Duration),
     /// Tell your state.
     Query(u64),
+    /// The answer to [`ToControl::Ask`].
+    Verdict {
+        /// The session that asked.
+        session: SessionId,
+        /// Whether it may.
+        verdict: Verdict,
+    },
+    /// End this source or listener of the shard.
+    EndSession {
+        /// The session.
+        session: SessionId,
+        /// What is logged.
+        reason: EndReason,
+    },
+    /// The mount's source must go; sent to the mount's home.
+    EndSource {
+        /// The mount.
+        mount: MountName,
+    },
+    /// Listeners of the shard go from one mount to another and stay there; sent to every shard.
+    MoveListeners {
+        /// Where they are.
+        from: MountName,
+        /// Where they go, if it has a source of the same kind.
+        to: MountName,
+    },
     /// A title for a mount, from an admin or its source.
     SetMetadata {
         /// The mount.

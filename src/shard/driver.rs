@@ -14,7 +14,7 @@ use corecast_config::Config;
 use corecast_media::name::{MountName, SessionId, ShardId};
 use corecast_media::time::Time;
 use corecast_mesh::message::{
-    AccessRecord, EndReason, Event, FromControl, JoinRefusal, PublishRefusal, ToControl,
+    AccessRecord, EndReason, Event, FromControl, JoinRefusal, PublishRefusal, ToControl, Verdict,
 };
 use corecast_mesh::port::{Plane, Received, ShardPort};
 use corecast_mesh::seats::NodeSeats;
@@ -63,6 +63,7 @@ pub(crate) struct Shard {
     control_backlog: RefCell<VecDeque<ToControl>>,
     publishers: RefCell<FxHashMap<SessionId, PublisherDesk>>,
     joiners: RefCell<FxHashMap<SessionId, oneshot::Sender<Result<Seat, JoinRefusal>>>>,
+    verdicts: RefCell<FxHashMap<SessionId, oneshot::Sender<Verdict>>>,
     requests: RefCell<FxHashMap<SessionId, Rc<ResponseInbox>>>,
     timer: Signal,
     timer_due: Cell<Option<Time>>,
@@ -164,6 +165,7 @@ impl Shard {
             control_backlog: RefCell::default(),
             publishers: RefCell::default(),
             joiners: RefCell::default(),
+            verdicts: RefCell::default(),
             requests: RefCell::default(),
             timer: Signal::default(),
             timer_due: Cell::new(None),
@@ -240,6 +242,25 @@ impl Shard {
     /// Forgets a joiner's task.
     pub(crate) fn forget_joiner(&self, session: SessionId) {
         self.joiners.borrow_mut().remove(&session);
+    }
+
+    /// Registers a task that asks control about its peer; to be called before
+    /// [`ToControl::Ask`] is sent.
+    pub(crate) fn expect_verdict(&self, session: SessionId) -> oneshot::Receiver<Verdict> {
+        let (answer, answered) = oneshot::channel();
+        self.verdicts.borrow_mut().insert(session, answer);
+        answered
+    }
+
+    /// Forgets a task that asked control about its peer.
+    pub(crate) fn forget_verdict(&self, session: SessionId) {
+        self.verdicts.borrow_mut().remove(&session);
+    }
+
+    fn on_verdict(&self, session: SessionId, verdict: Verdict) {
+        if let Some(waiting) = self.verdicts.borrow_mut().remove(&session) {
+            let _ = waiting.send(verdict);
+        }
     }
 
     /// Registers a request's task; to be called before [`ToControl::Request`] is sent.
@@ -385,6 +406,9 @@ impl Shard {
                 self.tell_access(access_record(session, *card, reason, bytes, mount, now));
             }
             HubEvent::Event(event) => self.tell_event(event),
+            HubEvent::Record(recording) => {
+                let _ = self.try_tell_control(ToControl::Record(Box::new(recording)));
+            }
         }
     }
 
@@ -436,6 +460,16 @@ impl Shard {
             FromControl::Query(query) => {
                 let snapshot = Box::new(self.with_hub(|hub, now| hub.snapshot(now)));
                 self.tell_control(ToControl::Answer { query, snapshot });
+            }
+            FromControl::Verdict { session, verdict } => self.on_verdict(session, verdict),
+            FromControl::EndSession { session, reason } => {
+                self.with_hub(|hub, now| hub.end_session(now, session, reason));
+            }
+            FromControl::EndSource { mount } => {
+                self.with_hub(|hub, now| hub.end_source(now, &mount));
+            }
+            FromControl::MoveListeners { from, to } => {
+                self.with_hub(|hub, now| hub.move_to(now, &from, to));
             }
             FromControl::SetMetadata { mount, metadata } => {
                 self.with_hub(|hub, now| hub.set_metadata(now, mount, metadata));

@@ -19,7 +19,8 @@ use corecast_media::name::{MountName, SessionId, ShardId};
 use corecast_media::time::Time;
 use corecast_media::window::Stretch;
 use corecast_mesh::message::{
-    EndReason, Event, JoinRefusal, PublishRefusal, ShardMessage, ShardSnapshot, SourceInfo,
+    EndReason, Event, JoinRefusal, PublishRefusal, Recording, ShardMessage, ShardSnapshot,
+    SourceInfo,
 };
 use corecast_mesh::seats::NodeSeats;
 use corecast_mesh::topology::Topology;
@@ -127,6 +128,8 @@ pub enum HubEvent<S> {
     },
     /// For control.
     Event(Event),
+    /// Media that the mount's settings want in a file, for control.
+    Record(Recording),
 }
 
 /// A listener's seat: what its response head is made of.
@@ -155,6 +158,8 @@ pub struct ListenerCard {
     pub user: Option<Box<str>>,
     /// When the request came.
     pub since: Time,
+    /// When it must go, if it may not stay for ever.
+    pub until: Option<Time>,
 }
 
 impl<S: Socket> Hub<S> {
@@ -239,6 +244,31 @@ impl<S: Socket> Hub<S> {
     pub fn set_metadata(&mut self, now: Time, mount: MountName, metadata: Metadata) {
         let home = self.topology.home(&mount);
         self.send(home, ShardMessage::SetMetadata { mount, metadata });
+        self.settle(now);
+    }
+
+    /// Ends a source or listener of this shard, a listener after the frame that it is in.
+    pub fn end_session(&mut self, now: Time, session: SessionId, reason: EndReason) {
+        if self.publishers.contains_key(&session) {
+            self.end_publisher(session, reason);
+            self.events
+                .push_back(HubEvent::PublisherEnded { session, reason });
+        } else {
+            self.end_listener(now, session, reason);
+        }
+        self.settle(now);
+    }
+
+    /// Ends the source of `mount`, whose home this shard is.
+    pub fn end_source(&mut self, now: Time, mount: &MountName) {
+        self.end_source_at_home(now, mount);
+        self.settle(now);
+    }
+
+    /// This shard's listeners at `from` go to `to` and stay there, if it has a source of the same
+    /// kind.
+    pub fn move_to(&mut self, now: Time, from: &MountName, to: MountName) {
+        self.order_move(from, to);
         self.settle(now);
     }
 

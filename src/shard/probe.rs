@@ -23,6 +23,7 @@ const REASONS: &[&str] = &[
     "malformed",
     "killed",
     "drained",
+    "time_limit",
     "internal",
 ];
 
@@ -148,7 +149,8 @@ pub(crate) fn reason_index(reason: EndReason) -> usize {
         EndReason::Malformed => 6,
         EndReason::Killed => 7,
         EndReason::Drained => 8,
-        EndReason::Internal => 9,
+        EndReason::TimeLimit => 9,
+        EndReason::Internal => 10,
     }
 }
 

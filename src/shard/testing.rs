@@ -272,7 +272,7 @@ impl Control {
             ToControl::Event(event) => {
                 let _ = self.told.send(Seen::Event(*event));
             }
-            ToControl::Answer { .. } => {}
+            ToControl::Answer { .. } | ToControl::Ask(_) | ToControl::Record(_) => {}
         }
     }
 

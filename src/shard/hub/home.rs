@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use corecast_config::{Config, Mount as MountSettings};
 use corecast_media::fanout::Socket;
 use corecast_media::frame::MediaEvent;
@@ -10,8 +11,8 @@ use corecast_media::mount::{Admitted, Mount, Policy};
 use corecast_media::name::{MountName, SessionId, ShardId};
 use corecast_media::time::Time;
 use corecast_mesh::message::{
-    EndReason, Event, JoinRefusal, MountReport, PublishRefusal, ReplicaUpdate, ShardMessage,
-    SourceInfo, SourceState,
+    EndReason, Event, JoinRefusal, MountReport, PublishRefusal, Recording, ReplicaUpdate,
+    ShardMessage, SourceInfo, SourceState,
 };
 
 use super::{Hub, HubEvent, Timer};
@@ -26,6 +27,8 @@ pub(super) struct Home {
     listeners: u32,
     listeners_peak: u32,
     slow_listeners: u64,
+    /// The source whose media is being recorded.
+    recorded: Option<SessionId>,
     armed: Option<Time>,
 }
 
@@ -104,6 +107,7 @@ impl<S: Socket> Hub<S> {
             listeners: 0,
             listeners_peak: 0,
             slow_listeners: 0,
+            recorded: None,
             armed: None,
         });
         self.home_of.insert(name.clone(), key);
@@ -145,6 +149,18 @@ impl<S: Socket> Hub<S> {
             session.shard(),
             ShardMessage::PublishAnswer { session, answer },
         );
+        self.tend_home(key);
+    }
+
+    pub(super) fn end_source_at_home(&mut self, now: Time, name: &MountName) {
+        let Some(&key) = self.home_of.get(name) else {
+            return;
+        };
+        let Some(session) = self.homes[key].mount.publisher() else {
+            return;
+        };
+        self.homes[key].mount.unpublish(now, session);
+        self.end_elsewhere(name, session, EndReason::Killed);
         self.tend_home(key);
     }
 
@@ -352,13 +368,46 @@ impl<S: Socket> Hub<S> {
                 self.events
                     .push_back(HubEvent::Event(Event::Metadata { mount, metadata }));
             }
-            let mount = home.name.clone();
+            self.record(key, &update);
+            let mount = self.homes[key].name.clone();
             for index in 0..self.homes[key].subscribers.len() {
                 let shard = self.homes[key].subscribers[index];
                 let (mount, update) = (mount.clone(), update.clone());
                 self.send(shard, ShardMessage::Replica { mount, update });
             }
         }
+    }
+
+    /// Hands media to control where the mount's settings want it in a file.
+    fn record(&mut self, key: usize, update: &ReplicaUpdate) {
+        let home = &mut self.homes[key];
+        if self.config.mount(home.name.as_str()).dump_file.is_empty() && home.recorded.is_none() {
+            return;
+        }
+        let (payload, entry) = match update {
+            ReplicaUpdate::Run(run) => {
+                let entry = run.borders.first().is_some_and(|border| border.is_entry());
+                home.recorded = home.mount.publisher().or(home.recorded);
+                (run.payload.clone(), entry)
+            }
+            ReplicaUpdate::State(SourceState::Waiting) => (Bytes::new(), false),
+            _ => return,
+        };
+        let session = match payload.is_empty() {
+            true => home.recorded.take(),
+            false => home.recorded,
+        };
+        let Some(session) = session else { return };
+        let mount = home.name.clone();
+        let init_headers = home.mount.init_headers().clone();
+        let recording = Recording {
+            mount,
+            session,
+            payload,
+            entry,
+            init_headers,
+        };
+        self.events.push_back(HubEvent::Record(recording));
     }
 
     fn forget_home_if_unused(&mut self, key: usize) {

@@ -21,6 +21,8 @@ pub(super) struct Listener<S> {
     replica: u32,
     /// The replica that it returns to when its source is back; else the same.
     returns_to: u32,
+    /// When it must go, in tenths of a second; zero for never.
+    until: u32,
     /// Why it ends, where it was told to leave.
     leaves: Option<EndReason>,
     card: Box<ListenerCard>,
@@ -37,6 +39,17 @@ impl<S: Socket> Listener<S> {
 /// mount's bit rate.
 const LISTENER_BYTES_MAX: usize = 128;
 const _: () = assert!(size_of::<Listener<std::os::fd::OwnedFd>>() <= LISTENER_BYTES_MAX);
+
+/// How long moved listeners stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stay {
+    /// Until the source that they first wanted is back.
+    UntilItsSourceIsBack,
+    /// Those that were at their first mount stay; others still return to theirs.
+    UnlessItCameFromElsewhere,
+    /// All stay.
+    ForGood,
+}
 
 /// A session between its wish and its record.
 #[derive(Debug)]
@@ -222,6 +235,9 @@ impl<S: Socket> Hub<S> {
             reader,
             replica: key as u32,
             returns_to: returns_to.unwrap_or(key) as u32,
+            until: card
+                .until
+                .map_or(0, |until| (until.as_millis() / 100) as u32),
             leaves: None,
             card,
         });
@@ -259,6 +275,11 @@ impl<S: Socket> Hub<S> {
     /// caller takes it off the wheel.
     pub(super) fn serve_listener(&mut self, now: Time, key: usize) -> bool {
         let listener = &mut self.listeners[key];
+        if listener.until > 0 && now.as_millis() / 100 >= u64::from(listener.until) {
+            let at = listener.replica as usize;
+            listener.leaves.get_or_insert(EndReason::TimeLimit);
+            listener.reader.leave(&self.replicas[at].window);
+        }
         let replica = &mut self.replicas[listener.replica as usize];
         let sent = listener.reader.sent();
         let tally = &mut self.counts.tally;
@@ -309,19 +330,26 @@ impl<S: Socket> Hub<S> {
     }
 
     /// Up to `seats` listeners at `from` go on at `to`. Returns how many.
-    pub(super) fn move_listeners(&mut self, now: Time, from: usize, to: usize, seats: u32) -> u32 {
+    pub(super) fn move_listeners(
+        &mut self,
+        now: Time,
+        from: usize,
+        to: usize,
+        seats: u32,
+        stay: Stay,
+    ) -> u32 {
         let keys: Vec<u32> = self.staying_at(from).take(seats as usize).collect();
-        let returns = self
-            .config
-            .mount(self.replicas[from].name.as_str())
-            .fallback_return;
         for key in &keys {
+            let home = self.listeners[*key as usize].returns_to as usize;
             // Who came from elsewhere returns to where it came from, not to a stop on the way.
-            let at_home = self.listeners[*key as usize].returns_to as usize == from;
-            self.replicas[from].away += u32::from(at_home && returns);
+            let at_home = home == from;
+            self.replicas[from].away += u32::from(at_home && stay == Stay::UntilItsSourceIsBack);
             self.carry_over(now, *key, from, to);
-            if at_home && !returns {
+            let forgets = stay == Stay::ForGood && home != to;
+            if forgets || (at_home && stay == Stay::UnlessItCameFromElsewhere) {
+                self.replicas[home].away -= u32::from(!at_home);
                 self.listeners[*key as usize].returns_to = to as u32;
+                self.tend_replica(now, home);
             }
         }
         keys.len() as u32
@@ -368,6 +396,14 @@ impl<S: Socket> Hub<S> {
         let arrived = &mut self.replicas[to];
         arrived.away -= u32::from(was_away && is_home);
         arrived.wheel.insert(now, key);
+    }
+
+    pub(super) fn end_listener(&mut self, now: Time, session: SessionId, reason: EndReason) {
+        let mut all = self.listeners.iter();
+        let found = all.find(|(_, listener)| listener.session == session);
+        if let Some((key, _)) = found {
+            self.dismiss_listener(now, key, reason);
+        }
     }
 
     /// A listener ends after the frame that it is in.

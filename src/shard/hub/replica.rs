@@ -17,6 +17,7 @@ use corecast_mesh::message::{
 };
 use corecast_protocol::icy;
 
+use super::listener::Stay;
 use super::{Hub, Timer};
 
 /// How long a replica without readers is kept, for the next one.
@@ -49,6 +50,8 @@ pub(super) struct Replica {
     burst_bytes: u32,
     /// Seats were asked for elsewhere, since the source is gone.
     moving: bool,
+    /// An admin wants the readers there.
+    ordered: Option<MountName>,
     /// The source is back: those away are called with its first run.
     calls_back: bool,
     /// Where the turn of the wheel was broken off.
@@ -82,6 +85,7 @@ impl Replica {
             pace: snapshot.pace,
             burst_bytes: 0,
             moving: false,
+            ordered: None,
             calls_back: false,
             cursor: None,
             unused_since: None,
@@ -208,6 +212,18 @@ impl<S: Socket> Hub<S> {
         }
     }
 
+    /// Asks `to` for seats for all readers at `from`, by an admin's order.
+    pub(super) fn order_move(&mut self, from: &MountName, to: MountName) {
+        let Some(&key) = self.replica_of.get(from) else {
+            return;
+        };
+        let staying = self.staying_at(key).count() as u32;
+        if staying > 0 && !self.replicas[key].moving && *from != to {
+            self.replicas[key].ordered = Some(to.clone());
+            self.ask_to_move(key, to, staying, FALLBACK_HOPS_MAX);
+        }
+    }
+
     /// Sends what the readers lack now: no more comes, and it is theirs.
     fn flush_readers(&mut self, now: Time, key: usize) {
         let end = self.replicas[key].window.end();
@@ -286,6 +302,7 @@ impl<S: Socket> Hub<S> {
         next: Option<MountName>,
     ) {
         self.replicas[key].moving = false;
+        self.replicas[key].ordered = None;
         if matches!(self.replicas[key].state, SourceState::Gone { .. }) {
             match next {
                 Some(next) if hops < FALLBACK_HOPS_MAX => {
@@ -301,12 +318,20 @@ impl<S: Socket> Hub<S> {
     /// many seats they took.
     fn follow_fallback(&mut self, now: Time, key: usize, to: usize, seats: u32) -> u32 {
         self.replicas[key].moving = false;
+        let ordered = self.replicas[key].ordered.take().is_some();
         let gone = matches!(self.replicas[key].state, SourceState::Gone { .. });
         let same_kind = self.replicas[key]
             .info
             .continues_as(&self.replicas[to].info);
-        let moved = match (gone, same_kind) {
-            (true, true) => self.move_listeners(now, key, to, seats),
+        let name = self.replicas[key].name.as_str();
+        let stay = match self.config.mount(name).fallback_return {
+            _ if ordered => Stay::ForGood,
+            true => Stay::UntilItsSourceIsBack,
+            false => Stay::UnlessItCameFromElsewhere,
+        };
+        let moved = match (gone || ordered, same_kind) {
+            (true, true) => self.move_listeners(now, key, to, seats, stay),
+            (true, false) if ordered => 0,
             (true, false) => {
                 self.dismiss(now, key);
                 0

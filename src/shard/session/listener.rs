@@ -110,6 +110,7 @@ fn render_head(request: &Request, seat: &Seat, metaint: u32) -> Bytes {
 }
 
 fn card(connection: &Connection, request: &Request, shard: &Shard) -> Box<ListenerCard> {
+    let stay_max = shard.config().mount(request.path()).listener_duration_max;
     Box::new(ListenerCard {
         peer: connection.peer,
         user_agent: log_header(request, "user-agent").into(),
@@ -117,6 +118,7 @@ fn card(connection: &Connection, request: &Request, shard: &Shard) -> Box<Listen
         request: log_line(request),
         user: None,
         since: shard.now(),
+        until: (!stay_max.is_zero()).then(|| shard.now() + stay_max),
     })
 }
 

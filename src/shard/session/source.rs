@@ -231,6 +231,7 @@ async fn finish(mut connection: Connection, request: &Request, reason: EndReason
         EndReason::Timeout => (408, "the source fell silent"),
         EndReason::TakenOver => (409, "another source took the mount over"),
         EndReason::Killed => (403, "ended by an administrator"),
+        EndReason::TimeLimit => (403, "the source's time is over"),
         EndReason::Drained => (503, "the server is shutting down"),
         EndReason::TooSlow | EndReason::SourceGone | EndReason::Internal => {
             (500, "the server failed")
