@@ -47,6 +47,8 @@ pub enum Kind {
     Path,
     /// The name of a mount, or empty.
     MountName,
+    /// An `http://` or `https://` URL, or empty.
+    Url,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// An IP address and a port.

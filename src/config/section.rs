@@ -264,7 +264,8 @@ section! {
         /// Shown URL; empty takes what the source says.
         url: String = String::new(), text(1_024), Reload;
         /// How long a listener may stay, in all; 0 for as long as it likes.
-        listener_duration_max: Duration = Duration::ZERO, millis(0, 2_592_000_000), Reload;
+        listener_duration_max as "listener_duration_max_ms":
+            Duration = Duration::ZERO, millis(0, 2_592_000_000), Reload;
         /// File that the source's media is recorded to; empty for none. `%`-escapes of
         /// `strftime` stand for the time at which the file begins.
         dump_file: String = String::new(), text(1_024), Reload;

@@ -47,6 +47,9 @@ const WELL_KNOWN_SECRETS: &[&str] = &[
 /// The longest mount name in bytes.
 const MOUNT_NAME_BYTES_MAX: usize = 255;
 
+/// The longest URL in bytes.
+const URL_BYTES_MAX: usize = 2_048;
+
 /// The greatest number of a CPU.
 const CPU_MAX: i64 = 4_095;
 
@@ -93,6 +96,7 @@ pub(crate) fn check(kind: Kind, value: &Value) -> Result<(), String> {
         (Kind::Int(bounds), Value::Int(int)) => bounds.allow(*int),
         (Kind::Text { bytes_max }, Value::Text(text)) => is_plain(text, bytes_max),
         (Kind::Path, Value::Text(text)) => is_plain(text, PATH_BYTES_MAX),
+        (Kind::Url, Value::Text(text)) => text.is_empty() || is_url(text),
         (Kind::Choice(words), Value::Text(text)) => words.contains(&text.as_str()),
         (Kind::Address, Value::Text(text)) => text.parse::<SocketAddr>().is_ok(),
         (Kind::Shards, value) => is_shards(value),
@@ -145,6 +149,7 @@ pub(crate) fn expected(kind: Kind) -> String {
         }
         Kind::Path => "a path".to_owned(),
         Kind::MountName => "the name of a mount, or empty".to_owned(),
+        Kind::Url => "an http:// or https:// URL, or empty".to_owned(),
         Kind::Choice(words) => {
             let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
             format!("one of {}", words.join(", "))
@@ -192,6 +197,16 @@ fn shortened(value: &Value) -> String {
 
 fn is_plain(text: &str, bytes_max: usize) -> bool {
     text.len() <= bytes_max && !text.chars().any(char::is_control)
+}
+
+/// Whether a text may be a URL: a scheme that is spoken here, a host, and no white space.
+fn is_url(text: &str) -> bool {
+    let rest = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"));
+    is_plain(text, URL_BYTES_MAX)
+        && !text.contains(char::is_whitespace)
+        && rest.is_some_and(|rest| !rest.starts_with(['/', '?', '#']) && !rest.is_empty())
 }
 
 fn is_shards(value: &Value) -> bool {
