@@ -15,6 +15,9 @@ Commands:
   run      start the server (what happens without a command)
   check    read and check all settings, report every fault, start nothing
   config   print the settings as they are, secrets hidden
+  import FILE
+           print the settings of another server (icecast.xml, gocast.vibe) as ours, and what has
+           no equivalent; FILE may be - for standard input
   version  print the version
   help     print this text
 
@@ -42,6 +45,8 @@ pub(crate) enum Command {
     Check(Sources),
     /// Print the settings.
     Config(Sources, Rendering),
+    /// Print another server's settings as ours; `-` is standard input.
+    Import(PathBuf),
     /// Print the version.
     Version,
     /// Print the help.
@@ -77,6 +82,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     let mut word: Option<String> = None;
     let mut sources = Sources::default();
     let mut rendering = None;
+    let mut foreign = None;
     while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
         match arg {
             Short('h') | Long("help") => return Ok(Command::Help),
@@ -98,6 +104,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             Value(value) if word.is_none() => {
                 word = Some(value.string().map_err(|error| error.to_string())?);
             }
+            Value(value) if word.as_deref() == Some("import") && foreign.is_none() => {
+                foreign = Some(PathBuf::from(value));
+            }
             arg => return Err(arg.unexpected().to_string()),
         }
     }
@@ -107,10 +116,17 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             "--sample and --reference belong to `config`, not to `{command}`"
         ));
     }
+    if command == "import" && sources != Sources::default() {
+        return Err("--config and --set do not belong to `import`".into());
+    }
     Ok(match command {
         "run" => Command::Run(sources),
         "check" => Command::Check(sources),
         "config" => Command::Config(sources, rendering.unwrap_or(Rendering::Effective)),
+        "import" => match foreign {
+            Some(file) => Command::Import(file),
+            None => return Err("`import` needs a FILE, or - for standard input".into()),
+        },
         "version" => Command::Version,
         "help" => Command::Help,
         unknown => return Err(format!("there is no command `{unknown}`")),
@@ -160,6 +176,11 @@ mod tests {
                 "config --reference",
                 Command::Config(none, Rendering::Reference),
             ),
+            (
+                "import icecast.xml",
+                Command::Import(PathBuf::from("icecast.xml")),
+            ),
+            ("import -", Command::Import(PathBuf::from("-"))),
             ("version", Command::Version),
             ("run --version", Command::Version),
             ("help", Command::Help),
@@ -178,6 +199,10 @@ mod tests {
             ("--set", "--set"),
             ("-c a -c b", "twice"),
             ("run --sample", "config"),
+            ("import", "FILE"),
+            ("import a.xml b.xml", "b.xml"),
+            ("import a.xml -s log.json=true", "--set"),
+            ("import a.xml --sample", "config"),
         ] {
             let fault = parsed(line).expect_err("a fault");
             assert!(fault.contains(word), "{line:?}: {fault}");

@@ -8,6 +8,7 @@ use args::{Command, Rendering};
 use corecast_config::reference;
 
 mod args;
+mod import;
 mod logging;
 mod machine;
 mod planes;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         }
         Command::Config(_, Rendering::Sample) => Ok(say(&reference::sample())),
         Command::Config(_, Rendering::Reference) => Ok(say(&reference::page())),
+        Command::Import(file) => import::run(&file).map(|text| say(&text)),
         Command::Version => Ok(say(&format!("corecast {}\n", env!("CORECAST_VERSION")))),
         Command::Help => Ok(say(args::HELP)),
     };

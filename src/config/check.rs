@@ -8,10 +8,10 @@ use crate::load::{Draft, mount_path};
 use crate::section::Config;
 
 /// The most acceptors.
-const LISTEN_MAX: usize = 64;
+pub(crate) const LISTEN_MAX: usize = 64;
 
 /// The most configured mounts.
-const MOUNTS_MAX: usize = 10_000;
+pub(crate) const MOUNTS_MAX: usize = 10_000;
 
 /// Paths that the server answers itself.
 pub const RESERVED_PATHS: &[&str] = &[
@@ -62,7 +62,7 @@ fn check_listen(draft: &mut Draft) {
 }
 
 /// Whether two acceptors cannot both be had. Port 0 is another port each time.
-fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+pub(crate) fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let all = |ip: IpAddr| ip == IpAddr::from([0_u16; 8]);
     let all_v4 = |ip: IpAddr| ip == IpAddr::from([0_u8; 4]);
     let (a_ip, b_ip) = (a.ip().to_canonical(), b.ip().to_canonical());

@@ -6,6 +6,7 @@
 //! - [`load`]: sources to a [`Config`], or all their faults at once.
 //! - [`diff`], [`apply_reloadable`]: what SIGHUP changes, and what waits for a restart.
 //! - [`Secrets`], [`state_dir`]: the passwords that the first start makes, and where they stay.
+//! - [`mod@import`]: settings of Icecast and GoCast as ours.
 //! - [`mod@reference`]: the reference page, the sample file, and what is in effect.
 //!
 //! Nothing here reads a file, the environment, a clock or randomness; the caller brings them.
@@ -13,6 +14,7 @@
 mod check;
 mod document;
 mod fault;
+pub mod import;
 mod load;
 mod overrides;
 pub mod property;

@@ -1,0 +1,159 @@
+//! A mount of Icecast.
+
+use super::super::entry::Entry;
+use super::super::note::{Outcome, clean};
+use super::super::plan::{Plan, Unit};
+use super::super::rule::Becomes::{Code, Missing, MissingUnless, Setting, Unneeded};
+use super::super::rule::{Rule, rule, walk};
+use super::server;
+use crate::load::MOUNT;
+
+const LOGINS: &str = "listeners need no login here yet: whoever knows the mount may listen";
+const SCRIPTS: &str = "no programs are started when a source comes or goes";
+const SHOWN: &str = "what the source says is shown";
+
+/// Each path inside a `<mount>`.
+pub(super) const RULES: &[Rule] = &[
+    rule("@type", Code(known_before)),
+    rule("mount-name", Code(known_before)),
+    rule(
+        "username",
+        MissingUnless(&["", "source"], "sources log in as \"source\""),
+    ),
+    rule("password", Setting(MOUNT, "password", Unit::Same)),
+    rule("max-listeners", Code(listeners_max)),
+    rule(
+        "max-listener-duration",
+        MissingUnless(&["", "0"], "listeners may stay as they like yet"),
+    ),
+    rule(
+        "dump-file",
+        MissingUnless(&[""], "there is no recording to a file yet"),
+    ),
+    rule("intro", MissingUnless(&[""], "there are no intros yet")),
+    rule("fallback-mount", Setting(MOUNT, "fallback", Unit::Same)),
+    rule("fallback", Setting(MOUNT, "fallback", Unit::Same)),
+    rule("fallback-override", Code(fallback_override)),
+    rule(
+        "fallback-when-full",
+        MissingUnless(&["", "0"], "a full mount answers 503 yet"),
+    ),
+    rule(
+        "charset",
+        MissingUnless(&["", "UTF-8", "utf-8", "UTF8", "utf8"], CHARSET),
+    ),
+    rule(
+        "public",
+        MissingUnless(&["", "-1", "0"], "there is no directory (YP) yet"),
+    ),
+    rule("no-yp", Unneeded("there is no directory (YP) yet")),
+    rule(
+        "cluster-password",
+        Missing("there is no directory (YP) yet"),
+    ),
+    rule("stream-name", Setting(MOUNT, "stream_name", Unit::Same)),
+    rule(
+        "stream-description",
+        Setting(MOUNT, "description", Unit::Same),
+    ),
+    rule("stream-url", Setting(MOUNT, "url", Unit::Same)),
+    rule("genre", Setting(MOUNT, "genre", Unit::Same)),
+    rule("bitrate", Unneeded("the bit rate is measured")),
+    rule("type", Missing(SHOWN)),
+    rule("subtype", Unneeded("the codec is read from the stream")),
+    rule("hidden", Setting(MOUNT, "hidden", Unit::Same)),
+    rule("burst-size", Code(burst_size)),
+    rule("queue-size", Missing(QUEUE)),
+    rule("min-queue-size", Missing(QUEUE)),
+    rule("queue-block-size", Unneeded("see quantum_bytes")),
+    rule(
+        "source-timeout",
+        Setting(MOUNT, "source_timeout_ms", Unit::Seconds),
+    ),
+    rule(
+        "wait-time",
+        Setting(MOUNT, "source_timeout_ms", Unit::Seconds),
+    ),
+    rule(
+        "mp3-metadata-interval",
+        Setting(MOUNT, "metaint_bytes", Unit::Same),
+    ),
+    rule("filter-theora", Missing("streams are passed on whole")),
+    rule("authentication", MissingUnless(&[""], LOGINS)),
+    rule("event-bindings", Missing(SCRIPTS)),
+    rule("http-headers", Missing("headers cannot be set yet")),
+    rule("on-connect", MissingUnless(&[""], SCRIPTS)),
+    rule("on-disconnect", MissingUnless(&[""], SCRIPTS)),
+    rule("ban-client", Missing("there are no lists of addresses yet")),
+    rule(
+        "limit-rate",
+        Missing("bandwidth has no limit of its own yet"),
+    ),
+    rule(
+        "max-bandwidth",
+        Missing("bandwidth has no limit of its own yet"),
+    ),
+    rule("redirect", Missing("a full mount answers 503 yet")),
+    rule(
+        "file-seekable",
+        Unneeded("corecast serves no files of yours"),
+    ),
+    rule("so-sndbuf", Unneeded("corecast chooses it")),
+    rule("max-history", Unneeded("there is no list of titles yet")),
+    rule(
+        "max-stream-duration",
+        Missing("sources may stay as they like"),
+    ),
+];
+
+const CHARSET: &str = "titles are taken as UTF-8, or as `charset` of /admin/metadata says";
+const QUEUE: &str = "a reader may fall behind by time, not by bytes: slow_reader_budget_ms";
+
+/// Reads a `<mount>`.
+pub(super) fn read(entry: &Entry, plan: &mut Plan) {
+    let path = plan.path(super::ROOT, "mount");
+    let mut name = entry.child_text("mount-name").unwrap_or("").to_owned();
+    if entry.child_text("@type") == Some("default") {
+        plan.enter_defaults();
+        name = "default".to_owned();
+    } else if name.is_empty() {
+        return plan.note(entry, &path, Outcome::LeftOut, "it has no <mount-name>");
+    } else if name.contains(['*', '?', '[']) {
+        let path = format!("{path}[{}]", clean(&name));
+        return plan.note(entry, &path, Outcome::Missing, "names are no patterns yet");
+    } else {
+        if !name.starts_with('/') {
+            name.insert(0, '/');
+        }
+        let path = format!("{path}[{}]", clean(&name));
+        if !plan.enter_mount(&name, entry, &path) {
+            return;
+        }
+    }
+    let path = format!("{path}[{}]", clean(&name));
+    walk(&entry.children, &path, RULES, plan);
+}
+
+/// Read before the others.
+fn known_before(_: &Entry, _: &str, _: &mut Plan) {}
+
+/// No number above 0 means no limit.
+fn listeners_max(entry: &Entry, path: &str, plan: &mut Plan) {
+    let text = entry.text.trim();
+    let text = if text.starts_with('-') { "0" } else { text };
+    plan.set_text(MOUNT, "listeners_max", Unit::Same, text, entry, path);
+}
+
+/// Version 2.5 has words for it.
+fn fallback_override(entry: &Entry, path: &str, plan: &mut Plan) {
+    let text = match entry.text.trim() {
+        "none" => "false",
+        "all" | "own" => "true",
+        text => text,
+    };
+    plan.set_text(MOUNT, "fallback_return", Unit::Same, text, entry, path);
+}
+
+fn burst_size(entry: &Entry, path: &str, plan: &mut Plan) {
+    server::set_burst(MOUNT, &entry.text, entry, path, plan);
+}

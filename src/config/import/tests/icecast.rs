@@ -1,0 +1,394 @@
+use std::time::Duration;
+
+use super::super::rule::{Becomes, Rule};
+use super::*;
+use crate::section::Mount;
+
+/// The settings that the Debian package brings, written anew.
+const PACKAGED: &str = "\
+<icecast>
+  <location>Earth</location>
+  <admin>icemaster@localhost</admin>
+  <limits>
+    <clients>100</clients>
+    <sources>2</sources>
+    <queue-size>524288</queue-size>
+    <client-timeout>30</client-timeout>
+    <header-timeout>15</header-timeout>
+    <source-timeout>10</source-timeout>
+    <burst-on-connect>1</burst-on-connect>
+    <burst-size>65535</burst-size>
+  </limits>
+  <authentication>
+    <source-password>hackme</source-password>
+    <relay-password>hackme</relay-password>
+    <admin-user>admin</admin-user>
+    <admin-password>hackme</admin-password>
+  </authentication>
+  <hostname>localhost</hostname>
+  <listen-socket><port>8000</port></listen-socket>
+  <http-headers>
+    <header name=\"Access-Control-Allow-Origin\" value=\"*\" />
+  </http-headers>
+  <fileserve>1</fileserve>
+  <paths>
+    <basedir>/usr/share/icecast2</basedir>
+    <logdir>/var/log/icecast2</logdir>
+    <webroot>/usr/share/icecast2/web</webroot>
+    <adminroot>/usr/share/icecast2/admin</adminroot>
+    <alias source=\"/\" destination=\"/status.xsl\"/>
+  </paths>
+  <logging>
+    <accesslog>access.log</accesslog>
+    <errorlog>error.log</errorlog>
+    <loglevel>3</loglevel>
+    <logsize>10000</logsize>
+  </logging>
+  <security><chroot>0</chroot></security>
+</icecast>
+";
+
+fn imported_icecast(inside: &str) -> (Config, Imported) {
+    imported("icecast.xml", &format!("<icecast>{inside}</icecast>"))
+}
+
+#[test]
+fn the_packaged_settings_are_taken_over() {
+    let (config, imported) = imported("icecast.xml", PACKAGED);
+    assert_eq!(config.server.location, "Earth");
+    assert_eq!(config.server.admin, "icemaster@localhost");
+    assert_eq!(config.limits.listeners_max, 100);
+    assert_eq!(config.limits.sources_max, 2);
+    assert_eq!(config.limits.idle_timeout, Duration::from_secs(30));
+    assert_eq!(config.limits.header_timeout, Duration::from_secs(15));
+    let mount = &config.mount_defaults;
+    assert_eq!(mount.source_timeout, Duration::from_secs(10));
+    assert_eq!(mount.burst_bytes, 65_535);
+    assert_eq!(config.listen[0].address.to_string(), "[::]:8000");
+    assert_eq!(config.auth.source_password, "");
+    assert_eq!(config.auth.admin_password, "");
+    let log = config.log.access_path.display().to_string();
+    assert_eq!(log, "/var/log/icecast2/access.log");
+    assert_eq!(
+        told(&imported, Outcome::Missing),
+        [
+            (7, "icecast/limits/queue-size"),
+            (16, "icecast/authentication/relay-password"),
+            (25, "icecast/fileserve"),
+        ]
+    );
+    assert_eq!(
+        told(&imported, Outcome::LeftOut),
+        [
+            (15, "icecast/authentication/source-password"),
+            (18, "icecast/authentication/admin-password"),
+        ]
+    );
+    assert_eq!(told(&imported, Outcome::Unknown), []);
+    assert_eq!(told(&imported, Outcome::Changed), []);
+}
+
+#[test]
+fn what_has_no_equivalent_stands_at_the_end_with_its_place() {
+    let (_, imported) = imported("icecast.xml", PACKAGED);
+    let (_, end) = imported
+        .toml
+        .split_once("\n# No equivalent:\n")
+        .expect("a list of what has none");
+    assert!(
+        end.starts_with("# - icecast.xml:7:5: icecast/limits/queue-size: a reader may"),
+        "{end}"
+    );
+    let left_out = "\n# Left out:\n# - icecast.xml:15:5: icecast/authentication/source-password: ";
+    assert!(end.contains(left_out), "{end}");
+    assert!(
+        end.lines()
+            .all(|line| line.is_empty() || line.starts_with('#'))
+    );
+    let first = imported.notes[0].to_string();
+    assert!(first.starts_with("icecast.xml:7:5: icecast/limits/queue-size: no equivalent: "));
+}
+
+#[test]
+fn a_mount_keeps_what_it_says() {
+    let (config, imported) = imported_icecast(
+        "<authentication><source-password> sp&#233;&lt;<![CDATA[&]]> </source-password>\
+         <admin-user>boss</admin-user><admin-password>of-it-all</admin-password></authentication>\
+         <mount type='normal'><mount-name>/live.ogg</mount-name><username>dj</username>\
+         <password>4711471147</password><max-listeners>12</max-listeners>\
+         <fallback-mount>/spare.ogg</fallback-mount><fallback-override>1</fallback-override>\
+         <stream-name>A &amp; B</stream-name><stream-description>two\n lines</stream-description>\
+         <stream-url>http://radio.example/</stream-url><genre>Jazz</genre><hidden>1</hidden>\
+         <burst-size>100000</burst-size><source-timeout>2.5</source-timeout>\
+         <mp3-metadata-interval>4096</mp3-metadata-interval><public>1</public>\
+         <authentication type='htpasswd'><option name='filename' value='f'/></authentication>\
+         <intro>/intro.ogg</intro></mount>",
+    );
+    assert_eq!(config.auth.source_password, " spé<& ");
+    assert_eq!(config.auth.admin_user, "boss");
+    assert_eq!(config.auth.admin_password, "of-it-all");
+    let expected = Mount {
+        password: "4711471147".to_owned(),
+        listeners_max: 12,
+        fallback: "/spare.ogg".to_owned(),
+        fallback_return: true,
+        stream_name: "A & B".to_owned(),
+        description: "two lines".to_owned(),
+        url: "http://radio.example/".to_owned(),
+        genre: "Jazz".to_owned(),
+        hidden: true,
+        burst_bytes: 100_000,
+        source_timeout: Duration::from_millis(2_500),
+        metaint_bytes: 4_096,
+        ..Mount::default()
+    };
+    assert_eq!(config.configured_mount("/live.ogg"), Some(&expected));
+    let spare = config.configured_mount("/spare.ogg");
+    assert_eq!(spare, Some(&Mount::default()), "{}", imported.toml);
+    let missing: Vec<&str> = told(&imported, Outcome::Missing)
+        .into_iter()
+        .map(|(_, path)| path)
+        .collect();
+    for inner in ["username", "public", "authentication", "intro"] {
+        let path = format!("icecast/mount[/live.ogg]/{inner}");
+        assert!(missing.contains(&path.as_str()), "{path}: {missing:?}");
+    }
+}
+
+#[test]
+fn no_password_is_ever_in_a_note() {
+    let (_, imported) = imported_icecast(
+        "<authentication><source-password>tell-nobody\n</source-password>\
+         <relay-password>tell-nobody</relay-password></authentication>\
+         <master-password>tell-nobody</master-password>\
+         <relay><password>tell-nobody</password></relay>\
+         <mount><mount-name>/a</mount-name><bitrate>tell-nobody</bitrate>\
+         <max-listeners>tell-nobody</max-listeners></mount>",
+    );
+    assert!(imported.notes.len() >= 5);
+    assert!(!imported.toml.contains("tell-nobody"), "{}", imported.toml);
+}
+
+#[test]
+fn a_default_mount_is_not_for_mounts_with_a_section() {
+    let (config, _) = imported_icecast(
+        "<mount type='default'><hidden>1</hidden><password>for-the-others</password>\
+         <burst-size>70000</burst-size><fallback-mount>/b</fallback-mount></mount>\
+         <mount><mount-name>/a</mount-name><genre>own</genre></mount>\
+         <limits><burst-size>90000</burst-size></limits>",
+    );
+    let expected = Mount {
+        burst_bytes: 90_000,
+        genre: "own".to_owned(),
+        // Nothing there, so what the default says has to be said again or does no harm.
+        fallback_return: config.mount("/a").fallback_return,
+        ..Mount::default()
+    };
+    assert_eq!(config.mount("/a"), &expected);
+    let other = config.mount("/other");
+    assert!(other.hidden && !other.fallback_return);
+    assert_eq!(other.password, "for-the-others");
+    assert_eq!(other.burst_bytes, 70_000);
+    assert_eq!(other.fallback, "/b");
+    assert_eq!(config.mount("/b").fallback, "");
+}
+
+#[test]
+fn listeners_return_only_where_icecast_is_told_so() {
+    let mount = |inside: &str| {
+        let text = format!("<mount><mount-name>/a</mount-name>{inside}</mount>");
+        let (config, _) = imported_icecast(&text);
+        config.mount("/a").fallback_return
+    };
+    assert!(mount(""));
+    assert!(!mount("<fallback-mount>/b</fallback-mount>"));
+    for (text, returns) in [("0", false), ("1", true), ("none", false), ("all", true)] {
+        let inside = format!(
+            "<fallback-override>{text}</fallback-override><fallback-mount>/b</fallback-mount>"
+        );
+        assert_eq!(mount(&inside), returns, "{text}");
+    }
+}
+
+#[test]
+fn fallbacks_end_somewhere() {
+    let mount = |name: &str, fallback: &str| {
+        format!(
+            "<mount><mount-name>{name}</mount-name><fallback-mount>{fallback}</fallback-mount>\
+             </mount>"
+        )
+    };
+    let (config, imported) = imported_icecast(
+        &[
+            mount("/a", "/b"),
+            mount("/b", "/a"),
+            mount("/self", "/self"),
+            mount("/c", "a"),
+            mount("/page", "/admin/x"),
+        ]
+        .concat(),
+    );
+    assert_eq!(config.mount("/a").fallback, "/b");
+    assert_eq!(config.mount("/b").fallback, "");
+    assert_eq!(config.mount("/self").fallback, "");
+    assert_eq!(config.mount("/c").fallback, "/a");
+    assert_eq!(config.mount("/page").fallback, "");
+    assert_eq!(told(&imported, Outcome::LeftOut).len(), 3);
+}
+
+#[test]
+fn sockets_become_acceptors() {
+    let socket = |inside: &str| format!("<listen-socket>{inside}</listen-socket>");
+    let addresses = |inside: &str| {
+        let (config, imported) = imported_icecast(inside);
+        let addresses: Vec<String> = config
+            .listen
+            .iter()
+            .map(|listen| listen.address.to_string())
+            .collect();
+        (addresses.join(" "), imported)
+    };
+    let four = "<port>8001</port><bind-address>192.0.2.1</bind-address>";
+    let six = "<port>8002</port><bind-address>2001:db8::1</bind-address>";
+    let tls = "<port>8443</port><ssl>1</ssl>";
+    let old_shoutcast = "<port>8004</port><shoutcast-compat>1</shoutcast-compat>";
+    let shoutcast = "<port>8005</port><shoutcast-mount>/stream</shoutcast-mount>";
+    for (inside, expected, missing) in [
+        (String::new(), "[::]:8000", 0),
+        ("<port>8010</port>".to_owned(), "[::]:8010", 0),
+        (socket(""), "[::]:8000", 0),
+        (socket("<port>8000</port><tls>auto</tls>"), "[::]:8000", 0),
+        (
+            [socket(four), socket(six), socket(four)].concat(),
+            "192.0.2.1:8001 [2001:db8::1]:8002",
+            0,
+        ),
+        ([socket(four), socket(tls)].concat(), "192.0.2.1:8001", 1),
+        (socket(tls), "127.0.0.1:8000", 1),
+        (
+            [socket(shoutcast), socket(old_shoutcast)].concat(),
+            "[::]:8005",
+            2,
+        ),
+        (
+            socket("<port>8006</port><bind-address>eth0.example</bind-address>"),
+            "127.0.0.1:8006",
+            0,
+        ),
+        (socket("<port>none</port>"), "127.0.0.1:8000", 0),
+        (socket("<port>0</port>"), "127.0.0.1:8000", 0),
+        (socket("<port>65536</port>"), "127.0.0.1:8000", 0),
+    ] {
+        let (found, imported) = addresses(&inside);
+        assert_eq!(found, expected, "{inside}");
+        assert_eq!(told(&imported, Outcome::Missing).len(), missing, "{inside}");
+    }
+}
+
+#[test]
+fn values_out_of_bounds_are_said() {
+    let (config, imported) = imported_icecast(
+        "<limits><clients>99999999999</clients><sources>-3</sources>\
+         <header-timeout>0</header-timeout><client-timeout>1e999</client-timeout>\
+         <source-timeout>soon</source-timeout><burst-on-connect>0</burst-on-connect></limits>\
+         <hostname>\u{e9}\u{e9}</hostname><loglevel>3</loglevel>\
+         <logging><loglevel>9</loglevel></logging>",
+    );
+    assert_eq!(config.limits.listeners_max, 10_000_000);
+    assert_eq!(
+        config.limits.sources_max,
+        Config::default().limits.sources_max
+    );
+    assert_eq!(config.mount_defaults.burst_bytes, 256);
+    assert_eq!(config.server.hostname, "éé");
+    let outcome = |path: &str| note(&imported, path).outcome;
+    assert_eq!(outcome("icecast/limits/clients"), Outcome::Changed);
+    assert_eq!(outcome("icecast/limits/sources"), Outcome::LeftOut);
+    assert_eq!(outcome("icecast/limits/header-timeout"), Outcome::LeftOut);
+    assert_eq!(outcome("icecast/limits/client-timeout"), Outcome::LeftOut);
+    assert_eq!(outcome("icecast/limits/source-timeout"), Outcome::LeftOut);
+    assert_eq!(outcome("icecast/limits/burst-on-connect"), Outcome::Changed);
+    assert_eq!(outcome("icecast/logging/loglevel"), Outcome::LeftOut);
+    assert_eq!(outcome("icecast/loglevel"), Outcome::Unknown);
+}
+
+#[test]
+fn names_that_no_mount_can_have_are_said() {
+    let long = "x".repeat(300);
+    for (name, outcome) in [
+        ("/status.xsl", Outcome::LeftOut),
+        ("/admin/live", Outcome::LeftOut),
+        ("/a//b", Outcome::LeftOut),
+        ("/..", Outcome::LeftOut),
+        ("", Outcome::LeftOut),
+        (long.as_str(), Outcome::LeftOut),
+        ("/live*", Outcome::Missing),
+    ] {
+        let text = format!("<mount><mount-name>{name}</mount-name><genre>x</genre></mount>");
+        let (config, imported) = imported_icecast(&text);
+        assert!(config.mounts.is_empty(), "{name}");
+        assert_eq!(told(&imported, outcome).len(), 1, "{name}");
+    }
+    let (config, imported) = imported_icecast(
+        "<mount><mount-name>live</mount-name></mount>\
+         <mount><mount-name>/live</mount-name><genre>x</genre></mount>",
+    );
+    assert_eq!(config.mounts.len(), 1);
+    assert_eq!(config.mount("/live").genre, "");
+    assert_eq!(told(&imported, Outcome::LeftOut).len(), 1);
+}
+
+#[test]
+fn users_that_would_mix_up_roles_are_left_out() {
+    for (user, password) in [
+        ("source", "x-y-z"),
+        ("a:b", "x-y-z"),
+        ("boss", "boss"),
+        ("", "x"),
+    ] {
+        let text = format!(
+            "<authentication><admin-user>{user}</admin-user>\
+             <admin-password>{password}</admin-password></authentication>"
+        );
+        let (config, _) = imported_icecast(&text);
+        assert!(config.auth.admin_user == "admin" || config.auth.admin_password.is_empty());
+    }
+}
+
+#[test]
+fn more_mounts_than_there_can_be_are_cut_off() {
+    let mounts: String = (0..10_010)
+        .map(|at| format!("<mount><mount-name>/{at}</mount-name></mount>"))
+        .collect();
+    let (config, imported) = imported_icecast(&mounts);
+    assert_eq!(config.mounts.len(), 10_000);
+    assert_eq!(told(&imported, Outcome::LeftOut).len(), 10);
+}
+
+/// Every row of a table leads to a setting that there is, and no path stands there twice.
+pub(super) fn check_rules(rules: &[Rule]) {
+    for (at, rule) in rules.iter().enumerate() {
+        if let Becomes::Setting(section, key, _) = rule.becomes {
+            let found = super::super::plan::declaration(section, key);
+            assert!(found.is_some(), "{}: no {section}.{key}", rule.path);
+        }
+        let before = &rules[..at];
+        assert!(
+            before.iter().all(|other| other.path != rule.path),
+            "{} twice",
+            rule.path
+        );
+        if let Some((parent, _)) = rule.path.rsplit_once('/') {
+            let group = rules.iter().find(|other| other.path == parent);
+            let group = group.map(|group| matches!(group.becomes, Becomes::Group));
+            assert_eq!(group, Some(true), "{} is out of reach", rule.path);
+        }
+    }
+}
+
+#[test]
+fn every_row_leads_somewhere() {
+    for rules in super::super::icecast::tables() {
+        check_rules(rules);
+    }
+}
