@@ -23,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn check(source: &SourceRequest) {
-    let said = &source.headers;
+    let said = &source.info;
     for text in [
         &said.content_type,
         &said.name,

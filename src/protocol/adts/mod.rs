@@ -3,7 +3,7 @@
 pub mod demux;
 pub mod header;
 
-pub use demux::Framer;
+pub(crate) use demux::Framer;
 
 #[cfg(test)]
 mod tests;

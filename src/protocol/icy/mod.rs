@@ -13,7 +13,7 @@ pub mod source;
 pub use deinterleave::{Deinterleaver, Piece};
 pub use listener::ListenerHead;
 pub use metadata::{BLOCK_BYTES_MAX, EMPTY_BLOCK, block};
-pub use source::{SourceHeaders, SourceRequest};
+pub use source::SourceRequest;
 
 #[cfg(test)]
 mod tests;

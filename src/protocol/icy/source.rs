@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use corecast_media::mount::SourceInfo;
 use corecast_media::name::MountName;
 
 use crate::http1::{BadRequest, BodyFraming, Credentials, Headers, Method, Request, Version};
@@ -25,37 +26,13 @@ pub struct SourceRequest {
     /// By whom; `None` asks for a 401 (libshout's first try has none on purpose).
     pub credentials: Option<Credentials>,
     /// What it says about its stream.
-    pub headers: SourceHeaders,
+    pub info: SourceInfo,
     /// Whether it waits for `100 Continue`.
     pub expects_continue: bool,
     /// Where its body ends.
     pub framing: BodyFraming,
     /// The version that the answer should have: HTTP/1.0 for all but HTTP/1.1.
     pub version: Version,
-}
-
-/// What a source says about its stream. Texts are valid UTF-8 without control characters, and
-/// empty where nothing was said.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SourceHeaders {
-    /// `Content-Type`
-    pub content_type: Arc<str>,
-    /// `ice-name`
-    pub name: Arc<str>,
-    /// `ice-description`
-    pub description: Arc<str>,
-    /// `ice-genre`
-    pub genre: Arc<str>,
-    /// `ice-url`
-    pub url: Arc<str>,
-    /// `ice-bitrate`
-    pub bitrate: Arc<str>,
-    /// `ice-audio-info`, its escapes as they were sent; see [`audio_info_pairs`].
-    pub audio_info: Arc<str>,
-    /// `ice-public`
-    pub public: bool,
-    /// `User-Agent`
-    pub user_agent: Arc<str>,
 }
 
 impl SourceRequest {
@@ -77,7 +54,7 @@ impl SourceRequest {
         Ok(SourceRequest {
             mount,
             credentials: credentials(request.headers()),
-            headers: SourceHeaders::from_headers(request.headers()),
+            info: source_info(request.headers()),
             expects_continue: request.expects_continue(),
             framing: request.body_framing(),
             version: request.version(),
@@ -85,32 +62,33 @@ impl SourceRequest {
     }
 }
 
-impl SourceHeaders {
-    fn from_headers(headers: &Headers) -> Self {
-        let of = |names: &[&str]| Arc::from(find_text(headers, names, SOURCE_TEXT_BYTES_MAX));
-        let content_type = find_text(headers, &["content-type"], CONTENT_TYPE_BYTES_MAX);
-        let said = |names: &[&str]| find_text(headers, names, SOURCE_TEXT_BYTES_MAX);
-        let public = said(&["ice-public", "icy-pub", "icy-public", "x-audiocast-public"]);
-        let unsaid = content_type.is_empty();
-        SourceHeaders {
-            content_type: if unsaid {
-                CONTENT_TYPE_UNSAID.into()
-            } else {
-                content_type.into()
-            },
-            name: of(&["ice-name", "icy-name", "x-audiocast-name"]),
-            description: of(&[
-                "ice-description",
-                "icy-description",
-                "x-audiocast-description",
-            ]),
-            genre: of(&["ice-genre", "icy-genre", "x-audiocast-genre"]),
-            url: of(&["ice-url", "icy-url", "x-audiocast-url"]),
-            bitrate: of(&["ice-bitrate", "icy-br", "x-audiocast-bitrate"]),
-            audio_info: of(&["ice-audio-info", "audio-info"]),
-            public: public == "1" || public.eq_ignore_ascii_case("true"),
-            user_agent: of(&["user-agent"]),
-        }
+/// What the source's headers say about its stream, empty where they say nothing. The escapes of
+/// `ice-audio-info` stay as they were sent; see [`audio_info_pairs`].
+fn source_info(headers: &Headers) -> SourceInfo {
+    let of = |names: &[&str]| Arc::from(find_text(headers, names, SOURCE_TEXT_BYTES_MAX));
+    let content_type = find_text(headers, &["content-type"], CONTENT_TYPE_BYTES_MAX);
+    let said = |names: &[&str]| find_text(headers, names, SOURCE_TEXT_BYTES_MAX);
+    let public = said(&["ice-public", "icy-pub", "icy-public", "x-audiocast-public"]);
+    let unsaid = content_type.is_empty();
+    SourceInfo {
+        content_type: if unsaid {
+            CONTENT_TYPE_UNSAID.into()
+        } else {
+            content_type.into()
+        },
+        name: of(&["ice-name", "icy-name", "x-audiocast-name"]),
+        description: of(&[
+            "ice-description",
+            "icy-description",
+            "x-audiocast-description",
+        ]),
+        genre: of(&["ice-genre", "icy-genre", "x-audiocast-genre"]),
+        url: of(&["ice-url", "icy-url", "x-audiocast-url"]),
+        bitrate: of(&["ice-bitrate", "icy-br", "x-audiocast-bitrate"]),
+        audio_info: of(&["ice-audio-info", "audio-info"]),
+        public: public == "1" || public.eq_ignore_ascii_case("true"),
+        user_agent: of(&["user-agent"]),
+        address: None,
     }
 }
 

@@ -158,7 +158,7 @@ fn sources_of_all_kinds_are_understood() {
         (source.framing, source.expects_continue),
         (BodyFraming::UntilClose, true)
     );
-    let said = &source.headers;
+    let said = &source.info;
     assert_eq!(
         (&*said.content_type, &*said.name, said.public),
         ("audio/mpeg", "N", true)
@@ -177,7 +177,7 @@ fn sources_of_all_kinds_are_understood() {
         (None, BodyFraming::UntilClose)
     );
     assert_eq!(
-        &*source.headers.audio_info,
+        &*source.info.audio_info,
         "samplerate=44100;channels=2;quality=3%2e00"
     );
 
@@ -191,7 +191,7 @@ fn sources_of_all_kinds_are_understood() {
         ("source", "p")
     );
     assert_eq!(source.version, Version::Ice10);
-    let said = &source.headers;
+    let said = &source.info;
     assert_eq!(
         (&*said.name, &*said.bitrate, said.public),
         ("Caf\u{e9}", "128", false)
@@ -222,11 +222,8 @@ fn source_texts_are_cleaned_and_bounded() {
         "\u{e9}".repeat(2_000)
     );
     let source = SourceRequest::from_request(&request(&head)).expect("a source");
-    assert!(source.headers.name.starts_with("a b \u{e9}"));
-    assert_eq!(
-        source.headers.name.len(),
-        super::source::SOURCE_TEXT_BYTES_MAX
-    );
+    assert!(source.info.name.starts_with("a b \u{e9}"));
+    assert_eq!(source.info.name.len(), super::source::SOURCE_TEXT_BYTES_MAX);
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! Bytes to MPEG audio frames (ISO/IEC 11172-3 section 2.4.1: frames follow each other, each with
 //! its own header).
 
-use bytes::Bytes;
 use corecast_media::codec::AudioFormat;
-use corecast_media::frame::MediaEvent;
 
 use super::header::{self, Header};
 use crate::framing::input::Input;
@@ -20,50 +18,7 @@ const _: () = assert!(
 );
 
 /// Finds the frames of one MPEG audio stream. See [`crate::audio::Framer`] for the contract.
-#[derive(Debug)]
-pub struct Framer {
-    inner: SyncFramer<Header>,
-}
-
-impl Default for Framer {
-    fn default() -> Self {
-        Framer::new()
-    }
-}
-
-impl Framer {
-    /// A framer at the start of a stream.
-    pub fn new() -> Self {
-        Framer {
-            inner: SyncFramer::new(),
-        }
-    }
-
-    /// Takes the next bytes of the stream.
-    pub fn push(&mut self, bytes: Bytes) {
-        self.inner.push(bytes);
-    }
-
-    /// The next event; `None` asks for more bytes.
-    pub fn poll(&mut self) -> Option<MediaEvent> {
-        self.inner.poll()
-    }
-
-    /// Says that no bytes follow.
-    pub fn finish(&mut self) {
-        self.inner.finish();
-    }
-
-    /// Bytes that were no frames: tags, tables of contents in mid-stream, junk.
-    pub fn discarded_bytes(&self) -> u64 {
-        self.inner.discarded_bytes()
-    }
-
-    /// Bytes that wait for more; at most [`BUFFER_BYTES_MAX`] once [`Framer::poll`] said `None`.
-    pub fn buffered_bytes(&self) -> usize {
-        self.inner.buffered_bytes()
-    }
-}
+pub(crate) type Framer = SyncFramer<Header>;
 
 impl sync::Header for Header {
     fn read(input: &Input, at: usize) -> Found<Self> {

@@ -143,18 +143,9 @@ fn admit(config: &Config, request: &Request) -> Result<SourceRequest, Refused> {
 }
 
 fn source_info(wish: &SourceRequest, peer: SocketAddr) -> SourceInfo {
-    let said = wish.headers.clone();
     SourceInfo {
-        content_type: said.content_type,
-        name: said.name,
-        description: said.description,
-        genre: said.genre,
-        url: said.url,
-        bitrate: said.bitrate,
-        audio_info: said.audio_info,
-        public: said.public,
-        user_agent: said.user_agent,
         address: Some(peer),
+        ..wish.info.clone()
     }
 }
 
@@ -412,7 +403,7 @@ impl<'a> Feed<'a> {
             shard,
             mount,
             body: Body::new(wish.framing),
-            framer: Framer::for_content_type(&wish.headers.content_type),
+            framer: Framer::for_content_type(&wish.info.content_type),
             rhythm: Rhythm::of(shard.config(), mount),
             eager: reads_no_answer(wish),
         }
