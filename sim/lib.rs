@@ -5,8 +5,9 @@
 //! ICY framing is exact, seats add up, nobody is starved; at the end nothing is left behind.
 //! The same seed gives the same run, byte for byte.
 //!
-//! Reading order: [`world`] (the node and what happens to it), `invariants` (what must hold), [`peer`] (a virtual listener that
-//! checks what it gets), [`origin`] (a virtual source), [`dice`] (the seeded choices).
+//! Reading order: [`world`] (the node and what happens to it), `invariants` (what must hold),
+//! [`peer`] (a virtual listener that checks what it gets), [`origin`] (a virtual source),
+//! [`dice`] (the seeded choices).
 
 pub mod dice;
 mod invariants;

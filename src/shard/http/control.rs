@@ -16,8 +16,9 @@ use corecast_protocol::http1::{Method, Request, ResponseHead, Version};
 use corecast_protocol::text;
 
 use super::connection::{BodyFault, Connection};
+use super::inbox::{ResponseInbox, ResponsePart};
 use super::response::{Plain, SERVER, unix_seconds, version_for};
-use crate::driver::{ResponseInbox, ResponsePart, Shard};
+use crate::driver::Shard;
 use crate::task::{First, first};
 
 /// How long control may take to begin its answer.

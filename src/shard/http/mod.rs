@@ -2,10 +2,11 @@
 //!
 //! Reading order: [`connection`] (heads in, bodies in, answers out), [`router`] (source, listener
 //! or control), [`response`] (answers that the shard gives itself), [`control`] (answers that
-//! come through the mesh).
+//! come through the mesh), [`inbox`] (where their pieces wait).
 
 pub(crate) mod connection;
 pub(crate) mod control;
+pub(crate) mod inbox;
 pub(crate) mod response;
 pub(crate) mod router;
 
