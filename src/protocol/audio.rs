@@ -13,7 +13,11 @@ use crate::{adts, mpa, ogg};
 /// `None`. How the bytes were cut into pushes changes nothing in the events, except for an opaque
 /// stream. Payloads are slices of the pushed bytes; only frames across pushes are copied.
 #[derive(Debug)]
-pub enum Framer {
+pub struct Framer(Kind);
+
+/// What the stream is cut as.
+#[derive(Debug)]
+enum Kind {
     /// MPEG audio.
     Mpa(mpa::Framer),
     /// AAC in ADTS.
@@ -28,38 +32,38 @@ impl Framer {
     /// The framer for a `Content-Type` (any case, parameters ignored).
     pub fn for_content_type(content_type: &str) -> Self {
         let essence = content_type.split(';').next().unwrap_or_default().trim();
-        match essence.to_ascii_lowercase().as_str() {
+        Framer(match essence.to_ascii_lowercase().as_str() {
             "audio/mpeg" | "audio/mp3" | "audio/x-mpeg" | "audio/mpeg3" | "audio/x-mp3" => {
-                Framer::Mpa(mpa::Framer::new())
+                Kind::Mpa(mpa::Framer::new())
             }
             "audio/aac" | "audio/aacp" | "audio/x-aac" | "audio/x-aacp" => {
-                Framer::Adts(adts::Framer::new())
+                Kind::Adts(adts::Framer::new())
             }
             "application/ogg" | "application/x-ogg" | "audio/ogg" | "audio/x-ogg" | "video/ogg" => {
-                Framer::Ogg(Box::default())
+                Kind::Ogg(Box::default())
             }
-            _ => Framer::Opaque(VecDeque::new()),
-        }
+            _ => Kind::Opaque(VecDeque::new()),
+        })
     }
 
     /// Takes the next bytes of the stream.
     pub fn push(&mut self, bytes: Bytes) {
-        match self {
-            Framer::Mpa(framer) => framer.push(bytes),
-            Framer::Adts(framer) => framer.push(bytes),
-            Framer::Ogg(framer) => framer.push(bytes),
-            Framer::Opaque(_) if bytes.is_empty() => {}
-            Framer::Opaque(pushes) => pushes.push_back(bytes),
+        match &mut self.0 {
+            Kind::Mpa(framer) => framer.push(bytes),
+            Kind::Adts(framer) => framer.push(bytes),
+            Kind::Ogg(framer) => framer.push(bytes),
+            Kind::Opaque(_) if bytes.is_empty() => {}
+            Kind::Opaque(pushes) => pushes.push_back(bytes),
         }
     }
 
     /// The next event; `None` asks for more bytes.
     pub fn poll(&mut self) -> Option<MediaEvent> {
-        match self {
-            Framer::Mpa(framer) => framer.poll(),
-            Framer::Adts(framer) => framer.poll(),
-            Framer::Ogg(framer) => framer.poll(),
-            Framer::Opaque(pushes) => pushes.pop_front().map(|payload| {
+        match &mut self.0 {
+            Kind::Mpa(framer) => framer.poll(),
+            Kind::Adts(framer) => framer.poll(),
+            Kind::Ogg(framer) => framer.poll(),
+            Kind::Opaque(pushes) => pushes.pop_front().map(|payload| {
                 MediaEvent::Frame(Frame {
                     payload,
                     duration_us: 0,
@@ -71,31 +75,31 @@ impl Framer {
 
     /// Says that no bytes follow, so that what waits for more is decided.
     pub fn finish(&mut self) {
-        match self {
-            Framer::Mpa(framer) => framer.finish(),
-            Framer::Adts(framer) => framer.finish(),
-            Framer::Ogg(framer) => framer.finish(),
-            Framer::Opaque(_) => {}
+        match &mut self.0 {
+            Kind::Mpa(framer) => framer.finish(),
+            Kind::Adts(framer) => framer.finish(),
+            Kind::Ogg(framer) => framer.finish(),
+            Kind::Opaque(_) => {}
         }
     }
 
     /// Bytes that belonged to no frame and were dropped.
     pub fn discarded_bytes(&self) -> u64 {
-        match self {
-            Framer::Mpa(framer) => framer.discarded_bytes(),
-            Framer::Adts(framer) => framer.discarded_bytes(),
-            Framer::Ogg(framer) => framer.discarded_bytes(),
-            Framer::Opaque(_) => 0,
+        match &self.0 {
+            Kind::Mpa(framer) => framer.discarded_bytes(),
+            Kind::Adts(framer) => framer.discarded_bytes(),
+            Kind::Ogg(framer) => framer.discarded_bytes(),
+            Kind::Opaque(_) => 0,
         }
     }
 
     /// Bytes that wait for more.
     pub fn buffered_bytes(&self) -> usize {
-        match self {
-            Framer::Mpa(framer) => framer.buffered_bytes(),
-            Framer::Adts(framer) => framer.buffered_bytes(),
-            Framer::Ogg(framer) => framer.buffered_bytes(),
-            Framer::Opaque(pushes) => pushes.iter().map(Bytes::len).sum(),
+        match &self.0 {
+            Kind::Mpa(framer) => framer.buffered_bytes(),
+            Kind::Adts(framer) => framer.buffered_bytes(),
+            Kind::Ogg(framer) => framer.buffered_bytes(),
+            Kind::Opaque(pushes) => pushes.iter().map(Bytes::len).sum(),
         }
     }
 }
@@ -119,7 +123,10 @@ mod tests {
             ("", "Opaque"),
         ] {
             let framer = format!("{:?}", Framer::for_content_type(content_type));
-            assert!(framer.starts_with(expected), "{content_type}: {framer}");
+            assert!(
+                framer.starts_with(&format!("Framer({expected}")),
+                "{content_type}: {framer}"
+            );
         }
     }
 

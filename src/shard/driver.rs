@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use corecast_config::Config;
 use corecast_media::name::{MountName, SessionId, ShardId};
 use corecast_media::time::Time;
@@ -273,8 +272,8 @@ impl Shard {
         self.drain.get().is_some()
     }
 
-    /// Returns when the node drains and either no session is left or the grace is over, which
-    /// ends the rest.
+    /// Returns when the node drains and either it has no session left or the grace is over,
+    /// which ends the rest.
     pub(crate) async fn drained(&self) {
         const LOOK: Duration = Duration::from_millis(20);
         while self.drain.get().is_none() {
@@ -282,6 +281,9 @@ impl Shard {
         }
         loop {
             let idle = self.hub.borrow().is_idle() && self.requests.borrow().is_empty();
+            // Until the node's last session is gone, others are still to be told that it drains.
+            let seats = &self.seats;
+            let idle = idle && seats.listeners.taken() == 0 && seats.sources.taken() == 0;
             if idle || self.drain.get().is_some_and(|until| until <= self.now()) {
                 break;
             }
