@@ -410,8 +410,9 @@ impl Shard {
                 self.drain_changed.set();
                 self.with_hub(|hub, now| hub.drain(now));
             }
-            FromControl::Query(query) => {
-                let snapshot = Box::new(self.with_hub(|hub, now| hub.snapshot(now)));
+            FromControl::Query { query, sessions } => {
+                let snapshot = self.with_hub(|hub, now| hub.snapshot(now, sessions));
+                let snapshot = Box::new(snapshot);
                 self.tell_control(ToControl::Answer { query, snapshot });
             }
             FromControl::Verdict { session, verdict } => self.on_verdict(session, verdict),
