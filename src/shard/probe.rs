@@ -178,6 +178,7 @@ mod tests {
             EndReason::Malformed,
             EndReason::Killed,
             EndReason::Drained,
+            EndReason::TimeLimit,
             EndReason::Internal,
         ];
         assert_eq!(reasons.len(), REASONS.len());
