@@ -38,7 +38,7 @@ pub(super) fn framing(
 }
 
 /// RFC 9110 section 8.6: `1*DIGIT`, once. A list of equal values would be legal and is refused.
-fn content_length(headers: &Headers) -> Result<Option<u64>, BadRequest> {
+pub(super) fn content_length(headers: &Headers) -> Result<Option<u64>, BadRequest> {
     let mut values = headers.find_all("content-length");
     let Some(value) = values.next() else {
         return Ok(None);
@@ -58,7 +58,7 @@ fn content_length(headers: &Headers) -> Result<Option<u64>, BadRequest> {
 }
 
 /// RFC 9112 section 6.1: whether the body is chunked; any other coding is refused.
-fn transfer_encoding(version: Version, headers: &Headers) -> Result<bool, BadRequest> {
+pub(super) fn transfer_encoding(version: Version, headers: &Headers) -> Result<bool, BadRequest> {
     let mut values = headers.find_all("transfer-encoding");
     let Some(value) = values.next() else {
         return Ok(false);

@@ -75,7 +75,7 @@ impl RequestParser {
 
 /// The search for the empty line; remembers how far it came.
 #[derive(Clone, Copy, Debug, Default)]
-struct Scan {
+pub(super) struct Scan {
     scanned: usize,
     line_start: usize,
     lines: usize,
@@ -83,7 +83,11 @@ struct Scan {
 
 impl Scan {
     /// The length of the head at the start of `bytes` once its empty line is there.
-    fn head_end(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, BadRequest> {
+    pub(super) fn head_end(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+    ) -> Result<Option<usize>, BadRequest> {
         if bytes
             .first()
             .is_some_and(|byte| !byte.is_ascii_graphic() && *byte != b'\r')
@@ -210,7 +214,7 @@ fn parse_version(version: &[u8]) -> Result<Version, BadRequest> {
 
 /// RFC 9112 section 5: no white space around names, no folded lines, no control characters; all
 /// of that is refused by `httparse` in its strictest setting.
-fn parse_fields(head: &Bytes, start: usize) -> Result<Vec<Field>, BadRequest> {
+pub(super) fn parse_fields(head: &Bytes, start: usize) -> Result<Vec<Field>, BadRequest> {
     let mut slots = [httparse::EMPTY_HEADER; HEADER_COUNT_CAP];
     let lines = head.get(start..).unwrap_or_default();
     let parsed = match httparse::parse_headers(lines, &mut slots) {

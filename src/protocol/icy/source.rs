@@ -64,7 +64,7 @@ impl SourceRequest {
 
 /// What the source's headers say about its stream, empty where they say nothing. The escapes of
 /// `ice-audio-info` stay as they were sent; see [`audio_info_pairs`].
-fn source_info(headers: &Headers) -> SourceInfo {
+pub(super) fn source_info(headers: &Headers) -> SourceInfo {
     let of = |names: &[&str]| Arc::from(find_text(headers, names, SOURCE_TEXT_BYTES_MAX));
     let content_type = find_text(headers, &["content-type"], CONTENT_TYPE_BYTES_MAX);
     let said = |names: &[&str]| find_text(headers, names, SOURCE_TEXT_BYTES_MAX);
