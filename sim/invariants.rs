@@ -26,7 +26,7 @@ impl World {
         let sessions: Vec<_> = self
             .nodes
             .iter()
-            .flat_map(|node| node.hub.snapshot(self.now).sessions)
+            .flat_map(|node| node.hub.snapshot(self.now, true).sessions)
             .collect();
         let listeners = sessions.iter().filter(|session| !session.publisher).count();
         let publishers = sessions.len() - listeners;
@@ -51,7 +51,7 @@ impl World {
         let live: Vec<MountName> = self
             .nodes
             .iter()
-            .flat_map(|node| node.hub.snapshot(self.now).mounts)
+            .flat_map(|node| node.hub.snapshot(self.now, false).mounts)
             .filter(|mount| mount.state == SourceState::Live)
             .filter(|mount| {
                 mount
@@ -77,7 +77,7 @@ impl World {
     pub(crate) fn check_empty(&mut self) -> Result<(), String> {
         self.check()?;
         for (index, node) in self.nodes.iter().enumerate() {
-            let snapshot = node.hub.snapshot(self.now);
+            let snapshot = node.hub.snapshot(self.now, true);
             if !node.hub.is_idle() {
                 return Err(format!(
                     "shard {index} is not idle: {:?}",

@@ -24,7 +24,12 @@ pub(crate) enum Order {
     /// Send this to a shard.
     Send(ShardId, FromControl),
     /// Gather the node's state.
-    Ask(oneshot::Sender<Arc<NodeSnapshot>>),
+    Ask {
+        /// Whether every session is wanted too.
+        sessions: bool,
+        /// Who waits for it.
+        waiter: oneshot::Sender<Arc<NodeSnapshot>>,
+    },
     /// This request is answered.
     Answered(SessionId),
     /// New settings.
@@ -56,9 +61,19 @@ impl Node {
 
     /// The state of every shard that answers in time.
     pub(crate) async fn snapshot(&self) -> Result<Arc<NodeSnapshot>, Problem> {
+        self.ask(true).await
+    }
+
+    /// As [`Node::snapshot`], without sessions: what pages ask for again and again.
+    pub(crate) async fn overview(&self) -> Result<Arc<NodeSnapshot>, Problem> {
+        self.ask(false).await
+    }
+
+    async fn ask(&self, sessions: bool) -> Result<Arc<NodeSnapshot>, Problem> {
         let (waiter, answer) = oneshot::channel();
         let gone = || Problem::unavailable("the server is stopping");
-        self.orders.send(Order::Ask(waiter)).map_err(|_| gone())?;
+        let order = Order::Ask { sessions, waiter };
+        self.orders.send(order).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())
     }
 

@@ -228,9 +228,9 @@ impl Plane {
         }
         self.queries.handle_timeout(now);
         self.outbox.handle_room(&mut self.port);
-        while let Some((shard, query)) = self.queries.poll_transmit() {
-            self.outbox
-                .send(&mut self.port, shard, FromControl::Query(query));
+        while let Some((shard, query, sessions)) = self.queries.poll_transmit() {
+            let message = FromControl::Query { query, sessions };
+            self.outbox.send(&mut self.port, shard, message);
         }
         self.count();
         handled == TURN_MAX || ordered == TURN_MAX
@@ -262,12 +262,12 @@ impl Plane {
     fn handle_order(&mut self, now: Instant, order: Order) {
         match order {
             Order::Send(shard, message) => {
-                if matches!(message, FromControl::SetMetadata { .. }) {
+                if changes_state(&message) {
                     self.queries.handle_change();
                 }
                 self.outbox.send(&mut self.port, shard, message);
             }
-            Order::Ask(waiter) => self.queries.handle_ask(now, waiter),
+            Order::Ask { sessions, waiter } => self.queries.handle_ask(now, sessions, waiter),
             Order::Answered(session) => self.exchange.handle_answered(session),
             Order::Reload(config) => self.handle_reload(config),
             Order::Drain(grace) => {
@@ -325,6 +325,17 @@ impl Plane {
 )]
 fn watch_bell(port: &ControlPort) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(port.readiness_fd()?, Interest::READABLE)
+}
+
+/// Whether whoever asks after this message shall see what came of it.
+fn changes_state(message: &FromControl) -> bool {
+    matches!(
+        message,
+        FromControl::SetMetadata { .. }
+            | FromControl::EndSession { .. }
+            | FromControl::EndSource { .. }
+            | FromControl::MoveListeners { .. }
+    )
 }
 
 async fn sleep_until(time: Option<Instant>) {

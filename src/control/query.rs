@@ -27,7 +27,7 @@ pub(crate) const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 pub(crate) struct NodeSnapshot {
     /// By name.
     pub(crate) mounts: Vec<MountReport>,
-    /// In no order.
+    /// In no order; empty where nobody asked for them.
     pub(crate) sessions: Vec<SessionReport>,
     /// Bytes sent to listeners of each mount, by all shards.
     pub(crate) sent: HashMap<MountName, u64>,
@@ -61,12 +61,21 @@ type Waiter = oneshot::Sender<Arc<NodeSnapshot>>;
 #[derive(Debug)]
 struct Gathering {
     query: u64,
+    sessions: bool,
     until: Instant,
     asked: Vec<ShardId>,
     gathered: NodeSnapshot,
     waiters: Vec<Waiter>,
     /// Something changed since: those who ask now need a later query.
     outdated: bool,
+}
+
+/// An answer that was given.
+#[derive(Debug)]
+struct Given {
+    at: Instant,
+    sessions: bool,
+    snapshot: Arc<NodeSnapshot>,
 }
 
 /// The queries of the control plane; one is on its way at a time.
@@ -77,10 +86,12 @@ pub(crate) struct Queries {
     current: Option<Gathering>,
     /// Those who asked after the current query was outdated.
     next: Vec<Waiter>,
-    last: Option<(Instant, Arc<NodeSnapshot>)>,
+    /// Whether one of them wants sessions.
+    next_sessions: bool,
+    last: Option<Given>,
     /// Since when each shard owes an answer.
     silent: Vec<Option<Instant>>,
-    transmits: VecDeque<(ShardId, u64)>,
+    transmits: VecDeque<(ShardId, u64, bool)>,
     missed: u64,
 }
 
@@ -91,6 +102,7 @@ impl Queries {
             query: 0,
             current: None,
             next: Vec::new(),
+            next_sessions: false,
             last: None,
             silent: vec![None; usize::from(topology.shards())],
             transmits: VecDeque::new(),
@@ -98,17 +110,24 @@ impl Queries {
         }
     }
 
-    /// Somebody wants the node's state: a young answer is given again, a query on its way is
-    /// shared.
-    pub(crate) fn handle_ask(&mut self, now: Instant, waiter: Waiter) {
-        match (&self.last, &mut self.current) {
-            (Some((taken, snapshot)), _) if now.duration_since(*taken) < ANSWER_AGE_MAX => {
+    /// Somebody wants the node's state, with every session or without: a young answer is given
+    /// again, a query on its way is shared.
+    pub(crate) fn handle_ask(&mut self, now: Instant, sessions: bool, waiter: Waiter) {
+        let young = |given: &&Given| now.duration_since(given.at) < ANSWER_AGE_MAX;
+        let enough = |has: bool| has || !sessions;
+        match (self.last.as_ref().filter(young), &mut self.current) {
+            (Some(given), _) if enough(given.sessions) => {
                 // A waiter that went away needs no answer.
-                let _ = waiter.send(Arc::clone(snapshot));
+                let _ = waiter.send(Arc::clone(&given.snapshot));
             }
-            (_, Some(current)) if !current.outdated => current.waiters.push(waiter),
-            (_, Some(_)) => self.next.push(waiter),
-            (_, None) => self.start(now, vec![waiter]),
+            (_, Some(current)) if !current.outdated && enough(current.sessions) => {
+                current.waiters.push(waiter);
+            }
+            (_, Some(_)) => {
+                self.next.push(waiter);
+                self.next_sessions |= sessions;
+            }
+            (_, None) => self.start(now, sessions, vec![waiter]),
         }
     }
 
@@ -164,8 +183,8 @@ impl Queries {
         self.current.as_ref().map(|current| current.until)
     }
 
-    /// The next shard to ask.
-    pub(crate) fn poll_transmit(&mut self) -> Option<(ShardId, u64)> {
+    /// The next shard to ask, and whether for sessions too.
+    pub(crate) fn poll_transmit(&mut self) -> Option<(ShardId, u64, bool)> {
         self.transmits.pop_front()
     }
 
@@ -179,7 +198,7 @@ impl Queries {
         self.missed
     }
 
-    fn start(&mut self, now: Instant, waiters: Vec<Waiter>) {
+    fn start(&mut self, now: Instant, sessions: bool, waiters: Vec<Waiter>) {
         self.query += 1;
         let mut asked = Vec::new();
         let mut gathered = NodeSnapshot::default();
@@ -189,7 +208,7 @@ impl Queries {
             } else {
                 *silent = Some(now);
                 asked.push(shard);
-                self.transmits.push_back((shard, self.query));
+                self.transmits.push_back((shard, self.query, sessions));
             }
         }
         let everyone_is_silent = asked.is_empty();
@@ -197,6 +216,7 @@ impl Queries {
         let query = self.query;
         self.current = Some(Gathering {
             query,
+            sessions,
             until,
             asked,
             gathered,
@@ -224,10 +244,15 @@ impl Queries {
             // A waiter that went away needs no answer.
             let _ = waiter.send(Arc::clone(&gathered));
         }
-        self.last = (!current.outdated).then_some((now, gathered));
+        self.last = (!current.outdated).then_some(Given {
+            at: now,
+            sessions: current.sessions,
+            snapshot: gathered,
+        });
         let next = std::mem::take(&mut self.next);
+        let sessions = std::mem::take(&mut self.next_sessions);
         if !next.is_empty() {
-            self.start(now, next);
+            self.start(now, sessions, next);
         }
     }
 }
@@ -238,13 +263,13 @@ mod tests {
 
     fn ask(queries: &mut Queries, now: Instant) -> oneshot::Receiver<Arc<NodeSnapshot>> {
         let (waiter, answer) = oneshot::channel();
-        queries.handle_ask(now, waiter);
+        queries.handle_ask(now, true, waiter);
         answer
     }
 
     fn asked(queries: &mut Queries) -> Vec<(u16, u64)> {
         std::iter::from_fn(|| queries.poll_transmit())
-            .map(|(shard, q)| (shard.0, q))
+            .map(|(shard, q, _)| (shard.0, q))
             .collect()
     }
 
@@ -354,5 +379,30 @@ mod tests {
             None,
             "the answer from before is not given again"
         );
+    }
+
+    #[test]
+    fn sessions_are_copied_only_for_who_wants_them() {
+        let mut queries = Queries::new(Topology::new(1));
+        let now = Instant::now();
+        let plain = |queries: &mut Queries, sessions| {
+            let (waiter, answer) = oneshot::channel();
+            queries.handle_ask(now, sessions, waiter);
+            answer
+        };
+        let mut page = plain(&mut queries, false);
+        let mut list = plain(&mut queries, true);
+        assert_eq!(queries.poll_transmit(), Some((ShardId(0), 1, false)));
+        answer(&mut queries, now, 0, 1);
+        assert_eq!(
+            (missing(&mut page), missing(&mut list)),
+            (Some(vec![]), None)
+        );
+        assert_eq!(queries.poll_transmit(), Some((ShardId(0), 2, true)));
+        answer(&mut queries, now, 0, 2);
+        assert_eq!(missing(&mut list), Some(vec![]));
+        let mut again = plain(&mut queries, false);
+        assert_eq!(missing(&mut again), Some(vec![]), "more than enough");
+        assert_eq!(queries.poll_transmit(), None);
     }
 }

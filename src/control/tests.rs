@@ -189,9 +189,12 @@ impl Rig {
             let port = &mut self.ports[at];
             while let Some(Received::Control(message)) = port.recv() {
                 match message {
-                    FromControl::Query(query) => {
+                    FromControl::Query { query, sessions } => {
                         self.queries += 1;
-                        let snapshot = Box::new(snapshot.clone());
+                        let mut snapshot = Box::new(snapshot.clone());
+                        if !sessions {
+                            snapshot.sessions.clear();
+                        }
                         let message = ToControl::Answer { query, snapshot };
                         port.send_control(message).expect("room in the ring");
                     }

@@ -337,7 +337,12 @@ pub enum FromControl {
     /// Take no more sessions and end those that are there within this time.
     Drain(Duration),
     /// Tell your state.
-    Query(u64),
+    Query {
+        /// Comes back in the answer.
+        query: u64,
+        /// Whether every session is wanted too: one copy for each.
+        sessions: bool,
+    },
     /// The answer to [`ToControl::Ask`].
     Verdict {
         /// The session that asked.

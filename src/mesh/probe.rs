@@ -96,11 +96,23 @@ mod tests {
         assert!(mesh.shards[1].sleep());
         for shard in topology.ids() {
             mesh.control
-                .send(shard, FromControl::Query(0))
+                .send(
+                    shard,
+                    FromControl::Query {
+                        query: 0,
+                        sessions: false,
+                    },
+                )
                 .expect("room for one");
         }
         mesh.control
-            .send(ShardId(2), FromControl::Query(1))
+            .send(
+                ShardId(2),
+                FromControl::Query {
+                    query: 1,
+                    sessions: false,
+                },
+            )
             .expect_err("full");
         mesh.control.flush();
         let mut registry = Registry::new();

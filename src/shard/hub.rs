@@ -354,8 +354,9 @@ impl<S: Socket> Hub<S> {
         &self.counts
     }
 
-    /// Its state for the API; seats, lags and bytes are those of `now`.
-    pub fn snapshot(&self, now: Time) -> ShardSnapshot {
+    /// Its state for the API; seats, lags and bytes are those of `now`. Without `sessions` their
+    /// part stays empty: it costs a copy for each.
+    pub fn snapshot(&self, now: Time, sessions: bool) -> ShardSnapshot {
         let listeners = self
             .listeners
             .iter()
@@ -366,7 +367,10 @@ impl<S: Socket> Hub<S> {
             .map(|(session, p)| p.report(*session));
         ShardSnapshot {
             mounts: self.homes.iter().map(|(_, home)| home.report()).collect(),
-            sessions: publishers.chain(listeners).collect(),
+            sessions: match sessions {
+                true => publishers.chain(listeners).collect(),
+                false => Vec::new(),
+            },
             sent: self
                 .replicas
                 .iter()

@@ -235,7 +235,10 @@ impl Control {
                     let copy = match &order {
                         FromControl::Drain(grace) => FromControl::Drain(*grace),
                         FromControl::Reload(config) => FromControl::Reload(Arc::clone(config)),
-                        FromControl::Query(query) => FromControl::Query(*query),
+                        FromControl::Query { query, sessions } => FromControl::Query {
+                            query: *query,
+                            sessions: *sessions,
+                        },
                         other => panic!("tests do not send {other:?}"),
                     };
                     let _ = self.port.send(shard, copy);

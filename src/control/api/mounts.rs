@@ -23,7 +23,7 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let config = node.config();
     let rights = Rights::of(&headers, &config)?;
-    let snapshot = node.snapshot().await?;
+    let snapshot = node.overview().await?;
     let seen = |report: &&MountReport| rights.sees(&config, report.mount.as_str());
     let view = View {
         node: &node,
@@ -52,7 +52,7 @@ pub(crate) async fn one(
     let name = format!("/{name}");
     let config = node.config();
     let rights = Rights::of(&headers, &config)?;
-    let snapshot = node.snapshot().await?;
+    let snapshot = node.overview().await?;
     let report = snapshot
         .mount(&name)
         .filter(|_| rights.sees(&config, &name));

@@ -39,7 +39,7 @@ pub(crate) async fn update(
         Some(b"updinfo") => {}
         Some(_) => return done(false, "No such action"),
     }
-    let snapshot = match node.snapshot().await {
+    let snapshot = match node.overview().await {
         Ok(snapshot) => snapshot,
         Err(problem) => return problem.into(),
     };

@@ -40,7 +40,7 @@ pub(crate) async fn show(
     let rights = Rights::of(&headers, &config).unwrap_or(Rights::Public);
     let form = Form::parse(query.unwrap_or_default().as_bytes());
     let wanted = form.text("mount");
-    let snapshot = node.snapshot().await?;
+    let snapshot = node.overview().await?;
     let base = base_url(&headers, &config);
     let shown = snapshot.mounts.iter().filter(|report| {
         let name = report.mount.as_str();

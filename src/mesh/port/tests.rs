@@ -157,7 +157,13 @@ fn planes_take_turns_and_nobody_rings_at_one_awake() {
     let (mut one, mut zero) = (mesh.shards.remove(1), mesh.shards.remove(0));
     for query in 0..2 {
         mesh.control
-            .send(ShardId(0), FromControl::Query(query))
+            .send(
+                ShardId(0),
+                FromControl::Query {
+                    query,
+                    sessions: false,
+                },
+            )
             .expect("room");
         one.send(ShardId(0), numbered(&mount(), query as u32))
             .expect("room");
