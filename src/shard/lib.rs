@@ -2,12 +2,13 @@
 //!
 //! Reading order: [`hub`] (what decides: this shard's mounts, sources and listeners, pure),
 //! [`net`] (sockets), `driver` (what carries the hub: rings, timer, whoever waits for it),
-//! `http` (requests), `session` (sources and listeners), [`probe`] (what is counted).
+//! `http` (requests), `admission` (who may come in), `session` (sources and listeners), [`probe`] (what is counted).
 
 pub mod hub;
 pub mod net;
 pub mod probe;
 
+mod admission;
 mod driver;
 mod http;
 mod session;

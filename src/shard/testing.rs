@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use corecast_config::{Auth, Config, Latency, Limits, Mount};
 use corecast_media::name::{SessionId, ShardId};
-use corecast_mesh::message::{ControlRequest, Event, FromControl, RESPONSE_CHUNKS_MAX, ToControl};
+use corecast_mesh::message::{
+    ControlRequest, Event, FromControl, Question, RESPONSE_CHUNKS_MAX, ToControl, Verdict,
+};
 use corecast_mesh::port::{Capacities, ControlPort, mesh};
 use corecast_mesh::seats::{NodeSeats, Seats};
 use corecast_mesh::topology::Topology;
@@ -275,7 +277,8 @@ impl Control {
             ToControl::Event(event) => {
                 let _ = self.told.send(Seen::Event(*event));
             }
-            ToControl::Answer { .. } | ToControl::Ask(_) | ToControl::Record(_) => {}
+            ToControl::Ask(question) => self.judge(&question),
+            ToControl::Answer { .. } | ToControl::Record(_) => {}
         }
     }
 
@@ -283,6 +286,22 @@ impl Control {
         self.port
             .send(session.shard(), message)
             .expect("tests do not fill the ring");
+    }
+
+    /// Gives the verdict that the password names.
+    fn judge(&mut self, question: &Question) {
+        let password = question
+            .credentials
+            .as_ref()
+            .map(|(_, password)| &**password);
+        let verdict = match password {
+            Some("come") => Verdict::Allow(None),
+            Some("come-shortly") => Verdict::Allow(Some(Duration::from_millis(300))),
+            Some("wait") => return,
+            _ => Verdict::Deny("not today".into()),
+        };
+        let session = question.session;
+        self.send(session, FromControl::Verdict { session, verdict });
     }
 
     fn answer(&mut self, request: ControlRequest) {

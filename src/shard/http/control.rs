@@ -119,6 +119,11 @@ pub(crate) fn log_header(request: &Request, name: &str) -> String {
     text::clean(&text::decode(value), LOG_TEXT_BYTES_MAX)
 }
 
+/// Any text of a peer as logs show it.
+pub(crate) fn log_text(said: &str) -> Box<str> {
+    text::clean(said, LOG_TEXT_BYTES_MAX).into()
+}
+
 async fn exchange(
     connection: &mut Connection,
     request: &Request,

@@ -10,11 +10,14 @@ use corecast_mesh::message::{EndReason, JoinRefusal};
 use corecast_protocol::http1::{BodyFraming, Method, Request};
 use corecast_protocol::icy::ListenerHead;
 use corecast_protocol::icy::listener::wants_metadata;
+use corecast_protocol::icy::source::credentials;
 
+use crate::admission::Refused;
+use crate::admission::question::{self, Finding};
 use crate::driver::Shard;
 use crate::http::connection::Connection;
-use crate::http::control::{Outcome, log_header, log_line, record};
-use crate::http::response::{Plain, SERVER, unix_seconds};
+use crate::http::control::{Outcome, log_header, log_line, log_text, record};
+use crate::http::response::{SERVER, unix_seconds};
 use crate::hub::{ListenerCard, Seat};
 use crate::probe::Refusal;
 
@@ -23,9 +26,9 @@ const SEAT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Makes the peer a listener of the mount that it asks for. The connection comes back where it
 /// may bring another request.
-pub(crate) async fn run(connection: Connection, request: &Request) -> Option<Connection> {
+pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option<Connection> {
     let Ok(mount) = MountName::parse(request.path()) else {
-        return Box::pin(refuse(connection, request, JoinRefusal::NotFound)).await;
+        return Box::pin(refuse(connection, request, refused(JoinRefusal::NotFound))).await;
     };
     let shard = Rc::clone(&connection.shard);
     let mut wish = Wish {
@@ -34,16 +37,24 @@ pub(crate) async fn run(connection: Connection, request: &Request) -> Option<Con
         open: true,
     };
     let answer = shard.expect_seat(wish.session);
-    shard.with_hub(|hub, now| hub.reserve(now, wish.session, mount));
+    shard.with_hub(|hub, now| hub.reserve(now, wish.session, mount.clone()));
     let seat = match monoio::time::timeout(SEAT_TIMEOUT, answer).await {
         Ok(Ok(Ok(seat))) => seat,
         Ok(Ok(Err(refusal))) => {
             wish.open = false;
-            return Box::pin(refuse(connection, request, refusal)).await;
+            return Box::pin(refuse(connection, request, refused(refusal))).await;
         }
         Ok(Err(_)) | Err(_) => {
-            return Box::pin(refuse(connection, request, JoinRefusal::NoSource)).await;
+            return Box::pin(refuse(connection, request, refused(JoinRefusal::NoSource))).await;
         }
+    };
+    let finding = Box::pin(admit(&mut connection, request, wish.session, mount)).await;
+    let stay_max = match finding {
+        Finding::Welcome(stay_max) => stay_max,
+        Finding::Unwelcome(refused) => {
+            return Box::pin(refuse(connection, request, refused)).await;
+        }
+        Finding::Gone => return None,
     };
     let metaint = if wants_metadata(request) {
         seat.metaint
@@ -54,7 +65,7 @@ pub(crate) async fn run(connection: Connection, request: &Request) -> Option<Con
     if request.method() == Method::Head {
         return Box::pin(answer_head(connection, request, &head)).await;
     }
-    let card = card(&connection, request, &shard);
+    let card = card(&connection, request, &shard, stay_max);
     let session = wish.session;
     let socket = connection.into_steady().ok()?;
     wish.open = false;
@@ -109,16 +120,46 @@ fn render_head(request: &Request, seat: &Seat, metaint: u32) -> Bytes {
     out.freeze()
 }
 
-fn card(connection: &Connection, request: &Request, shard: &Shard) -> Box<ListenerCard> {
-    let stay_max = shard.config().mount(request.path()).listener_duration_max;
+/// Whether somebody with a seat may listen. Who only asks for the head is not asked about: hooks
+/// count listeners.
+async fn admit(
+    connection: &mut Connection,
+    request: &Request,
+    session: SessionId,
+    mount: MountName,
+) -> Finding {
+    let config = connection.shard.config();
+    let guarded = question::guards_listeners(config.mount(mount.as_str()));
+    if !guarded || request.method() == Method::Head {
+        return Finding::Welcome(None);
+    }
+    let asked = question::question(connection, request, session, mount, false);
+    question::ask(connection, asked).await
+}
+
+fn card(
+    connection: &Connection,
+    request: &Request,
+    shard: &Shard,
+    stay_max: Option<Duration>,
+) -> Box<ListenerCard> {
+    let config = shard.config();
+    let settings = config.mount(request.path());
+    let limit = settings.listener_duration_max;
+    let limit = (!limit.is_zero()).then_some(limit);
+    let stay_max = limit.into_iter().chain(stay_max).min();
+    let user = question::guards_listeners(settings)
+        .then(|| credentials(request.headers()))
+        .flatten()
+        .map(|given| log_text(&given.user));
     Box::new(ListenerCard {
         peer: connection.peer,
         user_agent: log_header(request, "user-agent").into(),
         referer: log_header(request, "referer").into(),
         request: log_line(request),
-        user: None,
+        user,
         since: shard.now(),
-        until: (!stay_max.is_zero()).then(|| shard.now() + stay_max),
+        until: stay_max.map(|stay_max| shard.now() + stay_max),
     })
 }
 
@@ -146,36 +187,34 @@ async fn answer_head(
     None
 }
 
+fn refused(refusal: JoinRefusal) -> Refused {
+    match refusal {
+        JoinRefusal::NotFound => Refused::new(404, "there is no such mount", Refusal::NotFound),
+        JoinRefusal::NoSource => Refused::busy("the mount has no source now", Refusal::NoSource),
+        JoinRefusal::MountFull => {
+            Refused::busy("the mount has all the listeners it may have", Refusal::Full)
+        }
+        JoinRefusal::NodeFull => Refused::busy(
+            "the server has all the listeners it may have",
+            Refusal::Full,
+        ),
+        JoinRefusal::Draining => Refused::busy("the server is shutting down", Refusal::Draining),
+    }
+}
+
 /// Tells the peer why it hears nothing.
 async fn refuse(
     mut connection: Connection,
     request: &Request,
-    refusal: JoinRefusal,
+    refused: Refused,
 ) -> Option<Connection> {
-    let (status, text, counted) = match refusal {
-        JoinRefusal::NotFound => (404, "there is no such mount", Refusal::NotFound),
-        JoinRefusal::NoSource => (503, "the mount has no source now", Refusal::NoSource),
-        JoinRefusal::MountFull => (
-            503,
-            "the mount has all the listeners it may have",
-            Refusal::Full,
-        ),
-        JoinRefusal::NodeFull => (
-            503,
-            "the server has all the listeners it may have",
-            Refusal::Full,
-        ),
-        JoinRefusal::Draining => (503, "the server is shutting down", Refusal::Draining),
-    };
     let (sent, since) = (connection.sent_bytes(), connection.shard.now());
+    let (status, counted) = (refused.status, refused.counted);
     connection.shard.probe.refused.at(counted as usize).add(1);
-    let mut answer = Plain::to(request, status, text);
-    if status == 503 {
-        answer.extra = Some(("Retry-After", "5"));
-    }
+    let mut answer = refused.answer(request);
     // A body that nobody asked for would be read as the next request.
     answer.keep_alive &=
-        request.body_framing() == BodyFraming::None && refusal != JoinRefusal::Draining;
+        request.body_framing() == BodyFraming::None && counted != Refusal::Draining;
     let keep_alive = answer.keep_alive;
     let bytes = connection.send(&[&answer.render()]).await;
     let reason = if bytes.is_ok() {

@@ -8,7 +8,7 @@ pub(crate) mod listener;
 pub(crate) mod source;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io::IoSlice;
 use std::net::SocketAddr;

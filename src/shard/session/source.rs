@@ -18,6 +18,8 @@ use corecast_protocol::icy::source::credentials;
 use monoio::time::Instant;
 
 use super::auth;
+use crate::admission::Refused;
+use crate::admission::question::{self, Finding};
 use crate::driver::{PublisherTicket, Shard};
 use crate::http::connection::{BodyFault, Connection};
 use crate::http::control::{Outcome, record};
@@ -40,14 +42,6 @@ const SILENCE_MIN: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 
 /// Bytes after which a source that sends faster than we ask lets others have their turn.
 const TURN_BYTES: usize = 256 * 1024;
 
-/// What a source that got no leave is told.
-struct Refused {
-    status: u16,
-    text: &'static str,
-    extra: Option<(&'static str, &'static str)>,
-    counted: Refusal,
-}
-
 /// Serves a source until it ends; the connection ends with it.
 pub(crate) async fn run(mut connection: Connection, request: Request) {
     let shard = Rc::clone(&connection.shard);
@@ -64,12 +58,13 @@ pub(crate) async fn run(mut connection: Connection, request: Request) {
         line.mount = mount;
         shard.tell_access(line);
     };
-    let wish = match admit(&shard.config(), &request) {
-        Ok(wish) => wish,
-        Err(refused) => {
+    let (wish, stay_max) = match admit(&mut connection, &request, session).await {
+        Ok(admitted) => admitted,
+        Err(None) => return tell(&connection, 400, EndReason::PeerReset, None),
+        Err(Some(refused)) => {
             shard.probe.refused.at(refused.counted as usize).add(1);
             tell(&connection, refused.status, EndReason::PeerClosed, None);
-            return connection.refuse(answer(&request, &refused)).await;
+            return connection.refuse(last(&refused, &request)).await;
         }
     };
     let mount = wish.mount.clone();
@@ -85,11 +80,12 @@ pub(crate) async fn run(mut connection: Connection, request: Request) {
             shard.probe.refused.at(refused.counted as usize).add(1);
             let reason = EndReason::PeerClosed;
             tell(&connection, refused.status, reason, Some(mount));
-            return connection.refuse(answer(&request, &refused)).await;
+            return connection.refuse(last(&refused, &request)).await;
         }
     };
     publication.start();
-    let feed = Feed::new(&wish, &mount, &shard);
+    let mut feed = Feed::new(&wish, &mount, &shard);
+    feed.until = stay_max.map(|stay_max| Instant::now() + stay_max);
     let reason = feed.run(&mut connection, &request, &mut publication).await;
     publication.end(reason);
     drop(publication);
@@ -118,25 +114,40 @@ async fn ask(
     }
 }
 
-/// What the request publishes, if it may.
-fn admit(config: &Config, request: &Request) -> Result<SourceRequest, Refused> {
-    let given = credentials(request.headers());
+/// What the request publishes, if it may, and for how long at most; nothing where the peer has
+/// gone meanwhile.
+async fn admit(
+    connection: &mut Connection,
+    request: &Request,
+    session: SessionId,
+) -> Result<(SourceRequest, Option<Duration>), Option<Refused>> {
+    let config = connection.shard.config();
     let path = request.path();
-    if !given.is_some_and(|given| auth::may_publish(config, path, &given)) {
-        return Err(Refused {
-            status: 401,
-            text: "a source needs the right password",
-            extra: Some(("WWW-Authenticate", "Basic realm=\"corecast\"")),
-            counted: Refusal::Unauthorized,
-        });
+    let given = credentials(request.headers());
+    let known = given
+        .as_ref()
+        .is_some_and(|given| auth::may_publish(&config, path, given));
+    let askable = given.is_some() && question::guards_sources(config.mount(path));
+    if !known && !askable {
+        let text = "a source needs the right password";
+        return Err(Some(Refused::unauthorized(text)));
     }
-    let refused = |status, text| Refused {
-        status,
-        text,
-        extra: None,
-        counted: Refusal::NotFound,
-    };
-    if is_reserved_path(path) {
+    let wish = wish(request).map_err(Some)?;
+    if known {
+        return Ok((wish, None));
+    }
+    let asked = question::question(connection, request, session, wish.mount.clone(), true);
+    match question::ask(connection, asked).await {
+        Finding::Welcome(stay_max) => Ok((wish, stay_max)),
+        Finding::Unwelcome(refused) => Err(Some(refused)),
+        Finding::Gone => Err(None),
+    }
+}
+
+/// What the request wants to publish.
+fn wish(request: &Request) -> Result<SourceRequest, Refused> {
+    let refused = |status, text| Refused::new(status, text, Refusal::NotFound);
+    if is_reserved_path(request.path()) {
         return Err(refused(403, "this path cannot be a mount"));
     }
     SourceRequest::from_request(request).map_err(|bad| refused(bad.status, bad.reason))
@@ -150,33 +161,21 @@ fn source_info(wish: &SourceRequest, peer: SocketAddr) -> SourceInfo {
 }
 
 /// The mount's home gave no verdict.
-const LATE: Refused = Refused {
-    status: 503,
-    text: "the server is busy",
-    extra: Some(("Retry-After", "5")),
-    counted: Refusal::Full,
-};
+const LATE: Refused = Refused::busy("the server is busy", Refusal::Full);
 
 fn refused(refusal: PublishRefusal) -> Refused {
-    let (status, text, counted) = match refusal {
-        PublishRefusal::InUse => (409, "Mountpoint in use", Refusal::InUse),
-        PublishRefusal::SourcesMax => (503, "too many sources connected", Refusal::Full),
-        PublishRefusal::Draining => (503, "the server is shutting down", Refusal::Draining),
-    };
-    let extra = (status == 503).then_some(("Retry-After", "5"));
-    Refused {
-        status,
-        text,
-        extra,
-        counted,
+    match refusal {
+        PublishRefusal::InUse => Refused::new(409, "Mountpoint in use", Refusal::InUse),
+        PublishRefusal::SourcesMax => Refused::busy("too many sources connected", Refusal::Full),
+        PublishRefusal::Draining => Refused::busy("the server is shutting down", Refusal::Draining),
     }
 }
 
-fn answer<'a>(request: &Request, refused: &Refused) -> Plain<'a> {
+/// The last answer to a source.
+fn last<'a>(refused: &'a Refused, request: &Request) -> Plain<'a> {
     Plain {
-        extra: refused.extra,
         keep_alive: false,
-        ..Plain::to(request, refused.status, refused.text)
+        ..refused.answer(request)
     }
 }
 
@@ -395,6 +394,8 @@ struct Feed<'a> {
     rhythm: Rhythm,
     /// Never paced, see [`reads_no_answer`].
     eager: bool,
+    /// When the source must go, if it may not stay for ever.
+    until: Option<Instant>,
 }
 
 impl<'a> Feed<'a> {
@@ -406,6 +407,7 @@ impl<'a> Feed<'a> {
             framer: Framer::for_content_type(&wish.info.content_type),
             rhythm: Rhythm::of(shard.config(), mount),
             eager: reads_no_answer(wish),
+            until: None,
         }
     }
 
@@ -424,6 +426,9 @@ impl<'a> Feed<'a> {
         let reason = loop {
             if self.body.is_over() {
                 break EndReason::PeerClosed;
+            }
+            if self.until.is_some_and(|until| until <= Instant::now()) {
+                break EndReason::TimeLimit;
             }
             let received = connection.receive_some(self.rhythm.silence_max);
             let bytes = match first(&mut publication.ticket.ended, received).await {

@@ -9,11 +9,11 @@ use corecast_mesh::topology::Topology;
 
 use crate::testing::{BACKENDS, Node, Seen, config, read_head, read_to_end};
 
-const AUTH: &str = "Authorization: Basic c291cmNlOmhhbQ==\r\n";
-const OPAQUE: &str = "Content-Type: application/x-test\r\n";
+pub(crate) const AUTH: &str = "Authorization: Basic c291cmNlOmhhbQ==\r\n";
+pub(crate) const OPAQUE: &str = "Content-Type: application/x-test\r\n";
 
 /// The same for every engine, on one shard and on three.
-fn on_each(test: impl Fn(&mut Node)) {
+pub(crate) fn on_each(test: impl Fn(&mut Node)) {
     for backend in BACKENDS {
         for shards in [1, 3] {
             test(&mut Node::start(backend, shards, config()));
@@ -29,7 +29,7 @@ fn pattern(from: usize, count: usize) -> Vec<u8> {
 }
 
 /// Publishes as ffmpeg does: PUT until close, after a leave to send.
-fn publish(node: &Node, path: &str) -> TcpStream {
+pub(crate) fn publish(node: &Node, path: &str) -> TcpStream {
     let mut source = node.connect();
     let lines = format!("Host: test\r\n{AUTH}{OPAQUE}Expect: 100-continue\r\nice-name: N\r\n");
     let head = format!("PUT {path} HTTP/1.1\r\n{lines}\r\n");
@@ -40,7 +40,7 @@ fn publish(node: &Node, path: &str) -> TcpStream {
     source
 }
 
-fn listen(node: &Node, path: &str) -> TcpStream {
+pub(crate) fn listen(node: &Node, path: &str) -> TcpStream {
     let mut listener = node.connect();
     let head = format!("GET {path} HTTP/1.0\r\n\r\n");
     listener.write_all(head.as_bytes()).expect("the node reads");

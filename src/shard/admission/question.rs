@@ -1,0 +1,125 @@
+//! What control is asked about a peer, where a mount's settings name a hook for it. One peer waits
+//! for one answer; nobody waits with it.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::time::Duration;
+
+use corecast_config::Mount;
+use corecast_media::name::{MountName, SessionId};
+use corecast_mesh::message::{Question, ToControl, Verdict};
+use corecast_protocol::http1::Request;
+use corecast_protocol::icy::source::credentials;
+
+use super::Refused;
+use crate::driver::Shard;
+use crate::http::connection::Connection;
+use crate::http::control::log_header;
+use crate::task::{First, first};
+
+/// How much longer than the hook control may take.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// Why somebody is not let in although nothing is known against it.
+const UNHEARD: &str = "nobody can say now whether you may come in";
+
+/// What control found.
+#[derive(Debug)]
+pub(crate) enum Finding {
+    /// The peer may come in; for this long at most, where there is a limit.
+    Welcome(Option<Duration>),
+    /// It may not.
+    Unwelcome(Refused),
+    /// It has gone meanwhile.
+    Gone,
+}
+
+/// Whether control has to be asked before somebody listens to a mount.
+pub(crate) fn guards_listeners(settings: &Mount) -> bool {
+    !settings.hook_listener_add.is_empty()
+}
+
+/// Whether control has to be asked before a source without our passwords feeds a mount.
+pub(crate) fn guards_sources(settings: &Mount) -> bool {
+    !settings.hook_stream_auth.is_empty()
+}
+
+/// The question whether the peer behind `request` may listen to or feed `mount`.
+pub(crate) fn question(
+    connection: &Connection,
+    request: &Request,
+    session: SessionId,
+    mount: MountName,
+    publisher: bool,
+) -> Question {
+    let given = credentials(request.headers());
+    Question {
+        session,
+        publisher,
+        mount,
+        peer: connection.peer,
+        credentials: given.map(|given| (given.user.into(), given.password.into())),
+        target: request.target().into(),
+        user_agent: log_header(request, "user-agent").into(),
+        referer: log_header(request, "referer").into(),
+    }
+}
+
+/// Asks control, for as long as the mount's hooks may take.
+pub(crate) async fn ask(connection: &mut Connection, question: Question) -> Finding {
+    let shard = Rc::clone(&connection.shard);
+    let config = shard.config();
+    let settings = config.mount(question.mount.as_str());
+    let session = question.session;
+    let answer = shard.expect_verdict(session);
+    let _waiting = Waiting {
+        shard: &shard,
+        session,
+    };
+    let asked = shard.try_tell_control(ToControl::Ask(Box::new(question)));
+    if asked.is_err() {
+        return unheard(settings);
+    }
+    let answer = monoio::time::timeout(settings.hook_timeout + SLACK, answer);
+    match first(answer, connection.failed()).await {
+        First::Left(Ok(Ok(Verdict::Allow(stay_max)))) => Finding::Welcome(stay_max),
+        First::Left(Ok(Ok(Verdict::Deny(reason)))) => Finding::Unwelcome(denied(reason)),
+        First::Left(_) => {
+            shard.probe.control_late.add(1);
+            unheard(settings)
+        }
+        First::Right(()) => Finding::Gone,
+    }
+}
+
+/// What holds where control gives no answer.
+fn unheard(settings: &Mount) -> Finding {
+    if settings.hook_failure_allows {
+        return Finding::Welcome(None);
+    }
+    Finding::Unwelcome(Refused {
+        status: 503,
+        text: Cow::Borrowed(UNHEARD),
+        extra: Some(("Retry-After", Cow::Borrowed("5"))),
+        ..Refused::unauthorized("")
+    })
+}
+
+fn denied(reason: Box<str>) -> Refused {
+    if reason.is_empty() {
+        return Refused::unauthorized("you may not come in");
+    }
+    Refused::unauthorized(reason.into_string())
+}
+
+/// A session that waits for a verdict.
+struct Waiting<'a> {
+    shard: &'a Rc<Shard>,
+    session: SessionId,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.shard.forget_verdict(self.session);
+    }
+}
