@@ -1,6 +1,9 @@
-//! What the fuzz targets share: one input in two splits, and what holds for every framer.
+//! What the fuzz targets share: one input in two splits, what holds for every framer, and what
+//! holds for every import.
 
 use bytes::Bytes;
+use corecast_config::import::Imported;
+use corecast_config::{Fault, File, Sources, load};
 use corecast_media::frame::{FrameKind, MediaEvent};
 use corecast_protocol::audio::Framer;
 
@@ -91,4 +94,31 @@ fn check_order(events: &[MediaEvent]) {
             MediaEvent::Format(_) => {}
         }
     }
+}
+
+/// What comes out of an import of `data` is a configuration without faults, its notes are single
+/// lines, and a fault stands inside the file.
+pub fn check_import(imported: Result<Imported, Fault>, data: &[u8]) {
+    let lines = data.split(|byte| *byte == b'\n').count();
+    let imported = match imported {
+        Ok(imported) => imported,
+        Err(fault) => {
+            assert!((1..=lines).contains(&fault.line) && fault.column > 0);
+            assert!(!fault.to_string().contains(char::is_control));
+            return;
+        }
+    };
+    for note in &imported.notes {
+        assert!(note.place.line <= lines);
+        assert!(!note.to_string().contains(char::is_control), "{note}");
+    }
+    let file = Some(File {
+        name: "imported.toml",
+        text: &imported.toml,
+    });
+    let loaded = load(Sources {
+        file,
+        ..Sources::default()
+    });
+    assert!(loaded.is_ok(), "{:?}", loaded.err());
 }

@@ -1,10 +1,11 @@
 //! The one integration binary: everything that needs the whole program or the whole tree.
 //!
 //! Reading order: [`harness`] (the program, sources and listeners of our own), [`clients`]
-//! (programs that we did not write), [`metrics`] (their page is current), [`tidy`] (the tree
-//! keeps its own rules).
+//! (programs that we did not write), [`import`] (files of other servers), [`metrics`] (their page
+//! is current), [`tidy`] (the tree keeps its own rules).
 
 mod clients;
 mod harness;
+mod import;
 mod metrics;
 mod tidy;

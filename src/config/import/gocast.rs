@@ -130,14 +130,11 @@ const MOUNT_RULES: &[Rule] = &[
     rule("burst_size", Setting(MOUNT, "burst_bytes", Unit::Same)),
     rule(
         "max_listener_duration",
-        MissingUnless(&["", "0"], "listeners may stay as they like yet"),
+        Setting(MOUNT, "listener_duration_max_ms", Unit::SecondsOrNone),
     ),
     rule("allowed_ips", Code(addresses)),
     rule("denied_ips", Code(addresses)),
-    rule(
-        "dump_file",
-        MissingUnless(&[""], "there is no recording to a file yet"),
-    ),
+    rule("dump_file", Code(dump_file)),
     rule("hls", Missing(LATER)),
     rule("dash", Missing(LATER)),
     rule("auth", Missing(LATER)),
@@ -260,6 +257,12 @@ fn addresses(entry: &Entry, path: &str, plan: &mut Plan) {
     if !entry.children.is_empty() && !everybody {
         plan.note(entry, path, Outcome::Missing, ADDRESS_LISTS);
     }
+}
+
+/// Names of files have no escapes there.
+fn dump_file(entry: &Entry, path: &str, plan: &mut Plan) {
+    let text = entry.text.replace('%', "%%");
+    plan.set_text(MOUNT, "dump_file", Unit::Same, &text, entry, path);
 }
 
 fn mounts(entry: &Entry, path: &str, plan: &mut Plan) {

@@ -23,8 +23,10 @@ pub(super) const DEFAULTS: &str = "mount_defaults";
 pub(super) enum Unit {
     /// The same.
     Same,
-    /// Seconds; ours are milliseconds. Zero and less mean no limit or nothing.
+    /// Seconds; ours are milliseconds. Zero and less mean no limit there, which ours have.
     Seconds,
+    /// The same, but zero and less are no limit in ours too.
+    SecondsOrNone,
 }
 
 /// A setting of ours that was given.
@@ -372,8 +374,8 @@ fn convert_secret(text: &str) -> Converted {
         return Converted::left_out(format!("a password must be {expected}"));
     }
     Converted::left_out(
-        "a password that everybody tries first; in its place the server's own is used, which \
-         the first start makes and prints where none is set",
+        "a password that everybody tries first; choose another one. Where corecast's own are \
+         empty, the first start makes and prints them",
     )
 }
 
@@ -386,7 +388,8 @@ fn convert_int(bounds: Bounds, unit: Unit, text: &str) -> Converted {
         Unit::Seconds if number <= 0.0 => {
             return Converted::left_out("means no limit there; corecast always has one");
         }
-        Unit::Seconds => 1_000.0,
+        Unit::SecondsOrNone if number <= 0.0 => 0.0,
+        Unit::Seconds | Unit::SecondsOrNone => 1_000.0,
     };
     if !number.is_finite() {
         return Converted::left_out("no number");

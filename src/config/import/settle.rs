@@ -16,6 +16,7 @@ impl Plan {
         self.settle_admin();
         self.settle_fallbacks();
         self.settle_loops();
+        self.separate_fallbacks();
     }
 
     fn settle_admin(&mut self) {
@@ -48,9 +49,8 @@ impl Plan {
         }
     }
 
-    /// Every fallback is a mount with a section; a default one is not that of mounts with one.
+    /// Every fallback is a mount with a section.
     fn settle_fallbacks(&mut self) {
-        let of_all = self.given(DEFAULTS, FALLBACK).cloned();
         let wanted: Vec<(Value, usize, String)> = self
             .mounts
             .iter()
@@ -74,16 +74,6 @@ impl Plan {
                 self.add_mount(&name, Some(of), line);
             } else {
                 self.forget_fallback(&of, line, "there are too many mounts to have its own");
-            }
-        }
-        if of_all.is_some() {
-            for mount in &mut self.mounts {
-                let none = Given {
-                    value: Value::Text(String::new()),
-                    line: 0,
-                    because: "the default fallback is not for this one",
-                };
-                mount.settings.entry(FALLBACK).or_insert(none);
             }
         }
     }
@@ -118,6 +108,21 @@ impl Plan {
         for name in last_of_loops {
             let reason = "leads back to the mount itself";
             self.forget_fallback(&name, 0, reason);
+        }
+    }
+
+    /// A default fallback is not that of mounts with a section.
+    fn separate_fallbacks(&mut self) {
+        if self.given(DEFAULTS, FALLBACK).is_none() {
+            return;
+        }
+        for mount in &mut self.mounts {
+            let none = Given {
+                value: Value::Text(String::new()),
+                line: 0,
+                because: "the default fallback is not for this one",
+            };
+            mount.settings.entry(FALLBACK).or_insert(none);
         }
     }
 

@@ -24,12 +24,9 @@ pub(super) const RULES: &[Rule] = &[
     rule("max-listeners", Code(listeners_max)),
     rule(
         "max-listener-duration",
-        MissingUnless(&["", "0"], "listeners may stay as they like yet"),
+        Setting(MOUNT, "listener_duration_max_ms", Unit::SecondsOrNone),
     ),
-    rule(
-        "dump-file",
-        MissingUnless(&[""], "there is no recording to a file yet"),
-    ),
+    rule("dump-file", Setting(MOUNT, "dump_file", Unit::Same)),
     rule("intro", MissingUnless(&[""], "there are no intros yet")),
     rule("fallback-mount", Setting(MOUNT, "fallback", Unit::Same)),
     rule("fallback", Setting(MOUNT, "fallback", Unit::Same)),
@@ -79,7 +76,7 @@ pub(super) const RULES: &[Rule] = &[
         Setting(MOUNT, "metaint_bytes", Unit::Same),
     ),
     rule("filter-theora", Missing("streams are passed on whole")),
-    rule("authentication", MissingUnless(&[""], LOGINS)),
+    rule("authentication", Code(authentication)),
     rule("event-bindings", Missing(SCRIPTS)),
     rule("http-headers", Missing("headers cannot be set yet")),
     rule("on-connect", MissingUnless(&[""], SCRIPTS)),
@@ -156,4 +153,64 @@ fn fallback_override(entry: &Entry, path: &str, plan: &mut Plan) {
 
 fn burst_size(entry: &Entry, path: &str, plan: &mut Plan) {
     server::set_burst(MOUNT, &entry.text, entry, path, plan);
+}
+
+/// Hooks are taken over, logins by file are not.
+fn authentication(entry: &Entry, path: &str, plan: &mut Plan) {
+    match entry.child_text("@type") {
+        Some("url") => {
+            for child in entry.children.iter().filter(|child| child.key != "@type") {
+                let name = child.child_text("@name").unwrap_or("");
+                let path = plan.path(path, &format!("{}[{}]", child.key, clean(name)));
+                hook(child, name, &path, plan);
+            }
+        }
+        Some(_) => plan.note(entry, path, Outcome::Missing, LOGINS),
+        None => {
+            // Version 2.5 has roles inside.
+            for role in entry.children.iter().filter(|role| role.key == "role") {
+                let path = plan.path(path, &role.key);
+                if role.child_text("@type") == Some("url") {
+                    authentication(role, &path, plan);
+                } else {
+                    plan.note(role, &path, Outcome::Missing, LOGINS);
+                }
+            }
+        }
+    }
+}
+
+/// An option of `<authentication type="url">`.
+fn hook(entry: &Entry, name: &str, path: &str, plan: &mut Plan) {
+    let key = match name {
+        "listener_add" => "hook_listener_add",
+        "listener_remove" => "hook_listener_remove",
+        "mount_add" => "hook_mount_add",
+        "mount_remove" => "hook_mount_remove",
+        "stream_auth" => "hook_stream_auth",
+        "username" => "hook_user",
+        "password" => "hook_password",
+        "presume_innocent" => "hook_failure_allows",
+        "auth_header" if is_usual_header(entry) => return,
+        _ => {
+            return plan.note(
+                entry,
+                path,
+                Outcome::Missing,
+                "hooks have no such option yet",
+            );
+        }
+    };
+    let value = entry.children.iter().rfind(|child| child.key == "@value");
+    let value = value.map_or("", |value| value.text.as_str());
+    plan.set_text(MOUNT, key, Unit::Same, value, entry, path);
+}
+
+/// The header that lets a listener in is `icecast-auth-user: 1` whatever was chosen.
+fn is_usual_header(entry: &Entry) -> bool {
+    let value = entry
+        .child_text("@value")
+        .unwrap_or("")
+        .to_ascii_lowercase();
+    value.replace(' ', "").trim_end() == "icecast-auth-user:1"
 }

@@ -339,6 +339,70 @@ fn names_that_no_mount_can_have_are_said() {
 }
 
 #[test]
+fn hooks_are_called_as_before() {
+    let option = |name: &str, value: &str| format!("<option name='{name}' value='{value}'/>");
+    let options = [
+        option("mount_add", "http://hooks.example/on"),
+        option("mount_remove", "http://hooks.example/off"),
+        option("listener_add", "http://hooks.example/in?a=1&amp;b=2"),
+        option("listener_remove", "http://hooks.example/out"),
+        option("stream_auth", "http://hooks.example/who"),
+        option("username", "us"),
+        option("password", "p &lt; w"),
+        option("auth_header", "Icecast-Auth-User: 1"),
+        option("headers", "x-token"),
+    ]
+    .concat();
+    for authentication in [
+        format!("<authentication type='url'>{options}</authentication>"),
+        format!("<authentication><role type='url'>{options}</role></authentication>"),
+    ] {
+        let mount = format!("<mount><mount-name>/a</mount-name>{authentication}</mount>");
+        let (config, imported) = imported_icecast(&mount);
+        let expected = Mount {
+            hook_mount_add: "http://hooks.example/on".to_owned(),
+            hook_mount_remove: "http://hooks.example/off".to_owned(),
+            hook_listener_add: "http://hooks.example/in?a=1&b=2".to_owned(),
+            hook_listener_remove: "http://hooks.example/out".to_owned(),
+            hook_stream_auth: "http://hooks.example/who".to_owned(),
+            hook_user: "us".to_owned(),
+            hook_password: "p < w".to_owned(),
+            ..Mount::default()
+        };
+        assert_eq!(config.configured_mount("/a"), Some(&expected));
+        let missing = told(&imported, Outcome::Missing);
+        assert_eq!(missing.len(), 1, "{missing:?}");
+        assert!(missing[0].1.ends_with("/option[headers]"), "{missing:?}");
+    }
+}
+
+#[test]
+fn listeners_may_stay_as_long_as_before() {
+    for (text, millis) in [("3600", 3_600_000), ("0", 0), ("-1", 0), ("", 0)] {
+        let (config, imported) = imported_icecast(&format!(
+            "<mount type='default'><max-listener-duration>{text}</max-listener-duration>\
+             <dump-file>/tmp/%F.mp3</dump-file></mount>"
+        ));
+        let max = config.mount_defaults.listener_duration_max;
+        assert_eq!(max, Duration::from_millis(millis), "{text}");
+        assert_eq!(config.mount_defaults.dump_file, "/tmp/%F.mp3");
+        assert_eq!(imported.notes, []);
+    }
+}
+
+#[test]
+fn a_default_fallback_makes_no_loop() {
+    let (config, _) = imported_icecast(
+        "<mount type='default'><fallback-mount>/a</fallback-mount></mount>\
+         <mount><mount-name>/a</mount-name><fallback-mount>/b</fallback-mount></mount>\
+         <mount><mount-name>/b</mount-name><fallback-mount>/a</fallback-mount></mount>",
+    );
+    assert_eq!(config.mount("/a").fallback, "/b");
+    assert_eq!(config.mount("/b").fallback, "");
+    assert_eq!(config.mount("/c").fallback, "/a");
+}
+
+#[test]
 fn users_that_would_mix_up_roles_are_left_out() {
     for (user, password) in [
         ("source", "x-y-z"),

@@ -1,0 +1,93 @@
+//! Settings of other servers, from their file to a file that the check takes.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use super::harness::Scratch;
+
+fn corecast(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_corecast"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("corecast starts");
+    let mut stdin = child.stdin.take().expect("its input is a pipe");
+    // A program that wants no input may be gone.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    child.wait_with_output().expect("corecast ends")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("UTF-8")
+}
+
+#[test]
+fn what_is_imported_passes_the_check() {
+    let scratch = Scratch::new("import");
+    for (name, settings, missing) in [
+        (
+            "icecast.xml",
+            "<icecast>\n<limits><sources>3</sources></limits>\n<relay/>\n</icecast>\n",
+            "icecast.xml:3:1: icecast/relay: no equivalent: ",
+        ),
+        (
+            "gocast.vibe",
+            "limits {\n  max_sources 3\n}\nhls { enabled true }\n",
+            "gocast.vibe:4:1: hls: no equivalent: ",
+        ),
+    ] {
+        let foreign = scratch.file(name);
+        std::fs::write(&foreign, settings).expect("a file can be written");
+        let foreign = foreign.to_str().expect("a path of ours");
+        let from_file = corecast(&["import", foreign], "");
+        assert!(from_file.status.success(), "{from_file:?}");
+        assert!(text(&from_file.stderr).contains(missing), "{from_file:?}");
+
+        let ours = scratch.file("corecast.toml");
+        std::fs::write(&ours, &from_file.stdout).expect("a file can be written");
+        let check = corecast(&["check", "--config", ours.to_str().expect("a path")], "");
+        assert!(check.status.success(), "{check:?}");
+        let shown = corecast(&["config", "-c", ours.to_str().expect("a path")], "");
+        assert!(
+            text(&shown.stdout).contains("\nsources_max = 3 "),
+            "{shown:?}"
+        );
+
+        let from_input = corecast(&["import", "-"], settings);
+        let without_name = |output: &Output, name: &str| text(&output.stdout).replace(name, "");
+        assert_eq!(
+            without_name(&from_input, "standard input"),
+            without_name(&from_file, foreign)
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_imported_is_told_with_its_place() {
+    for (settings, told) in [
+        (
+            "<icecast>\n  <limits>\n",
+            "standard input:3:1: <limits> is never closed\n",
+        ),
+        (
+            "<shoutcast/>",
+            "standard input:1:1: the root must be <icecast>\n",
+        ),
+        (
+            "server {\n  port [[1]]\n}",
+            "standard input:2:9: nested-container: ",
+        ),
+    ] {
+        let output = corecast(&["import", "-"], settings);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(text(&output.stderr).starts_with(told), "{output:?}");
+        assert!(output.stdout.is_empty());
+    }
+    let output = corecast(&["import", "/nowhere/icecast.xml"], "");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let output = corecast(&["import"], "");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
