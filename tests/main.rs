@@ -2,10 +2,11 @@
 //!
 //! Reading order: [`harness`] (the program, sources and listeners of our own), [`clients`]
 //! (programs that we did not write), [`import`] (files of other servers), [`metrics`] (their page
-//! is current), [`tidy`] (the tree keeps its own rules).
+//! is current), [`recording`] (media as files), [`tidy`] (the tree keeps its own rules).
 
 mod clients;
 mod harness;
 mod import;
 mod metrics;
+mod recording;
 mod tidy;

@@ -267,8 +267,13 @@ section! {
         listener_duration_max as "listener_duration_max_ms":
             Duration = Duration::ZERO, millis(0, 2_592_000_000), Reload;
         /// File that the source's media is recorded to; empty for none. `%`-escapes of
-        /// `strftime` stand for the time at which the file begins.
+        /// `strftime` stand for the local time at which the file begins, `{mount}` for the
+        /// mount's name without its first slash. Each source gets a file of its own; a name that
+        /// is taken gets a number.
         dump_file: String = String::new(), text(1_024), Reload;
+        /// After how long a recording goes on in a new file; 0 for one file per source.
+        dump_rotate as "dump_rotate_ms":
+            Duration = Duration::ZERO, millis(0, 2_592_000_000), Reload;
         /// URL that is asked by POST before somebody may listen; empty for none. As Icecast's
         /// `listener_add`: the header `icecast-auth-user: 1` in the answer lets the listener in.
         hook_listener_add: String = String::new(), Kind::Url, Reload;

@@ -6,7 +6,7 @@
 //! `query` (asks every shard for its state), `node` (what handlers share), `router` (every
 //! path), `api` (resources as JSON), `icecast` (the surfaces of Icecast), `page` (the page at
 //! `/`), `health`, `problem`, `auth`, `form`, `charset`, `clock`; `event` and `access_log`
-//! (what is written down), `probe` (what is counted).
+//! (what is written down), `recorder` (media as files), `probe` (what is counted).
 
 mod access_log;
 mod api;
@@ -25,6 +25,7 @@ pub mod plane;
 mod probe;
 mod problem;
 mod query;
+mod recorder;
 mod router;
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ use crate::node::{Node, Order};
 use crate::outbox::Outbox;
 use crate::probe::ControlProbe;
 use crate::query::Queries;
+use crate::recorder::Recorder;
+use crate::recorder::storage::Disk;
 use crate::router::router;
 
 /// Messages and orders handled before request handlers get their turn.
@@ -130,7 +132,10 @@ impl Control {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(async { Plane::new(self)?.run().await })
+        let ended = runtime.block_on(async { Plane::new(self)?.run().await });
+        // A disk that hangs keeps its thread; the program does not wait for it.
+        runtime.shutdown_background();
+        ended
     }
 }
 
@@ -145,6 +150,7 @@ struct Plane {
     queries: Queries,
     exchange: Exchange,
     scribe: Scribe,
+    recorder: Recorder,
     stopped: bool,
     probe: Arc<ControlProbe>,
 }
@@ -169,6 +175,7 @@ impl Plane {
             outbox: Outbox::new(node.topology),
             queries: Queries::new(node.topology),
             scribe: Scribe::new(access, &node.config(), Arc::clone(&probe)),
+            recorder: Recorder::new(Arc::new(Disk), Arc::clone(&probe)),
             exchange,
             stopped: false,
             node,
@@ -206,7 +213,7 @@ impl Plane {
                 () = sleep_until(timeout) => self.port.wake(),
             }
         }
-        self.end();
+        self.end().await;
         Ok(())
     }
 
@@ -227,6 +234,7 @@ impl Plane {
             ordered += 1;
         }
         self.queries.handle_timeout(now);
+        self.recorder.reap();
         self.outbox.handle_room(&mut self.port);
         while let Some((shard, query, sessions)) = self.queries.poll_transmit() {
             let message = FromControl::Query { query, sessions };
@@ -251,7 +259,11 @@ impl Plane {
                 let answer = FromControl::Verdict { session, verdict };
                 self.outbox.send(&mut self.port, session.shard(), answer);
             }
-            ToControl::Record(_) => {}
+            ToControl::Record(recording) => {
+                let config = self.node.config();
+                let settings = config.mount(recording.mount.as_str());
+                self.recorder.handle_recording(settings, *recording);
+            }
             ToControl::Event(event) => {
                 self.scribe
                     .handle_event(self.node.now().as_millis(), *event);
@@ -306,15 +318,16 @@ impl Plane {
     }
 
     /// Takes what shards have sent until now, and leaves everything written.
-    fn end(mut self) {
+    async fn end(mut self) {
         let now = Instant::now();
         let waiting = std::iter::from_fn(|| self.port.recv()).take(EVENTS_AT_END_MAX);
         for (from, message) in waiting.collect::<Vec<_>>() {
-            if matches!(message, ToControl::Event(_)) {
+            if matches!(message, ToControl::Event(_) | ToControl::Record(_)) {
                 self.handle_message(now, from, message);
             }
         }
         self.port.flush();
+        self.recorder.close().await;
         self.scribe.close();
     }
 }

@@ -27,6 +27,14 @@ probe! {
         access_lost: Counter = "corecast_access_log_lost_total";
         /// Log lines about one peer that were left out because there were too many.
         hushed: Counter = "corecast_log_lines_suppressed_total";
+        /// Recordings that are being written now.
+        recordings: Gauge = "corecast_recordings";
+        /// Files that recordings began.
+        recorded_files: Counter = "corecast_recording_files_total";
+        /// Bytes of recordings that are in their files.
+        recorded_bytes: Counter = "corecast_recording_bytes_total";
+        /// Pieces of recordings that were lost: the disk is full, slow or refused the file.
+        recording_lost: Counter = "corecast_recording_pieces_lost_total";
         /// Seconds since the server started.
         uptime: Gauge = "corecast_uptime_seconds";
     }
