@@ -72,7 +72,7 @@
     const part = (className) => card.querySelector(`.${className}`);
     const parts = {};
     for (const className of ["name", "path", "state", "title", "about", "badges", "listeners",
-      "peak", "since", "sent", "play"]) {
+      "unique", "peak", "since", "sent", "play"]) {
       parts[className] = part(className);
     }
     parts.play.addEventListener("click", () => (wish.mount === name ? stop() : play(name)));
@@ -91,6 +91,7 @@
     setText(parts.title, mount.title);
     setText(parts.about, mount.description);
     setText(parts.listeners, mount.listeners.toLocaleString());
+    setText(parts.unique, mount.listeners_unique.toLocaleString());
     setText(parts.peak, mount.listeners_peak.toLocaleString());
     setText(parts.since, span(mount.live_seconds));
     setText(parts.sent, size(mount.bytes_sent));

@@ -6,10 +6,12 @@
 //! `query` (asks every shard for its state), `node` (what handlers share), `router` (every
 //! path), `api` (resources as JSON), `icecast` (the surfaces of Icecast), `page` (the page at
 //! `/`), `health`, `problem`, `auth`, `form`, `charset`, `clock`; `event` and `access_log`
-//! (what is written down), `recorder` (media as files), `probe` (what is counted).
+//! (what is written down), `recorder` (media as files), `audience` (who listens, counted),
+//! `probe` (what is counted).
 
 mod access_log;
 mod api;
+mod audience;
 mod auth;
 mod charset;
 mod clock;

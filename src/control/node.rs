@@ -1,7 +1,7 @@
 //! What request handlers share, and the orders by which they reach the plane's loop.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use corecast_config::Config;
@@ -13,6 +13,7 @@ use corecast_mesh::topology::Topology;
 use corecast_telemetry::registry::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::audience::Audience;
 use crate::probe::ControlProbe;
 use crate::problem::Problem;
 use crate::query::NodeSnapshot;
@@ -51,6 +52,8 @@ pub(crate) struct Node {
     pub(crate) started_unix: SystemTime,
     pub(crate) registry: Registry,
     pub(crate) probe: Arc<ControlProbe>,
+    /// Never held across a wait; only control's thread takes it.
+    pub(crate) audience: Mutex<Audience>,
 }
 
 impl Node {
@@ -75,6 +78,12 @@ impl Node {
         let order = Order::Ask { sessions, waiter };
         self.orders.send(order).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())
+    }
+
+    /// The count of listeners.
+    pub(crate) fn audience(&self) -> MutexGuard<'_, Audience> {
+        // Nothing panics half-way through a count.
+        self.audience.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends `message` to `shard`, after everything that was ordered before.

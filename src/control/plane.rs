@@ -2,13 +2,13 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use corecast_config::Config;
 use corecast_media::name::ShardId;
-use corecast_mesh::message::{FromControl, ToControl, Verdict};
+use corecast_mesh::message::{Event, FromControl, ToControl, Verdict};
 use corecast_mesh::port::ControlPort;
 use corecast_mesh::seats::NodeSeats;
 use corecast_mesh::topology::Topology;
@@ -18,6 +18,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 
 use crate::access_log::AccessLog;
+use crate::audience::Audience;
 use crate::event::Scribe;
 use crate::exchange::Exchange;
 use crate::node::{Node, Order};
@@ -113,6 +114,7 @@ impl Control {
             started_unix: settings.started_unix,
             registry,
             probe: Arc::clone(&probe),
+            audience: Mutex::new(Audience::new(Arc::clone(&probe))),
         });
         let control = Control {
             node,
@@ -265,9 +267,18 @@ impl Plane {
                 self.recorder.handle_recording(settings, *recording);
             }
             ToControl::Event(event) => {
+                self.observe(&event);
                 self.scribe
                     .handle_event(self.node.now().as_millis(), *event);
             }
+        }
+    }
+
+    /// Counts what an event tells.
+    fn observe(&self, event: &Event) {
+        let now = self.node.now();
+        if let Event::Access(record) = event {
+            self.node.audience().handle_ended(now, record);
         }
     }
 

@@ -3,6 +3,8 @@
 use corecast_telemetry::metric::{Counter, Family, Gauge};
 use corecast_telemetry::probe;
 
+use crate::audience::agent::CLASSES;
+
 /// Classes of status codes.
 const STATUSES: &[&str] = &["2xx", "3xx", "4xx", "5xx"];
 
@@ -27,6 +29,11 @@ probe! {
         access_lost: Counter = "corecast_access_log_lost_total";
         /// Log lines about one peer that were left out because there were too many.
         hushed: Counter = "corecast_log_lines_suppressed_total";
+        /// Visits of listeners that ended, by kind of player; a player that looks at a stream and
+        /// opens it again is one visit.
+        visits: Family<Counter> = "corecast_listener_visits_total" by "agent" in CLASSES;
+        /// Seconds that these listeners heard.
+        listened: Counter = "corecast_listened_seconds_total";
         /// Recordings that are being written now.
         recordings: Gauge = "corecast_recordings";
         /// Files that recordings began.

@@ -1,6 +1,7 @@
 //! The plane as shards see it: a real mesh, its shards played by the test.
 
 mod api;
+mod audience;
 mod exchange;
 mod icecast;
 mod life;

@@ -1,17 +1,21 @@
 //! `/api/v1/mounts`: what is on air.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use corecast_config::{Config, shown_ip};
+use corecast_media::name::MountName;
 use corecast_mesh::message::{MountReport, SourceState};
 use serde::Serialize;
 
-use super::{indices, json, path_of};
+use super::{indices, json, listeners, path_of};
+use crate::audience::Numbers;
 use crate::auth::Rights;
 use crate::clock;
+use crate::form::Form;
 use crate::node::Node;
 use crate::problem::Problem;
 use crate::query::NodeSnapshot;
@@ -23,12 +27,13 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let config = node.config();
     let rights = Rights::of(&headers, &config)?;
-    let snapshot = node.overview().await?;
+    let (snapshot, numbers) = listeners::numbers(&node).await?;
     let seen = |report: &&MountReport| rights.sees(&config, report.mount.as_str());
     let view = View {
         node: &node,
         config: &config,
         snapshot: &snapshot,
+        numbers: &numbers,
         rights,
     };
     let mounts = snapshot
@@ -43,16 +48,21 @@ pub(crate) async fn list(
     }))
 }
 
-/// `GET /api/v1/mounts/{name}`
+/// `GET /api/v1/mounts/{name}`, and what stands below a mount: a mount's name may end as the path
+/// of such a thing does, and goes before it.
 pub(crate) async fn one(
     State(node): State<Arc<Node>>,
     Path(name): Path<String>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let name = format!("/{name}");
+    let (name, query) = (format!("/{name}"), query.unwrap_or_default());
     let config = node.config();
     let rights = Rights::of(&headers, &config)?;
-    let snapshot = node.overview().await?;
+    let (snapshot, numbers) = listeners::numbers(&node).await?;
+    if let (Some(mount), None) = (name.strip_suffix("/listeners"), snapshot.mount(&name)) {
+        return listeners::of(&node, mount, rights, &Form::parse(query.as_bytes())).await;
+    }
     let report = snapshot
         .mount(&name)
         .filter(|_| rights.sees(&config, &name));
@@ -62,6 +72,7 @@ pub(crate) async fn one(
                 node: &node,
                 config: &config,
                 snapshot: &snapshot,
+                numbers: &numbers,
                 rights,
             };
             Ok(json(&view.mount(report)))
@@ -102,6 +113,9 @@ struct Mount<'a> {
     title_url: Option<&'a str>,
     listeners: u32,
     listeners_peak: u32,
+    listeners_unique: u32,
+    visits: u64,
+    listener_hours: f64,
     slow_listeners: u64,
     bytes_read: u64,
     bytes_sent: u64,
@@ -123,6 +137,7 @@ struct View<'a> {
     node: &'a Node,
     config: &'a Config,
     snapshot: &'a NodeSnapshot,
+    numbers: &'a HashMap<MountName, Numbers>,
     rights: Rights,
 }
 
@@ -131,6 +146,8 @@ impl<'a> View<'a> {
         let name = report.mount.as_str();
         let settings = self.config.mount(name);
         let info = &report.info;
+        let numbers = self.numbers.get(&report.mount);
+        let total = numbers.map(Numbers::total).unwrap_or_default();
         let fallback = match &report.state {
             SourceState::Gone {
                 fallback: Some(mount),
@@ -159,6 +176,9 @@ impl<'a> View<'a> {
             title_url: report.metadata.url.as_deref(),
             listeners: report.listeners,
             listeners_peak: report.listeners_peak,
+            listeners_unique: numbers.map_or(0, |numbers| numbers.unique),
+            visits: total.visits,
+            listener_hours: listeners::hours(total.listened),
             slow_listeners: report.slow_listeners,
             bytes_read: report.bytes_read,
             bytes_sent: self.snapshot.sent.get(&report.mount).copied().unwrap_or(0),

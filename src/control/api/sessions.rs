@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use corecast_config::shown_ip;
+use corecast_config::{Config, shown_ip};
 use corecast_media::name::{SessionId, ShardId};
 use corecast_mesh::message::SessionReport;
 use serde::Serialize;
@@ -16,6 +16,7 @@ use crate::clock;
 use crate::form::Form;
 use crate::node::Node;
 use crate::problem::Problem;
+use crate::query::NodeSnapshot;
 
 /// Sessions in one answer where the request does not say.
 const PAGE_DEFAULT: usize = 100;
@@ -33,6 +34,16 @@ pub(crate) async fn list(
     Rights::admin(&headers, &config)?;
     let page = Page::parse(&Form::parse(query.unwrap_or_default().as_bytes()))?;
     let snapshot = node.snapshot().await?;
+    Ok(json(&list_of(&node, &config, &page, &snapshot)))
+}
+
+/// The sessions of a page.
+pub(super) fn list_of<'a>(
+    node: &Node,
+    config: &Config,
+    page: &Page,
+    snapshot: &'a NodeSnapshot,
+) -> List<'a> {
     let (shown, total, more) = page.choose(&snapshot.sessions);
     let sessions: Vec<Session<'_>> = shown
         .into_iter()
@@ -52,16 +63,17 @@ pub(crate) async fn list(
         .last()
         .map(|session| session.id.clone())
         .filter(|_| more);
-    Ok(json(&List {
+    List {
         sessions,
         total,
         next,
         missing_shards: indices(&snapshot.missing),
-    }))
+    }
 }
 
+/// Sessions as the API shows them.
 #[derive(Serialize)]
-struct List<'a> {
+pub(super) struct List<'a> {
     sessions: Vec<Session<'a>>,
     /// Of this mount and role, on all pages.
     total: usize,
@@ -93,7 +105,7 @@ fn role(report: &SessionReport) -> &'static str {
 
 /// Which sessions are wanted.
 #[derive(Debug)]
-struct Page {
+pub(super) struct Page {
     mount: Option<String>,
     role: Option<String>,
     after: Option<SessionId>,
@@ -101,7 +113,7 @@ struct Page {
 }
 
 impl Page {
-    fn parse(form: &Form) -> Result<Self, Problem> {
+    pub(super) fn parse(form: &Form) -> Result<Self, Problem> {
         let limit = match form.text("limit") {
             None => PAGE_DEFAULT,
             Some(text) => text
@@ -128,6 +140,15 @@ impl Page {
             role,
             after,
             limit,
+        })
+    }
+
+    /// As [`Page::parse`], of the listeners of one mount.
+    pub(super) fn of_listeners(form: &Form, mount: &str) -> Result<Self, Problem> {
+        Ok(Page {
+            mount: Some(mount.to_owned()),
+            role: Some("listener".to_owned()),
+            ..Page::parse(form)?
         })
     }
 
