@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use corecast_config::Config;
 use corecast_media::name::ShardId;
-use corecast_mesh::message::{Event, FromControl, ToControl, Verdict};
+use corecast_mesh::message::{Event, FromControl, ToControl};
 use corecast_mesh::port::ControlPort;
 use corecast_mesh::seats::NodeSeats;
 use corecast_mesh::topology::Topology;
@@ -19,8 +19,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::access_log::AccessLog;
 use crate::audience::Audience;
+use crate::client::Client;
 use crate::event::Scribe;
 use crate::exchange::Exchange;
+use crate::hooks::Hooks;
 use crate::node::{Node, Order};
 use crate::outbox::Outbox;
 use crate::probe::ControlProbe;
@@ -152,6 +154,7 @@ struct Plane {
     queries: Queries,
     exchange: Exchange,
     scribe: Scribe,
+    hooks: Hooks,
     recorder: Recorder,
     stopped: bool,
     probe: Arc<ControlProbe>,
@@ -178,6 +181,7 @@ impl Plane {
             queries: Queries::new(node.topology),
             scribe: Scribe::new(access, &node.config(), Arc::clone(&probe)),
             recorder: Recorder::new(Arc::new(Disk), Arc::clone(&probe)),
+            hooks: Hooks::new(Client::new(), Arc::clone(&node)),
             exchange,
             stopped: false,
             node,
@@ -255,11 +259,11 @@ impl Plane {
                 self.queries.handle_answer(now, from, query, *snapshot);
             }
             ToControl::Ask(question) => {
-                // No hook is asked: what the shard found good is good.
                 let session = question.session;
-                let verdict = Verdict::Allow(None);
-                let answer = FromControl::Verdict { session, verdict };
-                self.outbox.send(&mut self.port, session.shard(), answer);
+                if let Some(verdict) = self.hooks.handle_question(*question) {
+                    let answer = FromControl::Verdict { session, verdict };
+                    self.outbox.send(&mut self.port, session.shard(), answer);
+                }
             }
             ToControl::Record(recording) => {
                 let config = self.node.config();
@@ -267,6 +271,7 @@ impl Plane {
                 self.recorder.handle_recording(settings, *recording);
             }
             ToControl::Event(event) => {
+                self.hooks.handle_event(&event);
                 self.observe(&event);
                 self.scribe
                     .handle_event(self.node.now().as_millis(), *event);
@@ -340,6 +345,7 @@ impl Plane {
         self.port.flush();
         self.recorder.close().await;
         self.scribe.close();
+        self.hooks.close().await;
     }
 }
 

@@ -8,6 +8,9 @@ use crate::audience::agent::CLASSES;
 /// Classes of status codes.
 const STATUSES: &[&str] = &["2xx", "3xx", "4xx", "5xx"];
 
+/// What may come of a hook's call.
+const HOOK_RESULTS: &[&str] = &["allowed", "denied", "told", "late", "failed", "crowded"];
+
 probe! {
     /// What the control plane counts; written by its thread only.
     pub struct ControlProbe {
@@ -42,6 +45,8 @@ probe! {
         recorded_bytes: Counter = "corecast_recording_bytes_total";
         /// Pieces of recordings that were lost: the disk is full, slow or refused the file.
         recording_lost: Counter = "corecast_recording_pieces_lost_total";
+        /// Calls of hooks, by what came of them.
+        hook_calls: Family<Counter> = "corecast_hook_calls_total" by "result" in HOOK_RESULTS;
         /// Seconds since the server started.
         uptime: Gauge = "corecast_uptime_seconds";
     }

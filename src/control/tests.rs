@@ -3,8 +3,10 @@
 mod api;
 mod audience;
 mod exchange;
+mod hooks;
 mod icecast;
 mod life;
+mod script;
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
