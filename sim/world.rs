@@ -14,6 +14,7 @@ use corecast_media::metadata::Metadata;
 use corecast_media::name::{MountName, SessionId, ShardId};
 use corecast_media::time::Time;
 use corecast_mesh::message::{EndReason, ShardMessage, SourceInfo};
+use corecast_mesh::lockout::Lockouts;
 use corecast_mesh::seats::{NodeSeats, Seats};
 use corecast_mesh::topology::Topology;
 use corecast_shard::hub::{Hub, HubEvent, ListenerCard};
@@ -118,6 +119,7 @@ impl World {
             listeners: Seats::new(if dice.chance(20) { 10 } else { 1_000 }),
             sources: Seats::new(8),
             connections: Seats::new(10_000),
+            lockouts: Lockouts::default(),
         });
         let hub = |id| Hub::new(id, topology, Arc::clone(&config), Arc::clone(&seats));
         let nodes = topology.ids().map(|id| Node {

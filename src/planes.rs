@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use corecast_config::Config;
+use corecast_config::{Config, Listen};
 use corecast_control::{Control, ControlHandle, ControlSettings};
+use corecast_mesh::lockout::Lockouts;
 use corecast_mesh::port::{Capacities, Mesh, Plane, mesh};
 use corecast_mesh::probe::MeshProbe;
 use corecast_mesh::seats::{NodeSeats, Seats};
@@ -39,7 +40,7 @@ pub(crate) struct Ground {
     /// Open connections at most.
     pub connections_max: u32,
     /// The listening sockets of each shard, in order.
-    listeners: Vec<Vec<TcpListener>>,
+    listeners: Vec<Vec<(TcpListener, Listen)>>,
 }
 
 impl Ground {
@@ -60,7 +61,8 @@ impl Ground {
             .ok();
         let shards = cpus.as_ref().map_or(1, |cpus| cpus.len() as u16);
         let mut addresses = Vec::new();
-        let mut listeners: Vec<Vec<TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
+        let mut listeners: Vec<Vec<(TcpListener, Listen)>> =
+            (0..shards).map(|_| Vec::new()).collect();
         for listen in &config.listen {
             let bound = acceptor::bind(listen.address, shards, &config.limits)
                 .and_then(|bound| Ok((own_address(&bound)?, bound)));
@@ -71,7 +73,7 @@ impl Ground {
                     listeners
                         .iter_mut()
                         .zip(bound)
-                        .for_each(|(shard, one)| shard.push(one));
+                        .for_each(|(shard, one)| shard.push((one, listen.clone())));
                 }
             }
         }
@@ -101,6 +103,7 @@ impl Ground {
             listeners: Seats::new(config.limits.listeners_max),
             sources: Seats::new(config.limits.sources_max),
             connections: Seats::new(self.connections_max),
+            lockouts: Lockouts::default(),
         }
     }
 }

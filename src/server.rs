@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corecast_config::Config;
+use corecast_config::{Config, ListenProtocol};
 use corecast_media::name::ShardId;
 use corecast_mesh::port::Plane;
 use corecast_mesh::seats::NodeSeats;
@@ -330,12 +330,16 @@ impl ReadyLine {
             "any".into()
         };
         let url = |address| url(&config.server.hostname, address);
+        let acceptors = ground.addresses.iter().copied().zip(&config.listen);
+        let pages = acceptors
+            .filter(|(_, listen)| listen.protocol == ListenProtocol::Http)
+            .map(|(address, _)| address);
         ReadyLine {
             io: ground.backend.to_string(),
             shards: ground.topology.shards(),
             cpus,
             listen: words(ground.addresses.iter().map(ToString::to_string).collect()),
-            urls: words(ground.addresses.iter().copied().map(url).collect()),
+            urls: words(pages.map(url).collect()),
             connections_max: ground.connections_max,
         }
     }

@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::fault::Place;
 use crate::load::{Draft, mount_path};
-use crate::section::Config;
+use crate::relay;
+use crate::section::{Config, ListenProtocol};
 
 /// The most acceptors.
 pub(crate) const LISTEN_MAX: usize = 64;
@@ -42,6 +43,8 @@ pub(crate) fn check(draft: &mut Draft) {
     check_auth(draft);
     check_mounts(draft);
     check_fallbacks(draft);
+    let mut faults = relay::check(&draft.relays);
+    draft.faults.append(&mut faults);
 }
 
 fn check_listen(draft: &mut Draft) {
@@ -54,6 +57,12 @@ fn check_listen(draft: &mut Draft) {
             faults.push(place.fault("listen.address", message));
         }
         seen.push((address, place));
+        let mount = &listen.shoutcast_mount;
+        let takes_sources = listen.protocol == ListenProtocol::Shoutcast;
+        if takes_sources && (mount.is_empty() || is_reserved_path(mount)) {
+            let message = "must be the name of a mount";
+            faults.push(place.fault("listen.shoutcast_mount", message));
+        }
     }
     if let Some((_, place)) = draft.listen.get(LISTEN_MAX) {
         faults.push(place.fault("listen", format!("more than {LISTEN_MAX} acceptors")));

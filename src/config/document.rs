@@ -5,8 +5,9 @@ use std::ops::Range;
 use toml_edit::{Document, Item, Table as TomlTable, TableLike};
 
 use crate::fault::{Fault, Place};
-use crate::load::{Draft, File, Given, MOUNT, MOUNT_NAME, MountDraft};
+use crate::load::{Draft, File, Given, MOUNT, MOUNT_NAME, MountDraft, RELAY};
 use crate::property::Section;
+use crate::relay::Relay;
 use crate::section::{Listen, Mount};
 use crate::value;
 
@@ -36,6 +37,10 @@ pub(crate) fn read(file: File<'_>, draft: &mut Draft) -> bool {
         } else if key == MOUNT {
             for (table, place) in tables(&text, key, item, &place, draft) {
                 read_mount(&text, table, place, draft);
+            }
+        } else if key == RELAY {
+            for (table, place) in tables(&text, key, item, &place, draft) {
+                read_relay(&text, table, place, draft);
             }
         } else {
             draft.unknown_section(key, &place);
@@ -100,6 +105,26 @@ fn read_mount(text: &Text<'_>, table: &dyn TableLike, place: Place, draft: &mut 
     if bad.is_none() {
         draft.mounts.push(mount);
     }
+}
+
+fn read_relay(text: &Text<'_>, table: &dyn TableLike, place: Place, draft: &mut Draft) {
+    const NAME: &str = "mount";
+    let mut relay = Relay::default();
+    let place = match table.get(NAME) {
+        Some(item) => text.setting_place::<Relay>(table, NAME, item),
+        None => place,
+    };
+    // The name first: faults of the other keys tell it.
+    let keys = || table.iter().map(|(key, _)| key);
+    for key in keys()
+        .filter(|key| *key == NAME)
+        .chain(keys().filter(|key| *key != NAME))
+    {
+        let Some(item) = table.get(key) else { continue };
+        let place = text.setting_place::<Relay>(table, key, item);
+        draft.set_relay(&mut relay, key, given(item), place);
+    }
+    draft.relays.push((relay, place));
 }
 
 fn given(item: &Item) -> Given {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::fault::{Fault, Place, did_you_mean};
 use crate::property::{Declaration, Section, Table, Value};
+use crate::relay::Relay;
 use crate::section::{Config, Listen, Mount};
 use crate::{check, document, overrides, value};
 
@@ -62,6 +63,7 @@ pub(crate) struct Draft {
     /// The acceptors that were given; none takes the default.
     pub(crate) listen: Vec<(Listen, Place)>,
     pub(crate) mounts: Vec<MountDraft>,
+    pub(crate) relays: Vec<(Relay, Place)>,
     pub(crate) places: BTreeMap<String, Place>,
     pub(crate) faults: Vec<Fault>,
 }
@@ -86,6 +88,7 @@ impl MountDraft {
 /// The sections that stand in the file more than once, and the key that is no setting of theirs.
 pub(crate) const MOUNT: &str = "mount";
 pub(crate) const MOUNT_NAME: &str = "name";
+pub(crate) const RELAY: &str = Relay::NAME;
 
 impl Draft {
     /// Sets a key of a section that stands once.
@@ -139,6 +142,18 @@ impl Draft {
         }
     }
 
+    /// Sets a key of a relay.
+    pub(crate) fn set_relay(&mut self, relay: &mut Relay, key: &str, given: Given, place: Place) {
+        let path = relay_path(&relay.mount, key);
+        match checked(&relay.declarations(), key, given) {
+            Ok((key, value)) => {
+                relay.set(key, value);
+                self.places.insert(path, place);
+            }
+            Err(message) => self.faults.push(place.fault(path, message)),
+        }
+    }
+
     /// There is no section `section`.
     pub(crate) fn unknown_section(&mut self, section: &str, place: &Place) {
         let names = section_names();
@@ -170,6 +185,7 @@ impl Draft {
             }
             self.config.mounts.push((mount.name.clone(), settings));
         }
+        self.config.relays = self.relays.iter().map(|(relay, _)| relay.clone()).collect();
         if whole {
             check::check(&mut self);
         }
@@ -190,11 +206,16 @@ pub(crate) fn mount_path(name: &str, key: &str) -> String {
     format!("{MOUNT}.{name}.{key}")
 }
 
+/// How a relay's setting is called in faults, changes and `--set`.
+pub(crate) fn relay_path(mount: &str, key: &str) -> String {
+    format!("{RELAY}.{mount}.{key}")
+}
+
 /// The names of all sections, in the order of the reference page.
 pub(crate) fn section_names() -> Vec<&'static str> {
     let config = Config::default();
     let mut names: Vec<&'static str> = config.tables().iter().map(|table| table.name()).collect();
-    names.extend([Listen::NAME, MOUNT]);
+    names.extend([Listen::NAME, MOUNT, RELAY]);
     names
 }
 

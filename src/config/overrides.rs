@@ -1,9 +1,10 @@
 //! Settings from the environment and the command line.
 
 use crate::fault::Place;
-use crate::load::{Draft, MOUNT, section_names};
+use crate::load::{Draft, MOUNT, RELAY, section_names};
 use crate::property::{Kind, Section, Value};
-use crate::section::{Listen, Mount};
+use crate::relay::Relay;
+use crate::section::{Listen, ListenProtocol, Mount};
 use crate::value;
 
 /// What the names of our environment variables start with.
@@ -47,18 +48,23 @@ pub(crate) fn read_environment(environment: &[(String, String)], whole: bool, dr
             continue;
         };
         let section = section.to_lowercase();
-        if section != MOUNT {
+        if section != MOUNT && section != RELAY {
             set(&section, &key.to_lowercase(), text, place, draft);
             continue;
         }
         let Some((mount, key)) = key.rsplit_once("__") else {
             let message = "must name the mount: CORECAST_MOUNT__NAME__KEY";
-            draft.faults.push(place.fault(MOUNT, message));
+            draft.faults.push(place.fault(section, message));
             continue;
         };
         if whole {
             let is_meant = |name: &str| environment_mount(name) == mount;
-            set_mount(is_meant, (MOUNT, &key.to_lowercase()), text, place, draft);
+            let key = (section.as_str(), &*key.to_lowercase());
+            if section == MOUNT {
+                set_mount(is_meant, key, text, place, draft);
+            } else {
+                set_relay(is_meant, key, text, place, draft);
+            }
         }
     }
 }
@@ -78,11 +84,16 @@ pub(crate) fn read_arguments(arguments: &[String], whole: bool, draft: &mut Draf
                 .push(place.fault("", "must be section.key=value"));
             continue;
         };
-        if section != MOUNT {
+        if section != MOUNT && section != RELAY {
             set(section, key, text, place, draft);
         } else if whole {
             let (mount, key) = key.rsplit_once('.').unwrap_or((key, ""));
-            set_mount(|known| known == mount, (path, key), text, place, draft);
+            let is_meant = |known: &str| known == mount;
+            if section == MOUNT {
+                set_mount(is_meant, (path, key), text, place, draft);
+            } else {
+                set_relay(is_meant, (path, key), text, place, draft);
+            }
         }
     }
 }
@@ -121,12 +132,28 @@ fn set(section: &str, key: &str, text: &str, place: Place, draft: &mut Draft) {
     }
 }
 
-/// All acceptors at once, separated by commas; those of the file are forgotten.
+/// All acceptors at once, separated by commas; those of the file are forgotten. `shoutcast:`
+/// before an address makes it one for Shoutcast sources.
 fn set_listen(key: &str, text: &str, place: &Place, draft: &mut Draft) {
+    const ADDRESS: &str = "address";
+    if key != ADDRESS && Listen::property(key).is_some() {
+        let message = "can be set in the file only";
+        draft
+            .faults
+            .push(place.fault(format!("listen.{key}"), message));
+        return;
+    }
     draft.listen.clear();
     for address in text.split(',') {
         let mut listen = Listen::default();
-        let value = value::from_text(Kind::Address, address.trim());
+        let address = match address.trim().strip_prefix("shoutcast:") {
+            Some(address) => {
+                listen.protocol = ListenProtocol::Shoutcast;
+                address
+            }
+            None => address.trim(),
+        };
+        let value = value::from_text(Kind::Address, address);
         draft.set_listen(&mut listen, key, Ok(value), place);
         draft.listen.push((listen, place.clone()));
     }
@@ -159,4 +186,33 @@ fn set_mount(
             .push(place.fault(path, "more than one [[mount]] has that name")),
     }
     draft.mounts = mounts;
+}
+
+/// The same for a relay, by the mount that it feeds.
+fn set_relay(
+    is_meant: impl Fn(&str) -> bool,
+    (path, key): (&str, &str),
+    text: &str,
+    place: Place,
+    draft: &mut Draft,
+) {
+    let mut relays = std::mem::take(&mut draft.relays);
+    let mut meant: Vec<_> = relays
+        .iter_mut()
+        .map(|(relay, _)| relay)
+        .filter(|relay| is_meant(&relay.mount))
+        .collect();
+    match meant.as_mut_slice() {
+        [relay] => {
+            let kind = Relay::property(key).map_or(Kind::Bool, |known| known.declaration.kind);
+            draft.set_relay(relay, key, Ok(value::from_text(kind, text)), place);
+        }
+        [] => draft
+            .faults
+            .push(place.fault(path, "there is no [[relay]] of that mount")),
+        _ => draft
+            .faults
+            .push(place.fault(path, "more than one [[relay]] has that mount")),
+    }
+    draft.relays = relays;
 }

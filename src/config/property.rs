@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::network::Network;
+
 /// What is known of a setting apart from its place in a struct.
 #[derive(Clone, Copy, Debug)]
 pub struct Declaration {
@@ -47,8 +49,16 @@ pub enum Kind {
     Path,
     /// The name of a mount, or empty.
     MountName,
-    /// An `http://` or `https://` URL, or empty.
+    /// An `http://` URL, or empty.
     Url,
+    /// A list of `http://` URLs.
+    Urls,
+    /// An `http://` or `https://` URL that clients are sent to, or empty.
+    Link,
+    /// A list of addresses and networks.
+    Networks,
+    /// A list of short texts.
+    Words,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// An IP address and a port.
@@ -140,6 +150,8 @@ pub enum Value {
     Text(String),
     /// A list of whole numbers.
     Ints(Vec<i64>),
+    /// A list of texts.
+    Texts(Vec<String>),
 }
 
 /// A setting of the section `S`.
@@ -256,6 +268,17 @@ setting! {
     Duration: |this| Value::Int(i64::try_from(this.as_millis()).unwrap_or(i64::MAX)),
         |value| int(value).map(Duration::from_millis);
     String: |this| Value::Text(this.clone()), |value| word(value);
+    Vec<String>: |this| Value::Texts(this.clone()), |value| match value {
+        Value::Texts(texts) => Some(texts),
+        // An empty list does not say what it is a list of.
+        Value::Ints(ints) if ints.is_empty() => Some(Vec::new()),
+        _ => None,
+    };
+    Vec<Network>: |this| Value::Texts(this.iter().map(Network::to_string).collect()),
+        |value| {
+            let texts: Vec<String> = Setting::from_value(value)?;
+            texts.iter().map(|text| text.parse().ok()).collect()
+        };
     PathBuf: |this| Value::Text(this.to_string_lossy().into_owned()),
         |value| word(value).map(PathBuf::from);
     SocketAddr: |this| Value::Text(this.to_string()), |value| word(value)?.parse().ok();

@@ -1,8 +1,9 @@
 //! The reference page, the sample file and the effective configuration, from the declarations.
 
-use crate::load::{Loaded, MOUNT, MOUNT_NAME, mount_path};
+use crate::load::{Loaded, MOUNT, MOUNT_NAME, RELAY, mount_path, relay_path};
 use crate::overrides::environment_name;
 use crate::property::{Declaration, Kind, Section, Table, TakesEffect, Value, one_line};
+use crate::relay::Relay;
 use crate::section::{Config, Listen};
 use crate::value;
 
@@ -48,6 +49,11 @@ fn chapters() -> Vec<Chapter> {
     };
     chapters.insert(after(&chapters, "[server]"), listen);
     chapters.insert(after(&chapters, "[mount_defaults]"), mount);
+    let relay = Chapter {
+        head: format!("[[{RELAY}]]"),
+        ..chapter(&relay_example())
+    };
+    chapters.insert(after(&chapters, &format!("[[{MOUNT}]]")), relay);
     chapters
 }
 
@@ -62,6 +68,18 @@ fn chapter(table: &dyn Table) -> Chapter {
         head: format!("[{}]", table.name()),
         doc: table.doc(),
         rows: table.declarations().into_iter().filter_map(row).collect(),
+    }
+}
+
+/// The settings of a relay that have no default.
+const NEEDED_OF_RELAYS: [&str; 2] = ["mount", "url"];
+
+/// What has no default needs an example.
+fn relay_example() -> Relay {
+    Relay {
+        mount: "/relayed".to_owned(),
+        url: "http://origin.example:8000/live".to_owned(),
+        ..Relay::default()
     }
 }
 
@@ -87,6 +105,7 @@ pub fn page() -> String {
     for chapter in chapters() {
         page.push_str(&format!("\n## `{}`\n\n{}\n\n", chapter.head, chapter.doc));
         page.push_str("| key | default | takes | effect | meaning |\n|---|---|---|---|---|\n");
+        let is_relay = chapter.head == format!("[[{RELAY}]]");
         if chapter.rows.is_empty() {
             let doc = cell(MOUNT_NAME_DOC);
             page.push_str(&format!("| `{MOUNT_NAME}` | | a text | reload | {doc} |\n"));
@@ -96,10 +115,14 @@ pub fn page() -> String {
             default,
         } in chapter.rows
         {
+            let shown = match NEEDED_OF_RELAYS.contains(&declaration.key) && is_relay {
+                true => String::new(),
+                false => format!("`{}`", cell(&value::shown(&default))),
+            };
             page.push_str(&format!(
-                "| `{}` | `{}` | {} | {} | {} |\n",
+                "| `{}` | {} | {} | {} | {} |\n",
                 declaration.key,
-                cell(&value::shown(&default)),
+                shown,
                 cell(&value::expected(declaration.kind)),
                 effect(declaration.takes_effect),
                 cell(&one_line(declaration.doc)),
@@ -138,9 +161,11 @@ pub fn sample() -> String {
             text.push_str(&format!("#{MOUNT_NAME} = \"/live\"\n"));
             continue;
         }
-        text.push_str(&format!("{}\n", chapter.head));
+        let optional = chapter.head == format!("[[{RELAY}]]");
+        let head_mark = if optional { "#" } else { "" };
+        text.push_str(&format!("{head_mark}{}\n", chapter.head));
         // An acceptor without its address is none.
-        let mark = if chapter.head.starts_with("[[") {
+        let mark = if chapter.head.starts_with("[[") && !optional {
             ""
         } else {
             "#"
@@ -217,6 +242,16 @@ pub fn effective(loaded: &Loaded) -> String {
         push_settings(&mut text, mount, differs, |key| {
             place(&mount_path(name, key))
         });
+        text.push('\n');
+    }
+    for relay in &config.relays {
+        text.push_str(&format!("[[{RELAY}]]\n"));
+        push_settings(
+            &mut text,
+            relay,
+            |_| true,
+            |key| place(&relay_path(&relay.mount, key)),
+        );
         text.push('\n');
     }
     text.truncate(text.trim_end().len());
@@ -300,6 +335,7 @@ mod tests {
             config,
             Config {
                 mounts,
+                relays: vec![relay_example()],
                 ..Config::default()
             }
         );
@@ -310,7 +346,8 @@ mod tests {
         let text = "[limits]\nsources_max = 7\n[shards]\ncount = [1, 3]\n[[listen]]\n\
                     address = '[::1]:1'\n[[listen]]\naddress = '127.0.0.1:2'\n\
                     [server]\nlocation = 'a \"b\" \\c'\n\
-                    [[mount]]\nname = '/a'\nlatency = 'live'\n[[mount]]\nname = '/b'\n";
+                    [[mount]]\nname = '/a'\nlatency = 'live'\n[[mount]]\nname = '/b'\n\
+                    [[relay]]\nmount = '/r'\nurl = 'http://a/b http://c/d'\n";
         let loaded = load_text(text);
         let effective = effective(&loaded);
         assert_eq!(load_text(&effective).config, loaded.config);

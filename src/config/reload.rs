@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::load::{MOUNT, mount_path};
+use crate::load::{MOUNT, RELAY, mount_path, relay_path};
 use crate::property::{Declaration, Section, Table, TakesEffect};
-use crate::section::{Config, Listen, Mount};
+use crate::section::{Config, Listen, ListenProtocol, Mount};
 use crate::value;
 
 /// One setting that a new configuration changes. Secrets are masked.
@@ -54,7 +54,12 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         let addresses: Vec<String> = config
             .listen
             .iter()
-            .map(|listen| format!("\"{}\"", listen.address))
+            .map(|listen| match listen.protocol {
+                ListenProtocol::Http => format!("\"{}\"", listen.address),
+                ListenProtocol::Shoutcast => {
+                    format!("\"shoutcast:{}{}\"", listen.address, listen.shoutcast_mount)
+                }
+            })
             .collect();
         format!("[{}]", addresses.join(", "))
     };
@@ -73,6 +78,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         changes.extend(changes_of(old, new, |key| format!("{section}.{key}")));
     }
     changes.extend(mount_changes(old, new));
+    changes.extend(relay_changes(old, new));
     changes
 }
 
@@ -139,6 +145,28 @@ fn mount_changes(old: &Config, new: &Config) -> Vec<Change> {
                     key: mount_path(name, &change.key),
                     ..change
                 }));
+            }
+            (None, _) => changes.push(whole("", "configured")),
+            (_, None) => changes.push(whole("configured", "")),
+        }
+    }
+    changes
+}
+
+fn relay_changes(old: &Config, new: &Config) -> Vec<Change> {
+    let relays = old.relays.iter().chain(&new.relays);
+    let mounts: BTreeSet<&str> = relays.map(|relay| relay.mount.as_str()).collect();
+    let mut changes = Vec::new();
+    for mount in mounts {
+        let whole = |old: &str, new: &str| Change {
+            key: format!("{RELAY}.{mount}"),
+            old: old.to_owned(),
+            new: new.to_owned(),
+            reload: true,
+        };
+        match (old.relay(mount), new.relay(mount)) {
+            (Some(was), Some(is)) => {
+                changes.extend(changes_of(was, is, |key| relay_path(mount, key)));
             }
             (None, _) => changes.push(whole("", "configured")),
             (_, None) => changes.push(whole("configured", "")),

@@ -4,9 +4,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::network::Network;
 use crate::property::{
     Kind, Setting, Table, Value, bytes, bytes_or_zero, choice, count, millis, section, text,
 };
+use crate::relay::Relay;
 
 /// The whole configuration; immutable, shared by `Arc`, replaced as a whole on reload.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +27,10 @@ pub struct Config {
     pub mount_defaults: Mount,
     /// The configured mounts, by name (`/live`), defaults already applied.
     pub mounts: Vec<(String, Mount)>,
+    /// Mounts that are fed from other servers.
+    pub relays: Vec<Relay>,
+    /// The stations' directories.
+    pub directory: Directory,
     /// Logs.
     pub log: Log,
 }
@@ -39,6 +45,8 @@ impl Default for Config {
             auth: Auth::default(),
             mount_defaults: Mount::default(),
             mounts: Vec::new(),
+            relays: Vec::new(),
+            directory: Directory::default(),
             log: Log::default(),
         }
     }
@@ -51,18 +59,20 @@ impl Config {
     }
 
     /// The sections that stand once in the file.
-    pub(crate) fn tables(&self) -> [&dyn Table; 6] {
+    pub(crate) fn tables(&self) -> [&dyn Table; 7] {
         let Config {
             server,
             shards,
             limits,
             auth,
             mount_defaults,
+            directory,
             log,
             listen: _,
             mounts: _,
+            relays: _,
         } = self;
-        [server, shards, limits, auth, mount_defaults, log]
+        [server, shards, limits, auth, mount_defaults, directory, log]
     }
 
     /// The section `name`, where it stands once in the file.
@@ -73,12 +83,20 @@ impl Config {
             limits,
             auth,
             mount_defaults,
+            directory,
             log,
             listen: _,
             mounts: _,
+            relays: _,
         } = self;
-        let tables: [&mut dyn Table; 6] = [server, shards, limits, auth, mount_defaults, log];
+        let tables: [&mut dyn Table; 7] =
+            [server, shards, limits, auth, mount_defaults, directory, log];
         tables.into_iter().find(|table| table.name() == name)
+    }
+
+    /// The relay that feeds the mount, if one does.
+    pub fn relay(&self, mount: &str) -> Option<&Relay> {
+        self.relays.iter().find(|relay| relay.mount == mount)
     }
 
     /// The mount's own section, if it has one.
@@ -110,12 +128,30 @@ section! {
 }
 
 section! {
-    /// One acceptor each; as many as wanted. The environment and the command line give all of
-    /// them at once, separated by commas.
+    /// One acceptor each; as many as wanted. The environment and the command line give the
+    /// addresses of all of them at once, separated by commas; before one for Shoutcast sources
+    /// stands `shoutcast:`.
     pub struct Listen in "listen" {
         /// Address and port; `[::]:8000` takes IPv4 too.
         address: SocketAddr =
             SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8_000)), Kind::Address, Restart;
+        /// What is spoken there: `"http"`, or `"shoutcast"` for sources that speak nothing newer.
+        /// Their encoders connect to the port after the one that they are told.
+        protocol: ListenProtocol =
+            ListenProtocol::Http, Kind::Choice(ListenProtocol::WORDS), Restart;
+        /// The mount that Shoutcast sources feed, since they name none.
+        shoutcast_mount: String = "/stream".to_owned(), Kind::MountName, Restart;
+    }
+}
+
+choice! {
+    /// What is spoken at an acceptor.
+    pub enum ListenProtocol {
+        /// HTTP.
+        #[default]
+        Http = "http",
+        /// Legacy Shoutcast sources.
+        Shoutcast = "shoutcast",
     }
 }
 
@@ -165,7 +201,7 @@ impl Setting for ShardCount {
                 let cpus: Result<Vec<u16>, _> = cpus.into_iter().map(u16::try_from).collect();
                 cpus.ok().map(ShardCount::Cpus)
             }
-            Value::Bool(_) => None,
+            Value::Bool(_) | Value::Texts(_) => None,
         }
     }
 }
@@ -207,6 +243,26 @@ section! {
         /// Unacknowledged data ends a connection after this (TCP_USER_TIMEOUT).
         tcp_user_timeout as "tcp_user_timeout_ms":
             Duration = Duration::from_secs(30), millis(1_000, 3_600_000), Reload;
+        /// Proxies whose `X-Forwarded-For` or `X-Real-IP` is believed; nobody else's is.
+        trusted_proxies: Vec<Network> = Vec::new(), Kind::Networks, Reload;
+        /// Who may come at all; empty for everybody. Behind a trusted proxy the address that it
+        /// names counts, here and in all other lists.
+        allow_ips: Vec<Network> = Vec::new(), Kind::Networks, Reload;
+        /// Who is refused with 403, even where `allow_ips` has them.
+        deny_ips: Vec<Network> = Vec::new(), Kind::Networks, Reload;
+        /// User agents that are refused with 403: those that contain one of these texts, or match
+        /// one with `*` as a whole; upper and lower case are the same.
+        deny_agents: Vec<String> = Vec::new(), Kind::Words, Reload;
+        /// Wrong passwords after which an address (of IPv6 its /64) is locked out of what it tried
+        /// to get into: sources, listening, or pages; 0 locks nobody out. A request without a
+        /// password is no failure.
+        auth_failures_max: u16 = 5, count(0, 255), Reload;
+        /// The time in which wrong passwords are counted together.
+        auth_window as "auth_window_ms":
+            Duration = Duration::from_secs(300), millis(1_000, 86_400_000), Reload;
+        /// How long an address stays locked out.
+        auth_lockout as "auth_lockout_ms":
+            Duration = Duration::from_secs(300), millis(1_000, 86_400_000), Reload;
     }
 }
 
@@ -274,6 +330,15 @@ section! {
         /// After how long a recording goes on in a new file; 0 for one file per source.
         dump_rotate as "dump_rotate_ms":
             Duration = Duration::ZERO, millis(0, 2_592_000_000), Reload;
+        /// Who may listen; empty for everybody whom `limits.allow_ips` lets in.
+        allow_ips: Vec<Network> = Vec::new(), Kind::Networks, Reload;
+        /// Who may not listen, even where `allow_ips` has them.
+        deny_ips: Vec<Network> = Vec::new(), Kind::Networks, Reload;
+        /// User agents that may not listen; as `limits.deny_agents`.
+        deny_agents: Vec<String> = Vec::new(), Kind::Words, Reload;
+        /// Server that listeners are sent to (302) when this mount or the server has all the
+        /// listeners that it may have; the path is added. Empty refuses them with 503.
+        redirect_full: String = String::new(), Kind::Link, Reload;
         /// URL that is asked by POST before somebody may listen; empty for none. As Icecast's
         /// `listener_add`: the header `icecast-auth-user: 1` in the answer lets the listener in.
         hook_listener_add: String = String::new(), Kind::Url, Reload;
@@ -283,8 +348,8 @@ section! {
         hook_mount_add: String = String::new(), Kind::Url, Reload;
         /// URL that is told by POST when the mount's source is gone; empty for none.
         hook_mount_remove: String = String::new(), Kind::Url, Reload;
-        /// URL that is asked by POST before a source may feed the mount whose password is not
-        /// right; empty for none.
+        /// URL that is asked by POST about a source with a password that is none of ours; empty
+        /// for none.
         hook_stream_auth: String = String::new(), Kind::Url, Reload;
         /// User that hooks are called with; empty for none.
         hook_user: String = String::new(), text(256), Reload;
@@ -332,6 +397,23 @@ choice! {
         Skip = "skip",
         /// It is disconnected.
         Drop = "drop",
+    }
+}
+
+section! {
+    /// Directories of stations (YP) that are told of public mounts: those whose source says
+    /// `ice-public: 1` and that are not hidden.
+    pub struct Directory in "directory" {
+        /// URLs of the directories, such as `http://dir.xiph.org/cgi-bin/yp-cgi`. The environment
+        /// and the command line give them separated by commas.
+        urls: Vec<String> = Vec::new(), Kind::Urls, Reload;
+        /// How often a directory is told of a mount where it does not say so itself, and how
+        /// long one that failed is left alone.
+        interval as "interval_ms":
+            Duration = Duration::from_secs(600), millis(1_000, 86_400_000), Reload;
+        /// How long a directory may take to answer.
+        timeout as "timeout_ms":
+            Duration = Duration::from_secs(10), millis(100, 60_000), Reload;
     }
 }
 

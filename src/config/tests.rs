@@ -327,7 +327,7 @@ server.admin.name = 'x'
             "corecast.toml:4:1: listeners_max: is no section; it is a setting of [limits]",
             "corecast.toml:5:12: log.json: must be true or false, not []",
             "corecast.toml:6:16: shards.count: must be \"auto\", a count of 1 to 256, or a list of \
-             different CPUs, not a list of other things",
+             different CPUs, not [\"a\"]",
             "corecast.toml:7:8: server.admin: must be one line of at most 256 bytes, not a table",
         ]
     );
@@ -365,6 +365,39 @@ fn mount_names_follow_the_rules_of_media() {
     ] {
         assert!(value::check_mount_name(bad).is_err(), "{bad:?}");
     }
+}
+
+#[test]
+fn urls_are_those_that_we_can_call() {
+    let text = "[directory]\nurls = [\"http://dir.example/cgi-bin/yp-cgi\", \"http://[::1]:8/\"]\n\
+                [[mount]]\nname = \"/live\"\n\
+                hook_listener_add = \"http://me:pw@127.0.0.1:8080/auth?a=b\"\n";
+    let config = load_text(text).expect("good settings").config;
+    assert_eq!(config.directory.urls.len(), 2);
+    let empty = load_over(text, &[], &["directory.urls="]).expect("good settings");
+    assert_eq!(empty.config.directory.urls, Vec::<String>::new());
+    let set = load_over(
+        "[directory]\nurls = []\n",
+        &[],
+        &["directory.urls=http://a, http://b/c"],
+    );
+    let set = set.expect("good settings").config.directory.urls;
+    assert_eq!(set, ["http://a", "http://b/c"]);
+    for (bad, why) in [
+        ("https://dir.example/", "no TLS to other servers yet"),
+        ("ftp://dir.example/", "must be"),
+        ("http://", "must be"),
+        ("http:///path", "must be"),
+        ("http://user@/path", "must be"),
+        ("http://a b/", "must be"),
+    ] {
+        let hook = faults(&format!("[mount_defaults]\nhook_stream_auth = \"{bad}\"\n"));
+        assert!(hook.len() == 1 && hook[0].contains(why), "{bad}: {hook:?}");
+        let urls = faults(&format!("[directory]\nurls = [\"http://a\", \"{bad}\"]\n"));
+        assert!(urls.len() == 1 && urls[0].contains(why), "{bad}: {urls:?}");
+    }
+    assert_eq!(faults("[directory]\nurls = [1]\n").len(), 1);
+    assert_eq!(faults("[directory]\nurls = \"http://a\"\n").len(), 1);
 }
 
 #[test]

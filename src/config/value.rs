@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use toml_edit::Item;
 
+use crate::network::Network;
 use crate::property::{Kind, PATH_BYTES_MAX, SECRET_BYTES_MAX, Value};
 use crate::section::SHARDS_MAX;
 
@@ -50,6 +51,18 @@ const MOUNT_NAME_BYTES_MAX: usize = 255;
 /// The longest URL in bytes.
 const URL_BYTES_MAX: usize = 2_048;
 
+/// The most URLs in a list.
+const URLS_MAX: usize = 16;
+
+/// The most addresses and networks in a list.
+const NETWORKS_MAX: usize = 4_096;
+
+/// The most texts in a list.
+const WORDS_MAX: usize = 256;
+
+/// The longest text in a list in bytes.
+const WORD_BYTES_MAX: usize = 256;
+
 /// The greatest number of a CPU.
 const CPU_MAX: i64 = 4_095;
 
@@ -61,7 +74,9 @@ pub(crate) fn from_item(item: &Item) -> Option<Value> {
         toml_edit::Value::String(text) => Some(Value::Text(text.value().clone())),
         toml_edit::Value::Array(array) => {
             let ints: Option<Vec<i64>> = array.iter().map(toml_edit::Value::as_integer).collect();
-            ints.map(Value::Ints)
+            let text = |item: &toml_edit::Value| item.as_str().map(str::to_owned);
+            let texts: Option<Vec<String>> = array.iter().map(text).collect();
+            ints.map(Value::Ints).or(texts.map(Value::Texts))
         }
         _ => None,
     }
@@ -82,6 +97,14 @@ pub(crate) fn from_text(kind: Kind, text: &str) -> Value {
             ints.map_or_else(|_| other(), Value::Ints)
         }
         Kind::Shards => text.parse().map_or_else(|_| other(), Value::Int),
+        Kind::Urls | Kind::Networks | Kind::Words => {
+            let urls = text.split(',').map(str::trim);
+            Value::Texts(
+                urls.filter(|url| !url.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+            )
+        }
         _ => other(),
     }
 }
@@ -96,7 +119,23 @@ pub(crate) fn check(kind: Kind, value: &Value) -> Result<(), String> {
         (Kind::Int(bounds), Value::Int(int)) => bounds.allow(*int),
         (Kind::Text { bytes_max }, Value::Text(text)) => is_plain(text, bytes_max),
         (Kind::Path, Value::Text(text)) => is_plain(text, PATH_BYTES_MAX),
-        (Kind::Url, Value::Text(text)) => text.is_empty() || is_url(text),
+        (Kind::Url, Value::Text(url)) if url.is_empty() => true,
+        (Kind::Url, Value::Text(url)) => return check_url(kind, url),
+        (Kind::Urls, Value::Texts(urls)) if urls.len() <= URLS_MAX => {
+            return urls.iter().try_for_each(|url| check_url(kind, url));
+        }
+        (Kind::Urls, Value::Ints(ints)) => ints.is_empty(),
+        (Kind::Link, Value::Text(url)) => url.is_empty() || is_link(url),
+        (Kind::Networks, Value::Texts(texts)) if texts.len() <= NETWORKS_MAX => {
+            let bad = texts.iter().find(|text| text.parse::<Network>().is_err());
+            return bad.map_or(Ok(()), |bad| {
+                Err(complaint(kind, &Value::Text(bad.clone())))
+            });
+        }
+        (Kind::Words, Value::Texts(texts)) if texts.len() <= WORDS_MAX => texts
+            .iter()
+            .all(|text| !text.is_empty() && is_plain(text, WORD_BYTES_MAX)),
+        (Kind::Networks | Kind::Words, Value::Ints(ints)) => ints.is_empty(),
         (Kind::Choice(words), Value::Text(text)) => words.contains(&text.as_str()),
         (Kind::Address, Value::Text(text)) => text.parse::<SocketAddr>().is_ok(),
         (Kind::Shards, value) => is_shards(value),
@@ -149,7 +188,15 @@ pub(crate) fn expected(kind: Kind) -> String {
         }
         Kind::Path => "a path".to_owned(),
         Kind::MountName => "the name of a mount, or empty".to_owned(),
-        Kind::Url => "an http:// or https:// URL, or empty".to_owned(),
+        Kind::Url => "an http:// URL, or empty".to_owned(),
+        Kind::Urls => format!("a list of at most {URLS_MAX} http:// URLs"),
+        Kind::Link => "an http:// or https:// URL, or empty".to_owned(),
+        Kind::Networks => format!(
+            "a list of at most {NETWORKS_MAX} addresses and networks, such as \"192.0.2.0/24\""
+        ),
+        Kind::Words => {
+            format!("a list of at most {WORDS_MAX} texts of 1 to {WORD_BYTES_MAX} bytes")
+        }
         Kind::Choice(words) => {
             let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
             format!("one of {}", words.join(", "))
@@ -170,6 +217,10 @@ pub(crate) fn shown(value: &Value) -> String {
         Value::Ints(ints) => {
             let ints: Vec<String> = ints.iter().map(i64::to_string).collect();
             format!("[{}]", ints.join(", "))
+        }
+        Value::Texts(texts) => {
+            let texts: toml_edit::Array = texts.iter().map(String::as_str).collect();
+            texts.to_string()
         }
     }
 }
@@ -199,14 +250,30 @@ fn is_plain(text: &str, bytes_max: usize) -> bool {
     text.len() <= bytes_max && !text.chars().any(char::is_control)
 }
 
-/// Whether a text may be a URL: a scheme that is spoken here, a host, and no white space.
-fn is_url(text: &str) -> bool {
-    let rest = text
+/// Checks a URL that requests are sent to: a scheme that is spoken here, a host, plain ASCII.
+fn check_url(kind: Kind, url: &str) -> Result<(), String> {
+    if url.starts_with("https://") {
+        return Err("must be http://, since there is no TLS to other servers yet".to_owned());
+    }
+    let rest = url.strip_prefix("http://").unwrap_or_default();
+    let host = rest.split(['/', '?']).next().unwrap_or_default();
+    let plain = url.bytes().all(|byte| byte.is_ascii_graphic()) && !url.contains(['#', '"', '<']);
+    if url.len() <= URL_BYTES_MAX && plain && !host.is_empty() && !host.ends_with('@') {
+        Ok(())
+    } else {
+        Err(complaint(kind, &Value::Text(url.to_owned())))
+    }
+}
+
+/// Whether a text is a URL that can stand in a header line.
+fn is_link(url: &str) -> bool {
+    let rest = url
         .strip_prefix("http://")
-        .or_else(|| text.strip_prefix("https://"));
-    is_plain(text, URL_BYTES_MAX)
-        && !text.contains(char::is_whitespace)
-        && rest.is_some_and(|rest| !rest.starts_with(['/', '?', '#']) && !rest.is_empty())
+        .or_else(|| url.strip_prefix("https://"));
+    let plain = url.bytes().all(|byte| byte.is_ascii_graphic());
+    url.len() <= URL_BYTES_MAX
+        && plain
+        && rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', '#']))
 }
 
 fn is_shards(value: &Value) -> bool {
@@ -221,7 +288,7 @@ fn is_shards(value: &Value) -> bool {
                 && different.len() == cpus.len()
                 && cpus.iter().all(|cpu| (0..=CPU_MAX).contains(cpu))
         }
-        Value::Bool(_) => false,
+        Value::Bool(_) | Value::Texts(_) => false,
     }
 }
 

@@ -23,6 +23,7 @@ use corecast_mesh::message::{
     ControlRequest, FromControl, MountReport, ShardSnapshot, SourceInfo, SourceState, ToControl,
 };
 use corecast_mesh::port::{Capacities, Received, ShardPort, mesh};
+use corecast_mesh::lockout::Lockouts;
 use corecast_mesh::seats::{NodeSeats, Seats};
 use corecast_mesh::topology::Topology;
 use corecast_telemetry::registry::Registry;
@@ -99,6 +100,7 @@ impl Rig {
                 listeners: Seats::new(1_000),
                 sources: Seats::new(10),
                 connections: Seats::new(2_000),
+                lockouts: Lockouts::default(),
             }),
             port: mesh.control,
             registry: Registry::new(),

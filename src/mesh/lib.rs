@@ -2,10 +2,11 @@
 //!
 //! Reading order: [`message`] (what planes tell each other), [`topology`] (how many shards there
 //! are, which one is a mount's home), [`port`] (one plane's end of the mesh), made of [`ring`]
-//! and [`doorbell`], [`seats`] (the few counts that hold for the whole node), [`probe`] (what is
-//! counted).
+//! and [`doorbell`], [`seats`] (the few counts that hold for the whole node), [`lockout`] (who
+//! failed to log in too often), [`probe`] (what is counted).
 
 pub mod doorbell;
+pub mod lockout;
 pub mod message;
 pub mod port;
 pub mod probe;

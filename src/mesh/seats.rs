@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::lockout::Lockouts;
+
 /// A count with a limit, shared by all planes. Taken when a session starts and given back when it
 /// ends, never on the way of a byte.
 #[derive(Debug)]
@@ -61,6 +63,8 @@ pub struct NodeSeats {
     pub sources: Seats,
     /// Open connections, bounded by the open-file limit less a reserve.
     pub connections: Seats,
+    /// Who failed to log in too often.
+    pub lockouts: Lockouts,
 }
 
 #[cfg(test)]

@@ -22,8 +22,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corecast_config::Config;
-use corecast_media::name::ShardId;
+use corecast_config::{Config, Listen, ListenProtocol};
+use corecast_media::name::{MountName, ShardId};
 use corecast_mesh::port::ShardPort;
 use corecast_mesh::seats::NodeSeats;
 use corecast_mesh::topology::Topology;
@@ -52,8 +52,9 @@ pub struct ShardSettings {
     pub seats: Arc<NodeSeats>,
     /// Its end of the mesh.
     pub port: ShardPort,
-    /// Its own listening sockets, one for each address (see [`net::acceptor::bind`]).
-    pub listeners: Vec<TcpListener>,
+    /// Its own listening sockets, one for each address (see [`net::acceptor::bind`]), and what is
+    /// spoken there.
+    pub listeners: Vec<(TcpListener, Listen)>,
     /// The I/O engine.
     pub backend: ResolvedBackend,
     /// The zero of the node's clock, the same for all planes.
@@ -93,7 +94,7 @@ fn pin(shard: ShardId, cpu: usize) {
     }
 }
 
-async fn serve(settings: ShardSettings, listeners: Vec<TcpListener>) -> io::Result<()> {
+async fn serve(settings: ShardSettings, listeners: Vec<(TcpListener, Listen)>) -> io::Result<()> {
     let shard = Shard::new(settings);
     spawn_part(
         &shard,
@@ -109,12 +110,16 @@ async fn serve(settings: ShardSettings, listeners: Vec<TcpListener>) -> io::Resu
         shard.run_canary().await;
         Ok(())
     });
-    for listener in listeners {
+    for (listener, listen) in listeners {
         let listener = Rc::new(listener);
+        let shoutcast = match listen.protocol {
+            ListenProtocol::Http => None,
+            ListenProtocol::Shoutcast => Some(shoutcast_mount(&listen)?),
+        };
         spawn_part(&shard, "acceptor", move |shard| {
-            let listener = Rc::clone(&listener);
+            let (listener, shoutcast) = (Rc::clone(&listener), shoutcast.clone());
             async move {
-                let handle = |accept| session::handle_accept(&shard, accept);
+                let handle = |accept| session::handle_accept(&shard, accept, shoutcast.as_ref());
                 acceptor::run(listener.try_clone()?, handle).await
             }
         });
@@ -122,6 +127,11 @@ async fn serve(settings: ShardSettings, listeners: Vec<TcpListener>) -> io::Resu
     shard.drained().await;
     shard.tasks.close(CLOSE_MAX).await;
     Ok(())
+}
+
+/// The mount that Shoutcast sources of an acceptor feed.
+fn shoutcast_mount(listen: &Listen) -> io::Result<MountName> {
+    MountName::parse(&listen.shoutcast_mount).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
 /// Starts one of the shard's own tasks. It never ends: should it fail or panic, that is logged

@@ -39,6 +39,8 @@ const REFUSALS: &[&str] = &[
     "full",
     "in_use",
     "draining",
+    "barred",
+    "locked_out",
 ];
 
 /// What was lost or put off because a ring was full.
@@ -66,6 +68,8 @@ pub(crate) enum Refusal {
     Full = 4,
     InUse = 5,
     Draining = 6,
+    Barred = 7,
+    LockedOut = 8,
 }
 
 /// Which ring was full, as a place in its family.

@@ -9,8 +9,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use corecast_config::{Auth, Config, Latency, Limits, Mount};
+use corecast_config::{Auth, Config, Latency, Limits, Listen, ListenProtocol, Mount};
 use corecast_media::name::{SessionId, ShardId};
+use corecast_mesh::lockout::Lockouts;
 use corecast_mesh::message::{
     ControlRequest, Event, FromControl, Question, RESPONSE_CHUNKS_MAX, ToControl, Verdict,
 };
@@ -39,6 +40,7 @@ pub(crate) fn config() -> Config {
             body_bytes_max: 65_536,
             idle_timeout: Duration::from_secs(2),
             tcp_user_timeout: Duration::from_secs(10),
+            ..Limits::default()
         },
         auth: Auth {
             source_password: "ham".into(),
@@ -66,6 +68,8 @@ pub(crate) enum Seen {
 /// A running node.
 pub(crate) struct Node {
     pub(crate) address: SocketAddr,
+    /// Where Shoutcast sources of `/stream` come in.
+    pub(crate) shoutcast: SocketAddr,
     pub(crate) seats: Arc<NodeSeats>,
     pub(crate) probes: Vec<Arc<ShardProbe>>,
     pub(crate) seen: mpsc::Receiver<Seen>,
@@ -82,21 +86,28 @@ impl Node {
         let mesh = mesh(topology, Capacities::of(topology)).expect("descriptors for doorbells");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listeners = bind(address, count, &config.limits).expect("loopback is there");
+        let doors = bind(address, count, &config.limits).expect("loopback is there");
         let address = listeners[0].local_addr().expect("it is bound");
+        let shoutcast = doors[0].local_addr().expect("it is bound");
         let seats = Arc::new(NodeSeats {
             listeners: Seats::new(config.limits.listeners_max),
             sources: Seats::new(config.limits.sources_max),
             connections: Seats::new(config.limits.connections_max),
+            lockouts: Lockouts::default(),
         });
         let started = Instant::now();
         let probes: Vec<_> = (0..count).map(|_| Arc::new(ShardProbe::new())).collect();
         let parts = mesh
             .shards
             .into_iter()
-            .zip(listeners)
+            .zip(listeners.into_iter().zip(doors))
             .zip(&probes)
             .zip(topology.ids());
-        let shards = parts.map(|(((port, listener), probe), id)| {
+        let shards = parts.map(|(((port, (listener, door)), probe), id)| {
+            let for_shoutcast = Listen {
+                protocol: ListenProtocol::Shoutcast,
+                ..Listen::default()
+            };
             let settings = ShardSettings {
                 id,
                 topology,
@@ -104,7 +115,7 @@ impl Node {
                 config: Arc::clone(&config),
                 seats: Arc::clone(&seats),
                 port,
-                listeners: vec![listener],
+                listeners: vec![(listener, Listen::default()), (door, for_shoutcast)],
                 backend,
                 started,
                 probe: Arc::clone(probe),
@@ -128,6 +139,7 @@ impl Node {
         let control = Some(control);
         Node {
             address,
+            shoutcast,
             seats,
             probes,
             seen,
@@ -156,7 +168,12 @@ impl Node {
 
     /// A new connection that gives up after a while instead of hanging.
     pub(crate) fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).expect("the node accepts");
+        Node::connect_to(self.address)
+    }
+
+    /// The same to any of its addresses.
+    pub(crate) fn connect_to(address: SocketAddr) -> TcpStream {
+        let stream = TcpStream::connect(address).expect("the node accepts");
         stream
             .set_read_timeout(Some(Duration::from_secs(15)))
             .expect("a good time");
@@ -329,7 +346,7 @@ impl Control {
             session,
             FromControl::ResponseHead {
                 session,
-                status: 200,
+                status: if &*target == "/api/denied" { 401 } else { 200 },
                 headers,
                 length,
             },

@@ -1,7 +1,11 @@
 //! Who may come in: what is decided about a peer before it becomes a source or a listener.
 //!
-//! Reading order: this file (what a refused peer is told), [`question`] (what control is asked).
+//! Reading order: this file (what a refused peer is told), [`client`] (who it is), [`bars`] (lists
+//! of addresses and agents), [`guessing`] (wrong passwords), [`question`] (what control is asked).
 
+pub(crate) mod bars;
+pub(crate) mod client;
+pub(crate) mod guessing;
 pub(crate) mod question;
 #[cfg(test)]
 mod tests;
@@ -62,5 +66,13 @@ impl Refused {
         let mut answer = Plain::to(request, self.status, &self.text);
         answer.extra = self.extra.as_ref().map(|(name, value)| (*name, &**value));
         answer
+    }
+
+    /// The same where the connection ends with it.
+    pub(crate) fn last_answer(&self, request: &Request) -> Plain<'_> {
+        Plain {
+            keep_alive: false,
+            ..self.answer(request)
+        }
     }
 }

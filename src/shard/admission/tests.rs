@@ -2,9 +2,10 @@ use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use corecast_config::{Config, Mount};
+use corecast_mesh::message::Event;
 
 use crate::session::tests::{OPAQUE, listen, publish};
-use crate::testing::{BACKENDS, Node, config, read_head, read_to_end};
+use crate::testing::{BACKENDS, Node, Seen, config, read_head, read_to_end};
 
 /// The same for every engine.
 fn on_each(config: impl Fn() -> Config, test: impl Fn(&mut Node)) {
@@ -151,5 +152,192 @@ fn a_source_with_a_foreign_password_comes_in_by_controls_leave() {
                 assert!(began.elapsed() >= Duration::from_millis(250));
             }
         }
+    });
+}
+
+fn limited() -> Config {
+    let mut config = config();
+    config.limits.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+    config.limits.deny_ips = vec!["203.0.113.0/24".parse().expect("a network")];
+    config.limits.deny_agents = vec!["badbot".into()];
+    let mut mount = config.mount_defaults.clone();
+    mount.allow_ips = vec!["198.51.100.0/24".parse().expect("a network")];
+    mount.deny_ips = vec!["198.51.100.7".parse().expect("an address")];
+    mount.deny_agents = vec!["VLC*".into()];
+    config.mounts.push(("/live".to_owned(), mount));
+    config
+}
+
+#[test]
+fn lists_of_addresses_and_agents_keep_out_whom_they_name() {
+    on_each(limited, |node| {
+        let mut source = publish(node, "/live");
+        let mut free = publish(node, "/free");
+        for source in [&mut source, &mut free] {
+            source.write_all(b"something").expect("the node reads");
+        }
+        for (path, from, agent, status) in [
+            ("/live", "198.51.100.1", "mpv", 200),
+            ("/live", "198.51.100.7", "mpv", 403),
+            ("/live", "192.0.2.1", "mpv", 403),
+            ("/live", "198.51.100.1", "vlc/3.0", 403),
+            ("/live", "198.51.100.1", "not VLC", 200),
+            ("/free", "192.0.2.1", "VLC", 200),
+            ("/free", "203.0.113.9", "mpv", 403),
+            ("/api/v1/server", "203.0.113.9", "mpv", 403),
+            ("/free", "192.0.2.1", "a BadBot/1", 403),
+            ("/none", "192.0.2.1", "mpv", 404),
+        ] {
+            let lines = format!("X-Forwarded-For: {from}\r\nUser-Agent: {agent}\r\n");
+            let head = get(node, path, &lines);
+            let expected = format!("HTTP/1.0 {status} ");
+            assert!(head.starts_with(&expected), "{path} {from} {agent}: {head}");
+        }
+        let told = std::iter::from_fn(|| node.seen.try_recv().ok());
+        let denied = told.filter_map(|seen| match seen {
+            Seen::Event(Event::Access(record)) if record.status == 403 => Some(record.peer.ip()),
+            _ => None,
+        });
+        let named = ["198.51.100.7", "192.0.2.1", "203.0.113.9"].map(|ip| ip.parse().ok());
+        let denied: Vec<_> = denied.map(Some).collect();
+        assert!(
+            named.iter().all(|ip| denied.contains(ip)),
+            "logs name the client: {denied:?}"
+        );
+    });
+}
+
+#[test]
+fn a_guesser_is_locked_out_of_what_it_tried_and_nobody_else() {
+    let trusting = || {
+        let mut config = config();
+        config.limits.trusted_proxies = vec!["127.0.0.1".parse().expect("an address")];
+        config.limits.auth_failures_max = 3;
+        config.limits.auth_lockout = Duration::from_secs(1);
+        config
+    };
+    on_each(trusting, |node| {
+        let put = |from: &str, lines: &str| {
+            let lines = format!("X-Real-IP: {from}\r\n{lines}{OPAQUE}");
+            node.exchange(format!("PUT /live HTTP/1.0\r\n{lines}\r\n").as_bytes())
+        };
+        let (guesser, other) = ("192.0.2.1", "192.0.2.2");
+        for _ in 0..5 {
+            let first_try = put(guesser, "");
+            assert!(first_try.starts_with("HTTP/1.0 401 "), "{first_try}");
+        }
+        for _ in 0..3 {
+            let wrong = put(guesser, &login("source", "spam"));
+            assert!(wrong.starts_with("HTTP/1.0 401 "), "{wrong}");
+        }
+        let locked = put(guesser, &login("source", "ham"));
+        assert!(locked.starts_with("HTTP/1.0 429 "), "{locked}");
+        assert!(locked.contains("\r\nRetry-After: 1\r\n"), "{locked}");
+        let elsewhere = get(node, "/api/x", &format!("X-Real-IP: {guesser}\r\n{BASIC}"));
+        assert!(
+            elsewhere.starts_with("HTTP/1.0 200 "),
+            "another surface: {elsewhere}"
+        );
+        let wrong = put(other, &login("source", "spam"));
+        assert!(
+            wrong.starts_with("HTTP/1.0 401 "),
+            "another address: {wrong}"
+        );
+        node.wait_until("the guesser may try again", |_| {
+            let again = put(guesser, &login("source", "spam"));
+            again.starts_with("HTTP/1.0 401 ")
+        });
+    });
+}
+
+const BASIC: &str = "Authorization: Basic c291cmNlOnNwYW0=\r\n";
+
+#[test]
+fn wrong_passwords_for_controls_pages_lock_out_too() {
+    on_each(config, |node| {
+        for _ in 0..5 {
+            let wrong = get(node, "/api/denied", BASIC);
+            assert!(wrong.starts_with("HTTP/1.0 401 "), "{wrong}");
+        }
+        let locked = get(node, "/api/denied", BASIC);
+        assert!(locked.starts_with("HTTP/1.0 429 "), "{locked}");
+        let open = get(node, "/api/open", "");
+        assert!(
+            open.starts_with("HTTP/1.0 200 "),
+            "who brings no password: {open}"
+        );
+    });
+}
+
+#[test]
+fn a_full_mount_sends_listeners_on() {
+    let small = || {
+        with_mount(|mount| {
+            mount.listeners_max = 1;
+            mount.redirect_full = "https://two.example/radio/".into();
+        })
+    };
+    on_each(small, |node| {
+        let mut source = publish(node, "/live");
+        source.write_all(b"something").expect("the node reads");
+        let _seated = listen(node, "/live");
+        let head = get(node, "/live?a=b", "");
+        assert!(head.starts_with("HTTP/1.0 302 Found\r\n"), "{head}");
+        let location = "\r\nLocation: https://two.example/radio/live?a=b\r\n";
+        assert!(head.contains(location), "{head}");
+    });
+}
+
+#[test]
+fn shoutcast_sources_of_old_come_in_by_their_own_door() {
+    on_each(config, |node| {
+        let say = |text: &str| {
+            let mut source = Node::connect_to(node.shoutcast);
+            source.write_all(text.as_bytes()).expect("the node reads");
+            source
+        };
+        let mut wrong = say("spam\r\n");
+        assert_eq!(read_to_end(&mut wrong), "invalid password\r\n");
+        let mut source = say("ham\n");
+        assert_eq!(read_head(&mut source), "OK2\r\nicy-caps:11\r\n\r\n");
+        let lines = "icy-name:N\r\nicy-genre:G\r\nicy-pub:0\r\nicy-br:64\r\n\
+                     content-type:application/x-test\r\nbad line\r\nX-Other: 1\r\n\r\nfirst";
+        source.write_all(lines.as_bytes()).expect("the node reads");
+        node.wait_until("it feeds its mount", |node| node.seats.sources.taken() == 1);
+        let mut listener = listen(node, "/stream");
+        source.write_all(b"second").expect("the node reads");
+        let mut heard = [0; 6];
+        while &heard != b"second" {
+            heard.rotate_left(1);
+            listener.read_exact(&mut heard[5..]).expect("all of it");
+        }
+        let mut late = say("ham\r\n");
+        assert_eq!(read_head(&mut late), "OK2\r\nicy-caps:11\r\n\r\n");
+        late.write_all(b"icy-name:M\r\n\r\n")
+            .expect("the node reads");
+        assert_eq!(read_to_end(&mut late), "", "the mount is in use");
+        drop(source);
+        node.wait_until("it is gone", |node| node.seats.sources.taken() == 0);
+    });
+}
+
+#[test]
+fn a_shoutcast_door_holds_out_against_noise() {
+    on_each(config, |node| {
+        for noise in [
+            "x".repeat(10_000),
+            "GET / HTTP/1.1\r\n\r\n".to_owned(),
+            format!("ham\r\n{}", "icy-name:x\r\n".repeat(2_000)),
+            format!("ham\r\nicy-name:\u{1}\r\n\r\n{}", "x".repeat(100)),
+            "\n".to_owned(),
+        ] {
+            let mut peer = Node::connect_to(node.shoutcast);
+            let _ = peer.write_all(noise.as_bytes());
+            let mut all = Vec::new();
+            let _ = peer.read_to_end(&mut all);
+        }
+        node.wait_until("nothing is left of it", |node| {
+            node.seats.connections.taken() == 0 && node.seats.sources.taken() == 0
+        });
     });
 }

@@ -13,6 +13,7 @@ use corecast_protocol::http1::{
 use monoio::time::Instant;
 
 use super::response::{CONTINUE, Plain};
+use crate::admission::client::client;
 use crate::driver::Shard;
 use crate::net::TcpSocket;
 use crate::net::tcp::TcpConnection;
@@ -41,7 +42,10 @@ impl Drop for ConnectionSeat {
 /// A connection that a task serves.
 pub(crate) struct Connection {
     pub(crate) shard: Rc<Shard>,
+    /// Whom the present request comes from: the other end, or the client that a trusted proxy
+    /// there names.
     pub(crate) peer: SocketAddr,
+    other_end: SocketAddr,
     tcp: TcpConnection,
     parser: RequestParser,
     /// Received and not yet used.
@@ -87,6 +91,7 @@ impl Connection {
             },
             shard,
             peer,
+            other_end: peer,
             tcp: TcpConnection::new(fd),
             parser: RequestParser::new(limits),
             inbox: BytesMut::new(),
@@ -115,6 +120,8 @@ impl Connection {
             match self.parser.parse(&mut self.inbox) {
                 Ok(Some(request)) => {
                     self.requests += 1;
+                    let proxies = &config.limits.trusted_proxies;
+                    self.peer = client(proxies, self.other_end, request.headers());
                     return Ok(request);
                 }
                 Ok(None) => {}
@@ -159,6 +166,29 @@ impl Connection {
                     }
                 }
                 Err(_) => return Err(BodyFault::Gone),
+            }
+        }
+    }
+
+    /// The next line, without its end; nothing where the peer goes, takes too long, or sends more
+    /// than `bytes_max` without one.
+    pub(crate) async fn receive_line(
+        &mut self,
+        bytes_max: usize,
+        deadline: Instant,
+    ) -> Option<Bytes> {
+        let mut searched = 0;
+        loop {
+            let fresh = self.inbox.get(searched..).unwrap_or_default();
+            if let Some(at) = fresh.iter().position(|&byte| byte == b'\n') {
+                let line = self.inbox.split_to(searched + at + 1).freeze();
+                let text = line.strip_suffix(b"\n").unwrap_or(&line);
+                let text = text.strip_suffix(b"\r").unwrap_or(text);
+                return (line.len() <= bytes_max).then(|| line.slice_ref(text));
+            }
+            searched = self.inbox.len();
+            if searched > bytes_max || !matches!(self.receive_until(deadline).await, Ok(1..)) {
+                return None;
             }
         }
     }

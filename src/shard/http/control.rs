@@ -18,6 +18,7 @@ use corecast_protocol::text;
 use super::connection::{BodyFault, Connection};
 use super::inbox::{ResponseInbox, ResponsePart};
 use super::response::{Plain, SERVER, unix_seconds, version_for};
+use crate::admission::guessing::{self, Surface};
 use crate::driver::Shard;
 use crate::task::{First, first};
 
@@ -55,7 +56,23 @@ pub(crate) async fn answer(connection: &mut Connection, request: &Request) -> Af
     let (shard, since) = (Rc::clone(&connection.shard), connection.shard.now());
     let session = shard.next_session();
     let sent_before = connection.sent_bytes();
-    let (after, status) = exchange(connection, request, &shard, session).await;
+    let ip = connection.peer.ip();
+    let guesses = request.headers().find("authorization").is_some();
+    let locked = guessing::locked_out(&shard, Surface::Control, ip).filter(|_| guesses);
+    let (after, status) = match locked {
+        Some(refused) => {
+            shard.probe.refused.at(refused.counted as usize).add(1);
+            let sent = connection
+                .send(&[&refused.last_answer(request).render()])
+                .await;
+            let after = sent.map_or(After::Abort, |()| After::Close);
+            (after, refused.status)
+        }
+        None => exchange(connection, request, &shard, session).await,
+    };
+    if guesses && status == 401 {
+        guessing::note_failure(&shard, Surface::Control, ip);
+    }
     let reason = match after {
         After::Abort => EndReason::PeerReset,
         After::KeepAlive | After::Close => EndReason::PeerClosed,

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use corecast_config::Config;
 use corecast_media::name::{MountName, SessionId};
 use corecast_mesh::message::{EndReason, JoinRefusal};
 use corecast_protocol::http1::{BodyFraming, Method, Request};
@@ -12,8 +13,9 @@ use corecast_protocol::icy::ListenerHead;
 use corecast_protocol::icy::listener::wants_metadata;
 use corecast_protocol::icy::source::credentials;
 
-use crate::admission::Refused;
+use crate::admission::guessing::{self, Surface};
 use crate::admission::question::{self, Finding};
+use crate::admission::{Refused, bars};
 use crate::driver::Shard;
 use crate::http::connection::Connection;
 use crate::http::control::{Outcome, log_header, log_line, log_text, record};
@@ -31,6 +33,9 @@ pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option
         return Box::pin(refuse(connection, request, refused(JoinRefusal::NotFound))).await;
     };
     let shard = Rc::clone(&connection.shard);
+    if let Some(refused) = bars::bar_listener(&shard.config(), connection.peer.ip(), request) {
+        return Box::pin(refuse(connection, request, refused)).await;
+    }
     let mut wish = Wish {
         shard: Rc::clone(&shard),
         session: shard.next_session(),
@@ -42,7 +47,8 @@ pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option
         Ok(Ok(Ok(seat))) => seat,
         Ok(Ok(Err(refusal))) => {
             wish.open = false;
-            return Box::pin(refuse(connection, request, refused(refusal))).await;
+            let refused = redirected(&shard.config(), request, refusal);
+            return Box::pin(refuse(connection, request, refused)).await;
         }
         Ok(Err(_)) | Err(_) => {
             return Box::pin(refuse(connection, request, refused(JoinRefusal::NoSource))).await;
@@ -133,8 +139,19 @@ async fn admit(
     if !guarded || request.method() == Method::Head {
         return Finding::Welcome(None);
     }
+    let (shard, ip) = (Rc::clone(&connection.shard), connection.peer.ip());
     let asked = question::question(connection, request, session, mount, false);
-    question::ask(connection, asked).await
+    let guesses = asked.credentials.is_some();
+    let locked = guessing::locked_out(&shard, Surface::Listeners, ip);
+    if guesses && let Some(refused) = locked {
+        return Finding::Unwelcome(refused);
+    }
+    let finding = question::ask(connection, asked).await;
+    let denied = matches!(&finding, Finding::Unwelcome(refused) if refused.status == 401);
+    if guesses && denied {
+        guessing::note_failure(&shard, Surface::Listeners, ip);
+    }
+    finding
 }
 
 fn card(
@@ -199,6 +216,24 @@ fn refused(refusal: JoinRefusal) -> Refused {
             Refusal::Full,
         ),
         JoinRefusal::Draining => Refused::busy("the server is shutting down", Refusal::Draining),
+    }
+}
+
+/// As [`refused`], but who finds all seats taken is sent on where the settings know another
+/// server.
+fn redirected(config: &Config, request: &Request, refusal: JoinRefusal) -> Refused {
+    let elsewhere = config
+        .mount(request.path())
+        .redirect_full
+        .trim_end_matches('/');
+    let full = matches!(refusal, JoinRefusal::MountFull | JoinRefusal::NodeFull);
+    if !full || elsewhere.is_empty() {
+        return refused(refusal);
+    }
+    let location = format!("{elsewhere}{}", request.target());
+    Refused {
+        extra: Some(("Location", location.into())),
+        ..Refused::new(302, "another server has room for you", Refusal::Full)
     }
 }
 

@@ -1,10 +1,11 @@
 //! Sessions: what a connection is for once its request is read.
 //!
 //! Reading order: this file (from an accepted connection to its session), [`auth`] (who may feed
-//! a mount), [`source`], [`listener`].
+//! a mount), [`source`], [`shoutcast`] (sources of old), [`listener`].
 
 pub(crate) mod auth;
 pub(crate) mod listener;
+pub(crate) mod shoutcast;
 pub(crate) mod source;
 
 #[cfg(test)]
@@ -17,11 +18,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use corecast_media::name::MountName;
 use corecast_mesh::message::{AccessRecord, EndReason};
+use corecast_protocol::http1::Request;
 
+use crate::admission::{Refused, bars};
 use crate::driver::Shard;
 use crate::http::connection::{Connection, NoRequest};
-use crate::http::control::{self, After};
+use crate::http::control::{self, After, Outcome};
 use crate::http::response::Plain;
 use crate::http::router::{Route, route};
 use crate::net::acceptor::Accept;
@@ -36,13 +40,14 @@ const REFUSALS_MAX: u32 = 32;
 /// How long such a connection may still talk.
 const LINGER_MAX: Duration = Duration::from_secs(1);
 
-/// Takes what the acceptor brings: starts a task, or refuses the connection.
-pub(crate) fn handle_accept(shard: &Rc<Shard>, accept: Accept) {
+/// Takes what the acceptor brings: starts a task, or refuses the connection. Behind a door of
+/// legacy Shoutcast sources stands the mount that they feed.
+pub(crate) fn handle_accept(shard: &Rc<Shard>, accept: Accept, shoutcast: Option<&MountName>) {
     match accept {
         Accept::Connection(fd, peer) => {
             shard.probe.connections_accepted.add(1);
             if shard.seats.connections.take() {
-                start(shard, fd, peer);
+                start(shard, fd, peer, shoutcast.cloned());
             } else {
                 turn_away(shard, fd);
             }
@@ -54,11 +59,14 @@ pub(crate) fn handle_accept(shard: &Rc<Shard>, accept: Accept) {
     }
 }
 
-fn start(shard: &Rc<Shard>, fd: OwnedFd, peer: SocketAddr) {
+fn start(shard: &Rc<Shard>, fd: OwnedFd, peer: SocketAddr, shoutcast: Option<MountName>) {
     let connection = Connection::new(Rc::clone(shard), fd, peer);
     let (shard, tasks) = (Rc::clone(shard), Rc::clone(&shard.tasks));
     // Boxed once: each layer around a future would hold it twice otherwise.
-    let serving = Box::pin(serve(connection));
+    let serving: Pin<Box<dyn Future<Output = ()>>> = match shoutcast {
+        None => Box::pin(serve(connection)),
+        Some(mount) => Box::pin(shoutcast::serve(connection, mount)),
+    };
     tasks.spawn(async move {
         if let Err(panic) = isolated(serving).await {
             shard.probe.panics.add(1);
@@ -117,6 +125,10 @@ async fn serve(mut connection: Connection) {
                 return boxed(|| connection.refuse(answer)).await;
             }
         };
+        let ip = connection.peer.ip();
+        if let Some(refused) = bars::bar(&connection.shard.config(), ip, &request) {
+            return boxed(|| refuse(connection, request, refused)).await;
+        }
         match route(&request) {
             Route::Source => {
                 count(&connection, RequestKind::Source);
@@ -140,6 +152,27 @@ async fn serve(mut connection: Connection) {
             }
         }
     }
+}
+
+/// Gives the last answer to who may not come in at all.
+async fn refuse(connection: Connection, request: Request, refused: Refused) {
+    let shard = Rc::clone(&connection.shard);
+    shard.probe.refused.at(refused.counted as usize).add(1);
+    let outcome = Outcome {
+        status: refused.status,
+        bytes: connection.sent_bytes(),
+        since: shard.now(),
+        reason: EndReason::PeerClosed,
+    };
+    let session = shard.next_session();
+    shard.tell_access(control::record(
+        session,
+        connection.peer,
+        &request,
+        outcome,
+        &shard,
+    ));
+    connection.refuse(refused.last_answer(&request)).await;
 }
 
 /// Makes a future on the heap, so that the task that waits for it has no room for it all along:

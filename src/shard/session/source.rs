@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use corecast_config::{Config, Latency, is_reserved_path};
 use corecast_media::name::{MountName, SessionId};
+use corecast_media::time::Time;
 use corecast_mesh::message::{EndReason, PublishRefusal, SourceInfo};
 use corecast_protocol::audio::Framer;
 use corecast_protocol::http1::{
@@ -19,6 +20,7 @@ use monoio::time::Instant;
 
 use super::auth;
 use crate::admission::Refused;
+use crate::admission::guessing::{self, Surface};
 use crate::admission::question::{self, Finding};
 use crate::driver::{PublisherTicket, Shard};
 use crate::http::connection::{BodyFault, Connection};
@@ -42,31 +44,64 @@ const SILENCE_MIN: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 
 /// Bytes after which a source that sends faster than we ask lets others have their turn.
 const TURN_BYTES: usize = 256 * 1024;
 
+/// A source that may publish, if its mount has a place for it.
+pub(crate) struct Admitted {
+    pub(crate) session: SessionId,
+    pub(crate) since: Time,
+    pub(crate) wish: SourceRequest,
+    /// How long it may stay, if there is a limit.
+    pub(crate) stay_max: Option<Duration>,
+    /// Whether it is spoken to in HTTP; legacy Shoutcast sources have heard all that they know.
+    pub(crate) hears_http: bool,
+}
+
 /// Serves a source until it ends; the connection ends with it.
 pub(crate) async fn run(mut connection: Connection, request: Request) {
     let shard = Rc::clone(&connection.shard);
     let (session, since) = (shard.next_session(), shard.now());
-    let tell = |connection: &Connection, status: u16, reason: EndReason, mount| {
-        let bytes = connection.sent_bytes();
-        let outcome = Outcome {
-            status,
-            bytes,
-            since,
-            reason,
-        };
-        let mut line = record(session, connection.peer, &request, outcome, &shard);
-        line.mount = mount;
-        shard.tell_access(line);
-    };
     let (wish, stay_max) = match admit(&mut connection, &request, session).await {
         Ok(admitted) => admitted,
-        Err(None) => return tell(&connection, 400, EndReason::PeerReset, None),
-        Err(Some(refused)) => {
-            shard.probe.refused.at(refused.counted as usize).add(1);
-            tell(&connection, refused.status, EndReason::PeerClosed, None);
-            return connection.refuse(last(&refused, &request)).await;
+        Err(refused) => {
+            let (status, reason) = match &refused {
+                Some(refused) => (refused.status, EndReason::PeerClosed),
+                None => (400, EndReason::PeerReset),
+            };
+            tell(
+                &connection,
+                &request,
+                (session, since),
+                status,
+                reason,
+                None,
+            );
+            if let Some(refused) = refused {
+                shard.probe.refused.at(refused.counted as usize).add(1);
+                connection.refuse(refused.last_answer(&request)).await;
+            }
+            return;
         }
     };
+    let admitted = Admitted {
+        session,
+        since,
+        wish,
+        stay_max,
+        hears_http: true,
+    };
+    publish(connection, request, admitted).await;
+}
+
+/// Feeds the mount, if it has a place, until the source ends.
+pub(crate) async fn publish(mut connection: Connection, request: Request, admitted: Admitted) {
+    let Admitted {
+        session,
+        since,
+        wish,
+        stay_max,
+        hears_http,
+    } = admitted;
+    let shard = Rc::clone(&connection.shard);
+    let ids = (session, since);
     let mount = wish.mount.clone();
     let mut asked = ask(&shard, session, &wish, connection.peer).await;
     if matches!(&asked, Err(refused) if matches!(refused.counted, Refusal::InUse)) {
@@ -79,18 +114,59 @@ pub(crate) async fn run(mut connection: Connection, request: Request) {
         Err(refused) => {
             shard.probe.refused.at(refused.counted as usize).add(1);
             let reason = EndReason::PeerClosed;
-            tell(&connection, refused.status, reason, Some(mount));
-            return connection.refuse(last(&refused, &request)).await;
+            tell(
+                &connection,
+                &request,
+                ids,
+                refused.status,
+                reason,
+                Some(mount),
+            );
+            if hears_http {
+                connection.refuse(refused.last_answer(&request)).await;
+            } else {
+                connection.close_in_order().await;
+            }
+            return;
         }
     };
     publication.start();
     let mut feed = Feed::new(&wish, &mount, &shard);
     feed.until = stay_max.map(|stay_max| Instant::now() + stay_max);
-    let reason = feed.run(&mut connection, &request, &mut publication).await;
+    let welcomed = !hears_http || welcome(&mut connection, &request).await.is_ok();
+    let reason = if welcomed {
+        feed.run(&mut connection, &mut publication).await
+    } else {
+        EndReason::PeerReset
+    };
     publication.end(reason);
     drop(publication);
-    tell(&connection, 200, reason, Some(mount));
-    finish(connection, &request, reason).await;
+    tell(&connection, &request, ids, 200, reason, Some(mount));
+    if hears_http {
+        finish(connection, &request, reason).await;
+    }
+}
+
+/// The access log's line for a source.
+pub(crate) fn tell(
+    connection: &Connection,
+    request: &Request,
+    (session, since): (SessionId, Time),
+    status: u16,
+    reason: EndReason,
+    mount: Option<MountName>,
+) {
+    let shard = &connection.shard;
+    let bytes = connection.sent_bytes();
+    let outcome = Outcome {
+        status,
+        bytes,
+        since,
+        reason,
+    };
+    let mut line = record(session, connection.peer, request, outcome, shard);
+    line.mount = mount;
+    shard.tell_access(line);
 }
 
 /// Asks the mount's home for its source slot.
@@ -124,11 +200,21 @@ async fn admit(
     let config = connection.shard.config();
     let path = request.path();
     let given = credentials(request.headers());
+    let (shard, ip) = (Rc::clone(&connection.shard), connection.peer.ip());
+    let locked = guessing::locked_out(&shard, Surface::Sources, ip);
+    if given.is_some()
+        && let Some(refused) = locked
+    {
+        return Err(Some(refused));
+    }
     let known = given
         .as_ref()
         .is_some_and(|given| auth::may_publish(&config, path, given));
     let askable = given.is_some() && question::guards_sources(config.mount(path));
     if !known && !askable {
+        if given.is_some() {
+            guessing::note_failure(&shard, Surface::Sources, ip);
+        }
         let text = "a source needs the right password";
         return Err(Some(Refused::unauthorized(text)));
     }
@@ -139,7 +225,12 @@ async fn admit(
     let asked = question::question(connection, request, session, wish.mount.clone(), true);
     match question::ask(connection, asked).await {
         Finding::Welcome(stay_max) => Ok((wish, stay_max)),
-        Finding::Unwelcome(refused) => Err(Some(refused)),
+        Finding::Unwelcome(refused) => {
+            if refused.status == 401 {
+                guessing::note_failure(&shard, Surface::Sources, ip);
+            }
+            Err(Some(refused))
+        }
         Finding::Gone => Err(None),
     }
 }
@@ -168,14 +259,6 @@ fn refused(refusal: PublishRefusal) -> Refused {
         PublishRefusal::InUse => Refused::new(409, "Mountpoint in use", Refusal::InUse),
         PublishRefusal::SourcesMax => Refused::busy("too many sources connected", Refusal::Full),
         PublishRefusal::Draining => Refused::busy("the server is shutting down", Refusal::Draining),
-    }
-}
-
-/// The last answer to a source.
-fn last<'a>(refused: &'a Refused, request: &Request) -> Plain<'a> {
-    Plain {
-        keep_alive: false,
-        ..refused.answer(request)
     }
 }
 
@@ -415,12 +498,8 @@ impl<'a> Feed<'a> {
     async fn run(
         mut self,
         connection: &mut Connection,
-        request: &Request,
         publication: &mut Publication,
     ) -> EndReason {
-        if welcome(connection, request).await.is_err() {
-            return EndReason::PeerReset;
-        }
         let session = publication.session;
         let mut unbroken_bytes = 0;
         let reason = loop {
