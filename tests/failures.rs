@@ -1,0 +1,21 @@
+//! What goes wrong outside, and what the server makes of it: peers that are rude, slow, dead or
+//! too many, files that run out, parts that stop, signals under load.
+//!
+//! Reading order: [`crowd`] (many good listeners, bit for bit), [`peers`] (bad ones), then one file
+//! for each kind of failure.
+
+mod access;
+mod control;
+mod crowd;
+mod descriptors;
+mod drain;
+mod framing;
+mod heads;
+mod listeners;
+mod peers;
+mod reload;
+mod sources;
+mod stall;
+mod storms;
+
+use super::harness;
