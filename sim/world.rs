@@ -189,6 +189,8 @@ impl World {
             20..=21 => self.close_listener(),
             22 => self.reload(),
             23 => self.give_up_asking(),
+            24 => self.kill_someone(),
+            25 => self.move_listeners(),
             _ => {}
         }
     }
@@ -285,6 +287,33 @@ impl World {
             if let Some(ear) = self.ears.values().nth(index) {
                 ear.peer.borrow_mut().closed = true;
             }
+        }
+    }
+
+    /// An admin ends a listener or a source.
+    fn kill_someone(&mut self) {
+        let (reason, now) = (EndReason::Killed, self.now);
+        let choice = self.dice.below(3);
+        if choice == 0 {
+            let mount = self.some_mount();
+            let home = self.topology.home(&mount);
+            self.nodes[home.index()].hub.end_source(now, &mount);
+            return;
+        }
+        let listener = self.ears.keys().next().copied();
+        let source = self.origins.first().map(|origin| origin.session);
+        let session = if choice == 1 { listener } else { source };
+        if let Some(session) = session {
+            let node = &mut self.nodes[session.shard().index()];
+            node.hub.end_session(now, session, reason);
+        }
+    }
+
+    /// An admin moves the listeners of one mount to another.
+    fn move_listeners(&mut self) {
+        let (from, to) = (self.some_mount(), self.some_mount());
+        for node in &mut self.nodes {
+            node.hub.move_to(self.now, &from, to.clone());
         }
     }
 
@@ -397,7 +426,7 @@ impl World {
                 } => {
                     self.end_ear(session, reason, bytes);
                 }
-                HubEvent::Event(_) | HubEvent::Record(_) => {}
+                HubEvent::Event(_) | HubEvent::Record(_) | HubEvent::Wanted { .. } => {}
             }
         }
     }
@@ -432,6 +461,7 @@ impl World {
             peer: Rc::clone(&peer),
             dice: Rc::clone(&self.write_dice),
         };
+        let stays = self.dice.chance(20).then(|| self.dice.within(1, 60_000));
         let card = Box::new(ListenerCard {
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             user_agent: "sim".into(),
@@ -439,7 +469,7 @@ impl World {
             request: "GET / HTTP/1.0".into(),
             user: None,
             since: self.now,
-            until: None,
+            until: stays.map(|ms| self.now + Duration::from_millis(ms)),
         });
         self.ears.insert(
             session,
@@ -463,7 +493,10 @@ impl World {
         };
         let mut peer = ear.peer.borrow_mut();
         self.report.bytes += peer.got;
-        let told = matches!(reason, EndReason::SourceGone | EndReason::Drained);
+        let told = matches!(
+            reason,
+            EndReason::SourceGone | EndReason::Drained | EndReason::Killed | EndReason::TimeLimit
+        );
         if told && !peer.is_at_border() && peer.fault.is_none() {
             peer.fault = Some(format!("left inside a frame ({})", reason.name()));
         }
