@@ -4,12 +4,13 @@
 //! Reading order: [`server`] (the program on a port of its own), [`http`] (bytes in, bytes out),
 //! [`mpeg`] (frames that say their number), [`station`] (plays them), [`icy`] (hears them),
 //! [`client`] (other people's programs), [`fixture`] (files that ffmpeg makes once), [`borders`]
-//! (where their frames begin).
+//! (where their frames begin), [`icecast`] (a real one).
 
 pub(crate) mod borders;
 pub(crate) mod client;
 pub(crate) mod fixture;
 pub(crate) mod http;
+pub(crate) mod icecast;
 pub(crate) mod icy;
 pub(crate) mod mpeg;
 pub(crate) mod scratch;
@@ -18,6 +19,7 @@ pub(crate) mod station;
 
 pub(crate) use borders::Cut;
 pub(crate) use client::{Client, program};
+pub(crate) use icecast::Icecast;
 pub(crate) use icy::IcyReader;
 pub(crate) use scratch::Scratch;
 pub(crate) use server::{Backend, Server};

@@ -3,7 +3,8 @@
 //! Reading order: [`harness`] (the program, sources and listeners of our own), [`clients`]
 //! (programs that we did not write), [`failures`] (what goes wrong outside), [`feed`] (who
 //! listens), [`import`] (files of other servers), [`metrics`] (their page is current),
-//! [`recording`] (media as files), [`tidy`] (the tree keeps its own rules).
+//! [`recording`] (media as files), [`relays`] (streams of other servers), [`tidy`] (the tree keeps
+//! its own rules).
 
 mod clients;
 mod failures;
@@ -12,4 +13,5 @@ mod harness;
 mod import;
 mod metrics;
 mod recording;
+mod relays;
 mod tidy;

@@ -2,6 +2,7 @@
 
 pub(crate) mod listeners;
 pub(crate) mod mounts;
+pub(crate) mod relays;
 pub(crate) mod server;
 pub(crate) mod sessions;
 

@@ -5,7 +5,7 @@
 //! full ring refused), `exchange` (a request as messages, a router's answer as messages),
 //! `query` (asks every shard for its state), `node` (what handlers share), `router` (every
 //! path), `api` (resources as JSON), `icecast` (the surfaces of Icecast), `page` (the page at
-//! `/`), `health`, `problem`, `auth`, `form`, `charset`, `clock`; `event` and `access_log`
+//! `/`), `health`, `problem`, `auth`, `form`, `charset`, `clock`, `resolve`; `event` and `access_log`
 //! (what is written down), `recorder` (media as files), `audience` (who listens, counted),
 //! `probe` (what is counted).
 
@@ -30,6 +30,7 @@ mod probe;
 mod problem;
 mod query;
 mod recorder;
+mod resolve;
 mod router;
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ use crate::probe::ControlProbe;
 use crate::query::Queries;
 use crate::recorder::Recorder;
 use crate::recorder::storage::Disk;
+use crate::resolve;
 use crate::router::router;
 
 /// Messages and orders handled before request handlers get their turn.
@@ -270,6 +271,11 @@ impl Plane {
                 let settings = config.mount(recording.mount.as_str());
                 self.recorder.handle_recording(settings, *recording);
             }
+            ToControl::Resolve {
+                session,
+                host,
+                port,
+            } => resolve::start(&self.node, session, host, port),
             ToControl::Event(event) => {
                 self.hooks.handle_event(&event);
                 self.observe(&event);

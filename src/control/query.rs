@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use corecast_media::name::{MountName, ShardId};
-use corecast_mesh::message::{MountReport, SessionReport, ShardSnapshot};
+use corecast_mesh::message::{MountReport, RelayReport, SessionReport, ShardSnapshot};
 use corecast_mesh::topology::Topology;
 use tokio::sync::oneshot;
 
@@ -29,6 +29,8 @@ pub(crate) struct NodeSnapshot {
     pub(crate) mounts: Vec<MountReport>,
     /// In no order; empty where nobody asked for them.
     pub(crate) sessions: Vec<SessionReport>,
+    /// By mount.
+    pub(crate) relays: Vec<RelayReport>,
     /// Bytes sent to listeners of each mount, by all shards.
     pub(crate) sent: HashMap<MountName, u64>,
     /// Shards that did not answer.
@@ -48,6 +50,7 @@ impl NodeSnapshot {
     fn add(&mut self, snapshot: ShardSnapshot) {
         self.mounts.extend(snapshot.mounts);
         self.sessions.extend(snapshot.sessions);
+        self.relays.extend(snapshot.relays);
         for (mount, bytes) in snapshot.sent {
             let sum = self.sent.entry(mount).or_default();
             *sum = sum.saturating_add(bytes);
@@ -238,6 +241,9 @@ impl Queries {
         self.missed += gathered.missing.len() as u64;
         gathered
             .mounts
+            .sort_unstable_by(|a, b| a.mount.cmp(&b.mount));
+        gathered
+            .relays
             .sort_unstable_by(|a, b| a.mount.cmp(&b.mount));
         let gathered = Arc::new(gathered);
         for waiter in current.waiters {

@@ -231,6 +231,15 @@ pub enum ToControl {
     /// May this listener or source come in? The answer is a [`FromControl::Verdict`]; the shard
     /// waits for it with a limit of its own, and nobody else waits with it.
     Ask(Box<Question>),
+    /// The addresses of a host; the answer is [`FromControl::Resolved`].
+    Resolve {
+        /// Who asks.
+        session: SessionId,
+        /// The name, as the operator gave it or a redirect did.
+        host: Box<str>,
+        /// Goes into the addresses.
+        port: u16,
+    },
     /// Something worth a log line or a feed.
     Event(Box<Event>),
     /// Media of a mount whose settings want a record of it, in order.
@@ -350,6 +359,13 @@ pub enum FromControl {
         /// Whether it may.
         verdict: Verdict,
     },
+    /// The answer to [`ToControl::Resolve`].
+    Resolved {
+        /// Who asked.
+        session: SessionId,
+        /// In the order in which they are best tried; none where the name is not known.
+        addresses: Vec<SocketAddr>,
+    },
     /// End this source or listener of the shard.
     EndSession {
         /// The session.
@@ -385,8 +401,50 @@ pub struct ShardSnapshot {
     pub mounts: Vec<MountReport>,
     /// Sources and listeners whose connection this shard owns.
     pub sessions: Vec<SessionReport>,
+    /// Relays to mounts whose home this shard is, by mount.
+    pub relays: Vec<RelayReport>,
     /// Bytes sent to listeners of each mount by this shard, since the mount has readers here.
     pub sent: Vec<(MountName, u64)>,
+}
+
+/// One relay as the home of its mount reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayReport {
+    /// The mount that it feeds.
+    pub mount: MountName,
+    /// What it does now.
+    pub state: RelayState,
+    /// Since when.
+    pub since: Time,
+    /// The URL that it takes the stream from, or tried last; empty before the first try.
+    pub url: Arc<str>,
+    /// Why the last try failed or the last stream ended; empty where none did.
+    pub error: Arc<str>,
+}
+
+/// What a relay does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelayState {
+    /// Nobody listens, so it takes nothing.
+    Idle,
+    /// It asks for the stream.
+    Connecting,
+    /// It feeds its mount.
+    Live,
+    /// It waits before it asks again.
+    Waiting,
+}
+
+impl RelayState {
+    /// The word in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            RelayState::Idle => "idle",
+            RelayState::Connecting => "connecting",
+            RelayState::Live => "live",
+            RelayState::Waiting => "waiting",
+        }
+    }
 }
 
 /// One mount as its home reports it.

@@ -28,6 +28,7 @@ use crate::net::TcpSocket;
 use crate::net::buffer::Scratch;
 use crate::net::ready::{Readiness, Turn};
 use crate::probe::{FullRing, ShardProbe, backend_index, reason_index};
+use crate::relay::Relays;
 use crate::task::{Signal, Tasks, first};
 
 /// Messages taken from the rings before the shard looks at its sockets again.
@@ -64,6 +65,8 @@ pub(crate) struct Shard {
     publishers: RefCell<FxHashMap<SessionId, PublisherDesk>>,
     joiners: RefCell<FxHashMap<SessionId, oneshot::Sender<Result<Seat, JoinRefusal>>>>,
     verdicts: RefCell<FxHashMap<SessionId, oneshot::Sender<Verdict>>>,
+    /// The relays to mounts whose home this shard is.
+    pub(crate) relays: Relays,
     requests: RefCell<FxHashMap<SessionId, Rc<ResponseInbox>>>,
     timer: Signal,
     timer_due: Cell<Option<Time>>,
@@ -116,6 +119,7 @@ impl Shard {
             publishers: RefCell::default(),
             joiners: RefCell::default(),
             verdicts: RefCell::default(),
+            relays: Relays::default(),
             requests: RefCell::default(),
             timer: Signal::default(),
             timer_due: Cell::new(None),
@@ -158,6 +162,11 @@ impl Shard {
         let result = call(&mut hub, now);
         self.pump(&mut hub, now);
         result
+    }
+
+    /// Asks the hub what changes nothing in it.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Hub<TcpSocket>) -> R) -> R {
+        look(&self.hub.borrow())
     }
 
     /// Registers a publisher's task; to be called before [`Hub::publish`].
@@ -358,6 +367,7 @@ impl Shard {
                 self.probe.listeners_ended.at(reason_index(reason)).add(1);
                 self.tell_access(access_record(session, *card, reason, bytes, mount, now));
             }
+            HubEvent::Wanted { mount } => self.relays.want(&mount),
             HubEvent::Event(event) => self.tell_event(event),
             HubEvent::Record(recording) => {
                 let _ = self.try_tell_control(ToControl::Record(Box::new(recording)));
@@ -401,6 +411,7 @@ impl Shard {
                 self.seats.sources.set_max(config.limits.sources_max);
                 self.config.replace(Arc::clone(&config));
                 self.with_hub(|hub, now| hub.reload(now, config));
+                self.relays.handle_reload();
             }
             FromControl::Drain(grace) => {
                 let until = self.now() + grace;
@@ -411,11 +422,15 @@ impl Shard {
                 self.with_hub(|hub, now| hub.drain(now));
             }
             FromControl::Query { query, sessions } => {
-                let snapshot = self.with_hub(|hub, now| hub.snapshot(now, sessions));
+                let mut snapshot = self.with_hub(|hub, now| hub.snapshot(now, sessions));
+                snapshot.relays = self.relays.reports();
                 let snapshot = Box::new(snapshot);
                 self.tell_control(ToControl::Answer { query, snapshot });
             }
             FromControl::Verdict { session, verdict } => self.on_verdict(session, verdict),
+            FromControl::Resolved { session, addresses } => {
+                self.relays.handle_resolved(session, addresses);
+            }
             FromControl::EndSession { session, reason } => {
                 self.with_hub(|hub, now| hub.end_session(now, session, reason));
             }

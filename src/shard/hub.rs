@@ -126,6 +126,11 @@ pub enum HubEvent<S> {
         /// What was kept for the access log.
         card: Box<ListenerCard>,
     },
+    /// A listener wants a mount that a relay feeds on demand, and that has no source now.
+    Wanted {
+        /// The mount; its home is this shard.
+        mount: MountName,
+    },
     /// For control.
     Event(Event),
     /// Media that the mount's settings want in a file, for control.
@@ -354,6 +359,17 @@ impl<S: Socket> Hub<S> {
         &self.counts
     }
 
+    /// Whether `mount` lives on this shard.
+    pub fn is_home_of(&self, mount: &MountName) -> bool {
+        self.topology.home(mount) == self.shard
+    }
+
+    /// Listeners at `mount`, whose home this shard is, on all shards, and those that wait for the
+    /// relay that feeds it on demand.
+    pub fn demand(&self, mount: &MountName) -> u32 {
+        self.demand_at_home(mount)
+    }
+
     /// Its state for the API; seats, lags and bytes are those of `now`. Without `sessions` their
     /// part stays empty: it costs a copy for each.
     pub fn snapshot(&self, now: Time, sessions: bool) -> ShardSnapshot {
@@ -367,6 +383,7 @@ impl<S: Socket> Hub<S> {
             .map(|(session, p)| p.report(*session));
         ShardSnapshot {
             mounts: self.homes.iter().map(|(_, home)| home.report()).collect(),
+            relays: Vec::new(),
             sessions: match sessions {
                 true => publishers.chain(listeners).collect(),
                 false => Vec::new(),

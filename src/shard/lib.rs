@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`hub`] (what decides: this shard's mounts, sources and listeners, pure),
 //! [`net`] (sockets), `driver` (what carries the hub: rings, timer, whoever waits for it),
-//! `http` (requests), `admission` (who may come in), `session` (sources and listeners), [`probe`] (what is counted).
+//! `http` (requests), `admission` (who may come in), `session` (sources and listeners), `relay`
+//! (sources that we fetch ourselves), [`probe`] (what is counted).
 
 pub mod hub;
 pub mod net;
@@ -11,6 +12,7 @@ pub mod probe;
 mod admission;
 mod driver;
 mod http;
+mod relay;
 mod session;
 mod task;
 #[cfg(test)]
@@ -106,6 +108,10 @@ async fn serve(settings: ShardSettings, listeners: Vec<(TcpListener, Listen)>) -
         "timer",
         |shard| async move { shard.run_timer().await },
     );
+    spawn_part(&shard, "relays", |shard| async move {
+        relay::run(&shard).await;
+        Ok(())
+    });
     spawn_part(&shard, "canary", |shard| async move {
         shard.run_canary().await;
         Ok(())

@@ -295,7 +295,7 @@ impl Control {
                 let _ = self.told.send(Seen::Event(*event));
             }
             ToControl::Ask(question) => self.judge(&question),
-            ToControl::Answer { .. } | ToControl::Record(_) => {}
+            ToControl::Answer { .. } | ToControl::Record(_) | ToControl::Resolve { .. } => {}
         }
     }
 

@@ -1,78 +1,18 @@
 //! `/status-json.xsl` beside a real Icecast 2.4 that has the same sources.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::{MetadataExt, chown};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::harness::server::{ADMIN_PASSWORD, Port, SOURCE_PASSWORD};
-use super::harness::{Backend, Client, Scratch, Server, fixture, http, program, wait_for};
+use super::harness::server::SOURCE_PASSWORD;
+use super::harness::{Backend, Client, Icecast, Server, fixture, http, program, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(20);
-/// User and group `nobody`: Icecast refuses to run as root.
-const NOBODY: u32 = 65_534;
-
-/// A real Icecast.
-struct Icecast {
-    port: Port,
-    _client: Client,
-    _scratch: Scratch,
-}
-
-impl Icecast {
-    fn start() -> Self {
-        let scratch = Scratch::open_to_all("icecast");
-        let port = Port::take();
-        let file = scratch.file("icecast.xml");
-        fs::write(&file, config(scratch.path(), port.number())).expect("it takes files");
-        let mut command = program("icecast2");
-        command.arg("-c").arg(&file);
-        let owner = fs::metadata(scratch.path())
-            .expect("it was just made")
-            .uid();
-        if owner == 0 {
-            chown(scratch.path(), Some(NOBODY), Some(NOBODY)).expect("root may");
-            command.uid(NOBODY).gid(NOBODY);
-        }
-        let client = Client::spawn(&mut command);
-        // It may crash over a request that comes while it starts.
-        std::thread::sleep(Duration::from_millis(500));
-        wait_for("Icecast answers", LIMIT, || {
-            http::try_get(port.address(), "/status-json.xsl").ok()
-        });
-        Icecast {
-            port,
-            _client: client,
-            _scratch: scratch,
-        }
-    }
-}
-
-fn config(folder: &Path, port: u16) -> String {
-    let folder = folder.display();
-    format!(
-        "<icecast><location>Here</location><admin>nobody@localhost</admin>\
-         <hostname>localhost</hostname><fileserve>0</fileserve>\
-         <limits><clients>100</clients><sources>10</sources></limits>\
-         <authentication><source-password>{SOURCE_PASSWORD}</source-password>\
-         <relay-password>{SOURCE_PASSWORD}</relay-password><admin-user>admin</admin-user>\
-         <admin-password>{ADMIN_PASSWORD}</admin-password></authentication>\
-         <listen-socket><port>{port}</port><bind-address>127.0.0.1</bind-address></listen-socket>\
-         <paths><basedir>{folder}</basedir><logdir>{folder}</logdir>\
-         <webroot>/usr/share/icecast2/web</webroot>\
-         <adminroot>/usr/share/icecast2/admin</adminroot></paths>\
-         <logging><accesslog>access.log</accesslog><errorlog>error.log</errorlog></logging>\
-         <security><chroot>0</chroot></security></icecast>"
-    )
-}
-
 /// ffmpeg plays `file` to both; it says everything that a source may say.
 fn play(server: &Server, icecast: &Icecast, file: &Path, mount: &str, format: &str) -> [Client; 2] {
-    [server.port(), icecast.port.number()].map(|port| {
+    [server.port(), icecast.address().port()].map(|port| {
         let mut command = program("ffmpeg");
         command.args("-nostdin -v error -re -stream_loop 50 -i".split(' '));
         command
@@ -96,7 +36,7 @@ fn play(server: &Server, icecast: &Icecast, file: &Path, mount: &str, format: &s
 /// `/status-json.xsl` of both, ours first, once both have `count` sources with a title each:
 /// Icecast takes a moment for titles and for what it reads from a stream.
 fn statuses(server: &Server, icecast: &Icecast, count: usize) -> [Value; 2] {
-    [server.address(), icecast.port.address()].map(|address| {
+    [server.address(), icecast.address()].map(|address| {
         let mut last = Value::Null;
         let found = || {
             last = http::try_get(address, "/status-json.xsl").ok()?.json();
@@ -159,7 +99,7 @@ fn assert_same_source(ours: &Value, theirs: &Value) {
 fn the_status_has_the_keys_and_types_of_icecast() {
     let settings = ["server.location=Here", "server.admin=nobody@localhost"];
     let server = Server::start(Backend::IoUring, &settings);
-    let icecast = Icecast::start();
+    let icecast = Icecast::start("");
 
     let [ours, theirs] = statuses(&server, &icecast, 0);
     let (none, their_none) = (&ours["icestats"], &theirs["icestats"]);
@@ -178,10 +118,10 @@ fn the_status_has_the_keys_and_types_of_icecast() {
     );
     server.wait_live("/a.mp3");
     wait_for("Icecast has the source", LIMIT, || {
-        let status = http::try_get(icecast.port.address(), "/status-json.xsl").ok()?;
+        let status = http::try_get(icecast.address(), "/status-json.xsl").ok()?;
         status.text().contains("/a.mp3").then_some(())
     });
-    for address in [server.address(), icecast.port.address()] {
+    for address in [server.address(), icecast.address()] {
         let authorization = http::basic("source", SOURCE_PASSWORD);
         let request = format!(
             "GET /admin/metadata?mount=/a.mp3&mode=updinfo&song=Ada+-+Steps HTTP/1.0\r\n\

@@ -54,8 +54,13 @@ impl Station {
 
     /// From frame `first`, at `speed` times real time.
     pub(crate) fn play_at(server: &Server, mount: &str, first: u64, speed: f64) -> Self {
+        Station::play_to(server.address(), mount, first, speed)
+    }
+
+    /// As [`Station::play_at`], to any server.
+    pub(crate) fn play_to(address: SocketAddr, mount: &str, first: u64, speed: f64) -> Self {
         let headers = format!("Ice-Name: {NAME}\r\n");
-        let (socket, answer) = open(server.address(), mount, &headers);
+        let (socket, answer) = open(address, mount, &headers);
         assert_eq!(answer.status, 200, "{mount}: {}", answer.status_line);
         let stop = Arc::new(AtomicBool::new(false));
         let sent = Arc::new(AtomicU64::new(first));

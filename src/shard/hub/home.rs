@@ -29,7 +29,17 @@ pub(super) struct Home {
     slow_listeners: u64,
     /// The source whose media is being recorded.
     recorded: Option<SessionId>,
+    /// Listeners that wait for a relay on demand.
+    held: Vec<Held>,
     armed: Option<Time>,
+}
+
+/// A listener that is answered when the source comes, or when its patience ends.
+#[derive(Debug)]
+struct Held {
+    shard: ShardId,
+    session: SessionId,
+    until: Time,
 }
 
 impl Home {
@@ -87,7 +97,8 @@ fn laid_over(info: &SourceInfo, settings: &MountSettings) -> SourceInfo {
 }
 
 fn is_configured(config: &Config, name: &MountName) -> bool {
-    config.configured_mount(name.as_str()).is_some()
+    let name = name.as_str();
+    config.configured_mount(name).is_some() || config.relay(name).is_some()
 }
 
 impl<S: Socket> Hub<S> {
@@ -108,6 +119,7 @@ impl<S: Socket> Hub<S> {
             listeners_peak: 0,
             slow_listeners: 0,
             recorded: None,
+            held: Vec::new(),
             armed: None,
         });
         self.home_of.insert(name.clone(), key);
@@ -149,6 +161,9 @@ impl<S: Socket> Hub<S> {
             session.shard(),
             ShardMessage::PublishAnswer { session, answer },
         );
+        if answer.is_ok() {
+            self.answer_held(key, None);
+        }
         self.tend_home(key);
     }
 
@@ -231,6 +246,16 @@ impl<S: Socket> Hub<S> {
         session: SessionId,
     ) {
         let key = self.home_key(&mount, false);
+        if let Some(key) = key
+            && let Some(until) = self.call_relay(now, key)
+        {
+            self.homes[key].held.push(Held {
+                shard: from,
+                session,
+                until,
+            });
+            return self.run_home(now, key, now);
+        }
         let (answer, fallback) = match key {
             _ if self.draining => (Err(JoinRefusal::Draining), None),
             None => (Err(JoinRefusal::NotFound), None),
@@ -248,6 +273,46 @@ impl<S: Socket> Hub<S> {
         if let Some(key) = key {
             self.run_home(now, key, now);
         }
+    }
+
+    /// Calls the relay that feeds the mount on demand, where it does not feed it now. Answers
+    /// until when a listener waits for that.
+    fn call_relay(&mut self, now: Time, key: usize) -> Option<Time> {
+        let home = &self.homes[key];
+        let relay = self.config.relay(home.name.as_str());
+        let relay = relay.filter(|relay| relay.on_demand && !self.draining)?;
+        if home.mount.state() == SourceState::Live {
+            return None;
+        }
+        let mount = home.name.clone();
+        self.events.push_back(HubEvent::Wanted { mount });
+        matches!(home.mount.state(), SourceState::Gone { .. }).then(|| now + relay.wait_max)
+    }
+
+    /// Answers the listeners that wait for a relay: all of them, or those whose patience is over.
+    fn answer_held(&mut self, key: usize, due: Option<Time>) {
+        let home = &mut self.homes[key];
+        let is_due = |held: &mut Held| due.is_none_or(|now| held.until <= now);
+        let answered: Vec<Held> = home.held.extract_if(.., is_due).collect();
+        for Held { shard, session, .. } in answered {
+            let (answer, fallback) = self.admit(key, shard);
+            let mount = self.homes[key].name.clone();
+            let answer = ShardMessage::ReserveAnswer {
+                mount,
+                session,
+                answer,
+                fallback,
+            };
+            self.send(shard, answer);
+        }
+    }
+
+    /// Seats taken at the mount, whose home this shard is, and listeners that wait for its relay.
+    pub(super) fn demand_at_home(&self, name: &MountName) -> u32 {
+        let home = self.home_of.get(name).and_then(|key| self.homes.get(*key));
+        home.map_or(0, |home| {
+            home.listeners.saturating_add(home.held.len() as u32)
+        })
     }
 
     /// Gives a seat to a listener of `from`, or says why not and where else to try.
@@ -348,6 +413,7 @@ impl<S: Socket> Hub<S> {
             home.armed = None;
         }
         home.mount.handle_timeout(now);
+        self.answer_held(key, Some(now));
         self.tend_home(key);
     }
 
@@ -355,7 +421,8 @@ impl<S: Socket> Hub<S> {
     fn tend_home(&mut self, key: usize) {
         self.broadcast(key);
         let home = &mut self.homes[key];
-        let due = home.mount.poll_timeout();
+        let patience = home.held.iter().map(|held| held.until).min();
+        let due = home.mount.poll_timeout().into_iter().chain(patience).min();
         self.timers.arm(Timer::Home(key), &mut home.armed, due);
         self.forget_home_if_unused(key);
     }
@@ -413,7 +480,7 @@ impl<S: Socket> Hub<S> {
     fn forget_home_if_unused(&mut self, key: usize) {
         let home = &self.homes[key];
         let gone = matches!(home.mount.state(), SourceState::Gone { .. });
-        let unused = home.subscribers.is_empty() && home.listeners == 0;
+        let unused = home.subscribers.is_empty() && home.listeners == 0 && home.held.is_empty();
         if gone && unused && !is_configured(&self.config, &home.name) {
             self.home_of.remove(&home.name);
             self.homes.remove(key);

@@ -2,6 +2,7 @@
 //! they are a bare descriptor.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -97,6 +98,19 @@ impl TcpConnection {
             waits_dropped: 0,
             sent_bytes: 0,
         }
+    }
+
+    /// A connection of our own to `address`. May be dropped while it is made.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) async fn connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_addr(address).await?;
+        Ok(TcpConnection {
+            link: Link::Watched(stream),
+            waits_dropped: 0,
+            sent_bytes: 0,
+        })
     }
 
     /// Bytes sent so far.

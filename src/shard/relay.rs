@@ -1,0 +1,210 @@
+//! Relays: mounts that are fed by other servers' streams. A relay runs on its mount's home shard,
+//! one task each, and is a source like any other.
+//!
+//! Reading order: this file (which relays run), [`attempt`] (one try, from the connection to the
+//! stream's end), [`turns`] (which URL is next, and when).
+
+mod attempt;
+mod turns;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use corecast_config::Relay;
+use corecast_media::name::{MountName, SessionId};
+use corecast_media::time::Time;
+use corecast_mesh::message::{RelayReport, RelayState};
+use futures_channel::oneshot;
+
+use self::attempt::Attempt;
+use self::turns::Turns;
+use crate::driver::Shard;
+use crate::task::{First, Signal, first, isolated};
+
+/// How often a relay on demand looks whether somebody still listens.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long a relay rests that panicked.
+const PANIC_PAUSE: Duration = Duration::from_secs(1);
+
+/// The relays of a shard. Lives on: its shard.
+#[derive(Debug, Default)]
+pub(crate) struct Relays {
+    desks: RefCell<BTreeMap<MountName, Rc<Desk>>>,
+    /// Tasks that wait for the addresses of a host.
+    resolutions: RefCell<BTreeMap<SessionId, oneshot::Sender<Vec<SocketAddr>>>>,
+    changed: Signal,
+}
+
+impl Relays {
+    /// The settings are others now.
+    pub(crate) fn handle_reload(&self) {
+        self.changed.set();
+    }
+
+    /// Somebody wants to hear `mount`.
+    pub(crate) fn want(&self, mount: &MountName) {
+        if let Some(desk) = self.desks.borrow().get(mount) {
+            desk.wanted.set();
+        }
+    }
+
+    /// Control knows the addresses that `session` asked for.
+    pub(crate) fn handle_resolved(&self, session: SessionId, addresses: Vec<SocketAddr>) {
+        if let Some(waiting) = self.resolutions.borrow_mut().remove(&session) {
+            // The task may have gone meanwhile.
+            let _ = waiting.send(addresses);
+        }
+    }
+
+    /// What each relay does, by mount.
+    pub(crate) fn reports(&self) -> Vec<RelayReport> {
+        let desks = self.desks.borrow();
+        desks
+            .values()
+            .map(|desk| desk.report.borrow().clone())
+            .collect()
+    }
+}
+
+/// One relay that runs.
+#[derive(Debug)]
+struct Desk {
+    settings: Relay,
+    mount: MountName,
+    stop: Signal,
+    wanted: Signal,
+    report: RefCell<RelayReport>,
+}
+
+impl Desk {
+    fn new(settings: Relay, mount: MountName, now: Time) -> Self {
+        let report = RelayReport {
+            mount: mount.clone(),
+            state: RelayState::Idle,
+            since: now,
+            url: Arc::from(""),
+            error: Arc::from(""),
+        };
+        Desk {
+            settings,
+            mount,
+            stop: Signal::default(),
+            wanted: Signal::default(),
+            report: RefCell::new(report),
+        }
+    }
+
+    fn enter(&self, now: Time, state: RelayState) {
+        let mut report = self.report.borrow_mut();
+        report.state = state;
+        report.since = now;
+    }
+}
+
+/// Keeps those relays running for ever that the settings name and whose mounts live here.
+pub(crate) async fn run(shard: &Rc<Shard>) {
+    loop {
+        follow_settings(shard);
+        shard.relays.changed.wait().await;
+    }
+}
+
+/// Ends relays that are gone or other than before, and starts those that are new.
+fn follow_settings(shard: &Rc<Shard>) {
+    let config = shard.config();
+    let is_home = |mount: &MountName| shard.look(|hub| hub.is_home_of(mount));
+    let mut desks = shard.relays.desks.borrow_mut();
+    desks.retain(|mount, desk| {
+        let stays = config.relay(mount.as_str()) == Some(&desk.settings);
+        if !stays {
+            desk.stop.set();
+        }
+        stays
+    });
+    for settings in &config.relays {
+        let Ok(mount) = MountName::parse(&settings.mount) else {
+            continue;
+        };
+        if is_home(&mount) && !desks.contains_key(&mount) {
+            let desk = Rc::new(Desk::new(settings.clone(), mount.clone(), shard.now()));
+            desks.insert(mount, Rc::clone(&desk));
+            let task = supervise(Rc::clone(shard), desk);
+            shard.tasks.spawn(task);
+        }
+    }
+}
+
+/// Runs one relay until it is told to stop; a panic in it is counted, and it starts again.
+async fn supervise(shard: Rc<Shard>, desk: Rc<Desk>) {
+    loop {
+        let work = isolated(Box::pin(relay(&shard, &desk)));
+        match first(desk.stop.wait(), work).await {
+            First::Left(()) | First::Right(Ok(())) => return,
+            First::Right(Err(panic)) => {
+                shard.probe.panics.add(1);
+                tracing::error!(mount = %desk.mount, panic, "a relay panicked and starts again");
+                monoio::time::sleep(PANIC_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Takes the stream again and again, until the node drains.
+async fn relay(shard: &Rc<Shard>, desk: &Desk) {
+    let urls = desk.settings.urls();
+    let seed = RandomState::new().hash_one(desk.mount.as_str());
+    let settings = &desk.settings;
+    let mut turns = Turns::new(urls.len(), settings.retry_min, settings.retry_max, seed);
+    while !shard.is_draining() {
+        if settings.on_demand && demand(shard, desk) == 0 {
+            turns.reset();
+            desk.enter(shard.now(), RelayState::Idle);
+            desk.wanted.wait().await;
+            continue;
+        }
+        let Some(url) = urls.get(turns.next()) else {
+            return;
+        };
+        desk.report.borrow_mut().url = Arc::from(url.to_string());
+        desk.enter(shard.now(), RelayState::Connecting);
+        let attempt = Attempt::new(shard, desk);
+        let outcome = match first(unwanted(shard, desk), attempt.run(url)).await {
+            First::Left(()) => continue,
+            First::Right(outcome) => outcome,
+        };
+        let wait = match outcome.live {
+            Some(lasted) => turns.lose(lasted),
+            None => turns.fail(),
+        };
+        let (mount, error) = (&desk.mount, &outcome.error);
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(%mount, %url, error, wait_ms, "relay has no stream");
+        desk.report.borrow_mut().error = Arc::from(error.as_str());
+        desk.enter(shard.now(), RelayState::Waiting);
+        monoio::time::sleep(wait).await;
+    }
+}
+
+fn demand(shard: &Shard, desk: &Desk) -> u32 {
+    shard.look(|hub| hub.demand(&desk.mount))
+}
+
+/// Returns when a relay on demand has had no listener for as long as it lingers.
+async fn unwanted(shard: &Shard, desk: &Desk) {
+    if !desk.settings.on_demand {
+        return std::future::pending().await;
+    }
+    let mut last_wanted = shard.now();
+    while shard.now().since(last_wanted) <= desk.settings.linger {
+        monoio::time::sleep(LOOK).await;
+        if demand(shard, desk) > 0 {
+            last_wanted = shard.now();
+        }
+    }
+}

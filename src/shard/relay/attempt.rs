@@ -1,0 +1,456 @@
+//! One try of a relay: connect, ask, feed the mount until the stream ends.
+
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use corecast_config::{HttpUrl, Latency};
+use corecast_media::frame::MediaEvent;
+use corecast_media::name::SessionId;
+use corecast_media::time::Time;
+use corecast_mesh::message::{EndReason, PublishRefusal, RelayState, SourceInfo, ToControl};
+use corecast_protocol::audio::Framer;
+use corecast_protocol::http1::{Credentials, Limits};
+use corecast_protocol::icy::{Pull, PullEvent, PullRequest};
+use futures_channel::oneshot;
+use monoio::time::Instant;
+
+use super::Desk;
+use crate::driver::{PublisherTicket, Shard};
+use crate::http::response::SERVER;
+use crate::net::buffer::SCRATCH_BYTES;
+use crate::net::tcp::TcpConnection;
+use crate::probe::reason_index;
+use crate::task::{First, first};
+
+/// How long a name may take to be resolved.
+const RESOLVE_MAX: Duration = Duration::from_secs(10);
+
+/// How long one address may take to be connected to.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// The most addresses of a name that are tried.
+const ADDRESSES_MAX: usize = 4;
+
+/// The most redirects that are followed.
+const REDIRECTS_MAX: usize = 3;
+
+/// How long the mount's home may take to answer.
+const VERDICT_MAX: Duration = Duration::from_secs(5);
+
+/// Bytes after which a stream that comes faster than we ask lets others have their turn.
+const TURN_BYTES: usize = 256 * 1024;
+
+/// How a try ended.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// How long the mount was fed, if it was.
+    pub(super) live: Option<Duration>,
+    /// Why it ended.
+    pub(super) error: String,
+}
+
+/// One try.
+pub(super) struct Attempt<'a> {
+    shard: &'a Rc<Shard>,
+    desk: &'a Desk,
+    session: SessionId,
+    live_since: Option<Time>,
+}
+
+/// A stream behind its head.
+struct Stream {
+    tcp: TcpConnection,
+    peer: SocketAddr,
+    pull: Pull,
+    info: SourceInfo,
+    _place: Place,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(shard: &'a Rc<Shard>, desk: &'a Desk) -> Self {
+        Attempt {
+            shard,
+            desk,
+            session: shard.next_session(),
+            live_since: None,
+        }
+    }
+
+    /// Takes the stream from `url` until it ends.
+    pub(super) async fn run(mut self, url: &HttpUrl) -> Outcome {
+        let error = match self.open(url).await {
+            Ok(stream) => self.feed(stream).await.err().unwrap_or_default(),
+            Err(error) => error,
+        };
+        let live = self.live_since.map(|since| self.shard.now().since(since));
+        Outcome { live, error }
+    }
+
+    /// Asks for the stream, wherever redirects lead.
+    async fn open(&self, url: &HttpUrl) -> Result<Stream, String> {
+        let mut at = url.clone();
+        for _ in 0..=REDIRECTS_MAX {
+            // Others than the hosts that the operator named do not get the password.
+            let trusted = at.host == url.host && at.port == url.port;
+            let location = match self.ask(&at, trusted).await? {
+                Asked::Stream(stream) => return Ok(*stream),
+                Asked::Moved(location) => location,
+            };
+            at = at
+                .join(&location)
+                .map_err(|fault| format!("redirect to {location:?}: it {fault}"))?;
+        }
+        Err(format!("more than {REDIRECTS_MAX} redirects"))
+    }
+
+    async fn ask(&self, url: &HttpUrl, trusted: bool) -> Result<Asked, String> {
+        let settings = &self.desk.settings;
+        let place = Place::take(self.shard).ok_or("the server has all connections it may have")?;
+        let (mut tcp, peer) = self.connect(url).await?;
+        let credentials = (trusted && !settings.user.is_empty()).then(|| Credentials {
+            user: settings.user.clone(),
+            password: settings.password.clone(),
+        });
+        let mut head = BytesMut::new();
+        let request = PullRequest {
+            target: &url.target,
+            authority: &url.authority(),
+            agent: SERVER,
+            credentials: credentials.as_ref(),
+            titles: settings.titles,
+        };
+        request.write_to(&mut head);
+        tcp.send_all(&mut [IoSlice::new(&head)], settings.silence_max)
+            .await
+            .map_err(|error| format!("send the request: {error}"))?;
+        let limits = &self.shard.config().limits;
+        let mut pull = Pull::new(Limits {
+            head_bytes_max: limits.header_bytes_max as usize,
+            header_count_max: usize::from(limits.header_count_max),
+            ..Limits::default()
+        });
+        let deadline = Instant::now() + settings.silence_max;
+        loop {
+            let bytes = self.receive(&mut tcp, deadline).await?;
+            if bytes.is_empty() {
+                return Err("closed without an answer".to_owned());
+            }
+            pull.handle_input(bytes).map_err(|bad| bad.to_string())?;
+            match pull.poll_event() {
+                None => {}
+                Some(PullEvent::Live(info)) => {
+                    let info = SourceInfo {
+                        address: Some(peer),
+                        ..*info
+                    };
+                    return Ok(Asked::Stream(Box::new(Stream {
+                        tcp,
+                        peer,
+                        pull,
+                        info,
+                        _place: place,
+                    })));
+                }
+                Some(PullEvent::Moved(location)) => return Ok(Asked::Moved(location)),
+                Some(PullEvent::Refused(status)) => return Err(format!("answered {status}")),
+                Some(_) => return Err("answered with nothing".to_owned()),
+            }
+        }
+    }
+
+    async fn connect(&self, url: &HttpUrl) -> Result<(TcpConnection, SocketAddr), String> {
+        let mut why = format!("{} has no address", url.host);
+        for address in self.addresses(url).await?.into_iter().take(ADDRESSES_MAX) {
+            let connected =
+                monoio::time::timeout(CONNECT_MAX, TcpConnection::connect(address)).await;
+            match connected {
+                Ok(Ok(tcp)) => return Ok((tcp, address)),
+                Ok(Err(error)) => why = format!("connect to {address}: {error}"),
+                Err(_) => why = format!("connect to {address}: no answer"),
+            }
+        }
+        Err(why)
+    }
+
+    /// Control resolves names; a shard never waits for a resolver.
+    async fn addresses(&self, url: &HttpUrl) -> Result<Vec<SocketAddr>, String> {
+        if let Ok(address) = url.host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, url.port)]);
+        }
+        let (answer, answered) = oneshot::channel();
+        let waiting = &self.shard.relays.resolutions;
+        waiting.borrow_mut().insert(self.session, answer);
+        let _asked = Resolution(self.shard, self.session);
+        self.shard.tell_control(ToControl::Resolve {
+            session: self.session,
+            host: url.host.as_str().into(),
+            port: url.port,
+        });
+        match monoio::time::timeout(RESOLVE_MAX, answered).await {
+            Ok(Ok(addresses)) => Ok(addresses),
+            _ => Err(format!("{} was not resolved in time", url.host)),
+        }
+    }
+
+    /// What has come; empty where the peer sends no more.
+    async fn receive(&self, tcp: &mut TcpConnection, until: Instant) -> Result<Bytes, String> {
+        loop {
+            let received = self.shard.scratch.with(|buf| {
+                let n = tcp.try_recv(buf)?;
+                Ok(Bytes::copy_from_slice(buf.get(..n).unwrap_or_default()))
+            });
+            match received {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) if io::Error::kind(&error) == io::ErrorKind::WouldBlock => {
+                    match tcp.readable_until(until).await {
+                        Ok(true) => {}
+                        Ok(false) => return Err("fell silent".to_owned()),
+                        Err(error) => return Err(format!("receive: {error}")),
+                    }
+                }
+                Err(error) => return Err(format!("receive: {error}")),
+            }
+        }
+    }
+
+    /// Feeds the mount until the stream ends or must go, and says why.
+    async fn feed(&mut self, mut stream: Stream) -> Result<(), String> {
+        let mut publication =
+            Publication::ask(self.shard, self.session, self.desk, &stream).await?;
+        self.live_since = Some(self.shard.now());
+        self.desk.enter(self.shard.now(), RelayState::Live);
+        self.desk.report.borrow_mut().error = Arc::from("");
+        let (mount, peer) = (&self.desk.mount, stream.peer);
+        tracing::info!(%mount, %peer, "relay has its stream");
+        let framer = Framer::for_content_type(&stream.info.content_type);
+        let mut intake = Intake {
+            attempt: self,
+            framer,
+            events: Vec::new(),
+        };
+        let (error, reason) = intake.run(&mut stream, &mut publication).await;
+        publication.reason = reason;
+        Err(error)
+    }
+}
+
+/// What a server answered.
+enum Asked {
+    Stream(Box<Stream>),
+    Moved(String),
+}
+
+/// The way of a stream's bytes to the hub.
+struct Intake<'a> {
+    attempt: &'a Attempt<'a>,
+    framer: Framer,
+    events: Vec<MediaEvent>,
+}
+
+impl Intake<'_> {
+    async fn run(
+        &mut self,
+        stream: &mut Stream,
+        publication: &mut Publication<'_>,
+    ) -> (String, EndReason) {
+        let mut unbroken_bytes = 0;
+        let ended = loop {
+            if let Some(ended) = self.take(&mut stream.pull) {
+                break ended;
+            }
+            let until = Instant::now() + self.attempt.desk.settings.silence_max;
+            let receiving = self.attempt.receive(&mut stream.tcp, until);
+            let bytes = match first(&mut publication.ticket.ended, receiving).await {
+                First::Left(ended) => return publication.lost(ended.ok()),
+                First::Right(Ok(bytes)) => bytes,
+                First::Right(Err(error)) => break (error, EndReason::PeerReset),
+            };
+            if bytes.is_empty() {
+                break ("the stream ended".to_owned(), EndReason::PeerClosed);
+            }
+            let length = bytes.len();
+            self.attempt.shard.probe.source_bytes.add(length as u64);
+            if let Err(bad) = stream.pull.handle_input(bytes) {
+                self.take(&mut stream.pull);
+                break (bad.to_string(), EndReason::Malformed);
+            }
+            unbroken_bytes += length;
+            if let Some(until) = self.pause(&mut stream.tcp, length, &mut unbroken_bytes)
+                && let First::Left(ended) = first(
+                    &mut publication.ticket.ended,
+                    monoio::time::sleep_until(until),
+                )
+                .await
+            {
+                return publication.lost(ended.ok());
+            }
+        };
+        self.framer.finish();
+        self.flush();
+        ended
+    }
+
+    /// Hands to the hub what has come; why the stream is over, where it is.
+    fn take(&mut self, pull: &mut Pull) -> Option<(String, EndReason)> {
+        let mut over = None;
+        while let Some(event) = pull.poll_event() {
+            match event {
+                PullEvent::Audio(audio) => {
+                    self.framer.push(audio);
+                    self.events
+                        .extend(std::iter::from_fn(|| self.framer.poll()));
+                }
+                PullEvent::Title(title) if self.attempt.desk.settings.titles => {
+                    self.events.push(MediaEvent::Metadata(title));
+                }
+                PullEvent::Title(_) => {}
+                PullEvent::End
+                | PullEvent::Live(_)
+                | PullEvent::Moved(_)
+                | PullEvent::Refused(_) => {
+                    over = Some(("the stream ended".to_owned(), EndReason::PeerClosed));
+                }
+            }
+        }
+        self.flush();
+        over
+    }
+
+    fn flush(&mut self) {
+        self.events
+            .extend(std::iter::from_fn(|| self.framer.poll()));
+        let events = std::mem::take(&mut self.events);
+        let session = self.attempt.session;
+        if !events.is_empty() {
+            let shard = self.attempt.shard;
+            shard.with_hub(|hub, now| hub.push_media(now, session, events));
+        }
+    }
+
+    /// Until when the next read waits: what comes meanwhile gathers in the socket.
+    fn pause(
+        &self,
+        tcp: &mut TcpConnection,
+        length: usize,
+        unbroken_bytes: &mut usize,
+    ) -> Option<Instant> {
+        let Attempt { shard, desk, .. } = self.attempt;
+        if length < SCRATCH_BYTES {
+            *unbroken_bytes = 0;
+            let beats = match shard.config().mount(desk.mount.as_str()).latency {
+                Latency::Radio => 2,
+                Latency::Live => 1,
+                Latency::Instant => return None,
+            };
+            tcp.rest();
+            Some(shard.next_beat(beats))
+        } else if *unbroken_bytes >= TURN_BYTES {
+            *unbroken_bytes = 0;
+            Some(Instant::now() + Duration::from_millis(1))
+        } else {
+            None
+        }
+    }
+}
+
+/// The mount's source slot. Given back when dropped.
+struct Publication<'a> {
+    shard: &'a Rc<Shard>,
+    session: SessionId,
+    ticket: PublisherTicket,
+    /// The hub knows the session.
+    open: bool,
+    live: bool,
+    reason: EndReason,
+}
+
+impl<'a> Publication<'a> {
+    /// Asks the mount's home for the slot.
+    async fn ask(
+        shard: &'a Rc<Shard>,
+        session: SessionId,
+        desk: &Desk,
+        stream: &Stream,
+    ) -> Result<Self, String> {
+        let mut publication = Publication {
+            shard,
+            session,
+            ticket: shard.expect_publish(session),
+            open: true,
+            live: false,
+            reason: EndReason::SourceGone,
+        };
+        let (mount, info) = (desk.mount.clone(), stream.info.clone());
+        shard.with_hub(|hub, now| hub.publish(now, session, mount, info));
+        let verdict = monoio::time::timeout(VERDICT_MAX, &mut publication.ticket.answer).await;
+        match verdict {
+            Ok(Ok(Ok(()))) => {
+                publication.live = true;
+                shard.probe.sources.add(1);
+                Ok(publication)
+            }
+            Ok(Ok(Err(refusal))) => {
+                publication.open = false;
+                Err(match refusal {
+                    PublishRefusal::InUse => "the mount has another source",
+                    PublishRefusal::SourcesMax => "the server has all sources it may have",
+                    PublishRefusal::Draining => "the server is shutting down",
+                }
+                .to_owned())
+            }
+            Ok(Err(_)) | Err(_) => Err("the mount's home did not answer".to_owned()),
+        }
+    }
+
+    /// The hub has ended the source.
+    fn lost(&mut self, reason: Option<EndReason>) -> (String, EndReason) {
+        self.open = false;
+        let reason = reason.unwrap_or(EndReason::Internal);
+        (format!("the mount ended it: {}", reason.name()), reason)
+    }
+}
+
+impl Drop for Publication<'_> {
+    fn drop(&mut self) {
+        self.shard.forget_publisher(self.session);
+        let probe = &self.shard.probe;
+        if self.live {
+            probe.sources.add(-1);
+            probe.sources_ended.at(reason_index(self.reason)).add(1);
+        }
+        if self.open {
+            let (session, reason) = (self.session, self.reason);
+            self.shard
+                .with_hub(|hub, now| hub.unpublish(now, session, reason));
+        }
+    }
+}
+
+/// A question to control for addresses. Withdrawn when dropped.
+struct Resolution<'a>(&'a Rc<Shard>, SessionId);
+
+impl Drop for Resolution<'_> {
+    fn drop(&mut self) {
+        self.0.relays.resolutions.borrow_mut().remove(&self.1);
+    }
+}
+
+/// A connection's place among those that the node may have. Given back when dropped.
+struct Place(Rc<Shard>);
+
+impl Place {
+    fn take(shard: &Rc<Shard>) -> Option<Self> {
+        let taken = shard.seats.connections.take();
+        taken.then(|| Place(Rc::clone(shard)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.seats.connections.give_back();
+    }
+}
