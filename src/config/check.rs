@@ -17,11 +17,13 @@ pub(crate) const MOUNTS_MAX: usize = 10_000;
 /// Paths that the server answers itself.
 pub const RESERVED_PATHS: &[&str] = &[
     "/",
+    "/admin.cgi",
     "/favicon.ico",
     "/health",
     "/metrics",
     "/ready",
     "/robots.txt",
+    "/server_version.xsl",
     "/status-json.xsl",
     "/status.xsl",
 ];

@@ -39,6 +39,14 @@ impl Credentials {
         Some(Credentials { user, password })
     }
 
+    /// A source that says only a password.
+    pub(crate) fn of_source(password: &[u8]) -> Self {
+        Credentials {
+            user: Vec::new(),
+            password: password.to_vec(),
+        }
+    }
+
     /// Whether these are the admin's.
     pub(crate) fn are_admin(&self, auth: &Auth) -> bool {
         let user = same(&self.user, auth.admin_user.as_bytes());

@@ -1,15 +1,98 @@
 //! The surfaces of Icecast, in its own shapes: what encoders, players and dashboards rely on.
 //!
-//! Recorded from Icecast 2.4.4. `/status-json.xsl` is [`status`], `/admin/metadata` is
-//! [`metadata`]; every other admin command gets Icecast's answer to one that it does not know.
+//! Recorded from Icecast 2.4.4. Reading order: [`stats`] (names and values of the server and its
+//! mounts), [`status`] (`/status-json.xsl`), [`xml`] (documents), [`admin`] (who may what under
+//! `/admin/`), [`lists`] and [`commands`] (what is answered there), [`metadata`] (titles from
+//! outside), [`html`] (pages for people and for scrapers), [`playlist`] (files that players open).
 
+pub(crate) mod admin;
+mod commands;
+pub(crate) mod html;
+mod lists;
 pub(crate) mod metadata;
+pub(crate) mod playlist;
+mod stats;
 pub(crate) mod status;
+mod xml;
+
+use std::net::SocketAddr;
 
 use axum::body::Body;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPIRES, PRAGMA, WWW_AUTHENTICATE};
+use corecast_config::{Config, Mount};
+use corecast_mesh::message::{MountReport, SourceState};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HOST, PRAGMA, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
+
+use crate::problem::Problem;
+use xml::Element;
+
+/// What stands in the way of an answer.
+enum Failure {
+    /// Icecast's page for an error.
+    Page(StatusCode, &'static str),
+    /// Credentials are missing or wrong.
+    Unauthorized,
+    /// The node does not answer.
+    Problem(Problem),
+}
+
+impl Failure {
+    /// The client must change its request.
+    fn bad(message: &'static str) -> Self {
+        Failure::Page(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// The shard that may have the mount is silent.
+    fn silent() -> Self {
+        Failure::Page(StatusCode::SERVICE_UNAVAILABLE, "The mount does not answer")
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Failure::Problem(problem)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        match self {
+            Failure::Page(status, message) => error(status, message),
+            Failure::Unauthorized => unauthorized(),
+            Failure::Problem(problem) => problem.into(),
+        }
+    }
+}
+
+/// A document as Icecast sends it.
+fn xml_answer(document: &Element) -> Response {
+    let text = document.document();
+    answer(StatusCode::OK, "text/xml; charset=utf-8", text)
+}
+
+/// What came of an admin command.
+fn response(success: bool, message: impl ToString) -> Element {
+    let success = u8::from(success);
+    Element::of(
+        "iceresponse",
+        vec![
+            Element::text("message", message),
+            Element::text("return", success),
+        ],
+    )
+}
+
+/// Whether Icecast would say that the mount has a source: it is there, or may come back.
+fn is_on_air(report: &MountReport) -> bool {
+    !matches!(report.state, SourceState::Gone { .. })
+}
+
+/// Icecast's name for what decides about listeners of a mount, where anything does.
+fn authenticator(settings: &Mount) -> Option<&'static str> {
+    (!settings.hook_listener_add.is_empty()).then_some("url")
+}
 
 /// An answer in Icecast's way: never kept by anybody.
 fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
@@ -41,17 +124,27 @@ fn unauthorized() -> Response {
     response
 }
 
-/// What came of an admin command; `message` is ours and needs no escapes.
-fn done(success: bool, message: &'static str) -> Response {
-    let success = u8::from(success);
-    let xml = format!(
-        "<?xml version=\"1.0\"?>\n\
-         <iceresponse><message>{message}</message><return>{success}</return></iceresponse>\n"
-    );
-    answer(StatusCode::OK, "text/xml; charset=utf-8", xml)
-}
-
-/// `/admin/...` that nobody knows; libshout asks for `/admin/!POKE` and wants just this.
-pub(crate) async fn unknown() -> Response {
-    error(StatusCode::BAD_REQUEST, "unknown request")
+/// Where the client reached us, where it says so in a plausible way; else the configured name.
+fn base_url(headers: &HeaderMap, config: &Config) -> String {
+    let host = headers
+        .get(HOST)
+        .and_then(|value| value.to_str().ok())
+        .filter(|host| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+            !host.is_empty() && host.len() <= 260 && host.bytes().all(plain)
+        });
+    match host {
+        Some(host) => format!("http://{host}"),
+        None => {
+            let port = config
+                .listen
+                .first()
+                .map_or(8_000, |listen| listen.address.port());
+            let name = &config.server.hostname;
+            match name.parse() {
+                Ok(ip) => format!("http://{}", SocketAddr::new(ip, port)),
+                Err(_) => format!("http://{name}:{port}"),
+            }
+        }
+    }
 }

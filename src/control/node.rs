@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use corecast_config::Config;
-use corecast_media::name::{SessionId, ShardId};
+use corecast_media::name::{MountName, SessionId, ShardId};
 use corecast_media::time::Time;
 use corecast_mesh::message::FromControl;
 use corecast_mesh::seats::NodeSeats;
@@ -35,6 +35,13 @@ pub(crate) enum Order {
     Answered(SessionId),
     /// New settings.
     Reload(Arc<Config>),
+    /// Where the mount's listeners go when its source is gone, until the next reload.
+    SetFallback {
+        /// The mount.
+        mount: MountName,
+        /// The mount that takes them, if one does.
+        fallback: Option<MountName>,
+    },
     /// Take no more sessions and end those that are there within this time.
     Drain(Duration),
     /// End at once.
@@ -88,8 +95,13 @@ impl Node {
 
     /// Sends `message` to `shard`, after everything that was ordered before.
     pub(crate) fn send(&self, shard: ShardId, message: FromControl) {
-        // A loop that has ended sends nothing more, and nobody waits for it.
-        let _ = self.orders.send(Order::Send(shard, message));
+        self.order(Order::Send(shard, message));
+    }
+
+    /// Has the loop do something, after everything that was ordered before.
+    pub(crate) fn order(&self, order: Order) {
+        // A loop that has ended does nothing more, and nobody waits for it.
+        let _ = self.orders.send(order);
     }
 
     /// Whether the node takes no more sessions.

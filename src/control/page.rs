@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 
@@ -26,12 +26,13 @@ pub(crate) fn routes() -> Router<Arc<Node>> {
     Router::new()
         .route("/", file("text/html; charset=utf-8", page))
         .route("/web/corecast.css", file("text/css; charset=utf-8", style))
-        .route("/web/corecast.js", file("text/javascript; charset=utf-8", script))
+        .route(
+            "/web/corecast.js",
+            file("text/javascript; charset=utf-8", script),
+        )
         .route("/web/icon.svg", icon())
         .route("/favicon.ico", icon())
         .route("/robots.txt", file("text/plain; charset=utf-8", ROBOTS))
-        // Icecast's page for people.
-        .route("/status.xsl", get(async || Redirect::temporary("/")))
 }
 
 fn file(content_type: &'static str, text: &'static str) -> MethodRouter<Arc<Node>> {

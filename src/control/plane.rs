@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use corecast_config::Config;
-use corecast_media::name::ShardId;
+use corecast_config::{Config, Mount};
+use corecast_media::name::{MountName, ShardId};
 use corecast_mesh::message::{Event, FromControl, ToControl};
 use corecast_mesh::port::ControlPort;
 use corecast_mesh::seats::NodeSeats;
@@ -304,6 +304,7 @@ impl Plane {
             Order::Ask { sessions, waiter } => self.queries.handle_ask(now, sessions, waiter),
             Order::Answered(session) => self.exchange.handle_answered(session),
             Order::Reload(config) => self.handle_reload(config),
+            Order::SetFallback { mount, fallback } => self.handle_fallback(&mount, fallback),
             Order::Drain(grace) => {
                 self.node.draining.store(true, Ordering::Relaxed);
                 self.send_all(|| FromControl::Drain(grace));
@@ -313,10 +314,33 @@ impl Plane {
     }
 
     fn handle_reload(&mut self, config: Arc<Config>) {
+        self.scribe.handle_reload(&config);
+        self.apply(config);
+    }
+
+    fn handle_fallback(&mut self, mount: &MountName, fallback: Option<MountName>) {
+        let mut config = Config::clone(&self.node.config());
+        let fallback = fallback.map_or(String::new(), |mount| mount.to_string());
+        let name = mount.as_str();
+        match config.mounts.iter_mut().find(|(own, _)| own == name) {
+            Some((_, settings)) => settings.fallback = fallback,
+            None => {
+                let settings = config.mount(name).clone();
+                let settings = Mount {
+                    fallback,
+                    ..settings
+                };
+                config.mounts.insert(0, (name.to_owned(), settings));
+            }
+        }
+        self.apply(Arc::new(config));
+    }
+
+    /// Has everybody follow these settings from now on.
+    fn apply(&mut self, config: Arc<Config>) {
         let seats = &self.node.seats;
         seats.listeners.set_max(config.limits.listeners_max);
         seats.sources.set_max(config.limits.sources_max);
-        self.scribe.handle_reload(&config);
         self.send_all(|| FromControl::Reload(Arc::clone(&config)));
         self.queries.handle_change();
         self.config.send_replace(config);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -34,6 +34,8 @@ pub(crate) fn router(node: Arc<Node>) -> Router {
         .route("/ready", get(health::ready).options(preflight))
         .layer(middleware::from_fn(cross_origin));
     let metadata = get(icecast::metadata::update).post(icecast::metadata::update);
+    let title_form = get(icecast::metadata::update_from_page);
+    let command = get(icecast::admin::command).post(icecast::admin::command);
     Router::new()
         .merge(open)
         .merge(page::routes())
@@ -41,11 +43,13 @@ pub(crate) fn router(node: Arc<Node>) -> Router {
         .route("/api/v1/relays", get(api::relays::list))
         .route("/api/v1/sessions", get(api::sessions::list))
         .route("/admin/metadata", metadata)
-        .route(
-            "/admin/{*command}",
-            get(icecast::unknown).post(icecast::unknown),
-        )
-        .fallback(not_found)
+        .route("/admin/metadata.xsl", title_form)
+        .route("/admin.cgi", get(icecast::metadata::update_by_password))
+        .route("/admin/", get(icecast::admin::index))
+        .route("/admin/{*command}", command)
+        .route("/server_version.xsl", get(icecast::html::version))
+        .route("/status.xsl", get(icecast::html::status))
+        .fallback(fallback)
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(middleware::from_fn(common))
         .with_state(node)
@@ -87,10 +91,17 @@ async fn common(request: Request, next: Next) -> Response {
     response
 }
 
-async fn not_found(request: Request) -> Response {
-    if request.method() == Method::OPTIONS && request.uri().path() == "*" {
+/// Playlists of mounts; nothing else is here.
+async fn fallback(State(node): State<Arc<Node>>, request: Request) -> Response {
+    let (head, _body) = request.into_parts();
+    if head.method == Method::OPTIONS && head.uri.path() == "*" {
         let allow = [(ALLOW, "GET, HEAD, POST, PUT, SOURCE, OPTIONS")];
         return (StatusCode::NO_CONTENT, allow).into_response();
+    }
+    if matches!(head.method, Method::GET | Method::HEAD)
+        && let Some(found) = icecast::playlist::find(&node, &head.uri, &head.headers).await
+    {
+        return found;
     }
     Problem::not_found("there is nothing at this path").into()
 }

@@ -323,6 +323,18 @@ impl Declaration {
         lines.join(" ")
     }
 
+    /// The sum of the metric's `numbers`, or the one of a label's value.
+    pub(crate) fn number(&self, numbers: &[i64], label: Option<&str>) -> i64 {
+        let values = self.label.map_or(&[] as &[&str], |label| label.values);
+        match label {
+            None => numbers.iter().sum(),
+            Some(wanted) => {
+                let at = values.iter().position(|value| *value == wanted);
+                at.and_then(|at| numbers.get(at)).copied().unwrap_or(0)
+            }
+        }
+    }
+
     /// How many numbers the metric is.
     pub fn slots(&self) -> usize {
         match (self.buckets, self.label) {

@@ -73,6 +73,24 @@ impl Registry {
         self.groups.iter().flat_map(|group| group.declarations)
     }
 
+    /// The number of a counter or gauge; of a family its member `label`, or their sum where no
+    /// label is given. Zero for a metric that nobody registered.
+    pub fn total(&self, name: &str, label: Option<&str>) -> u64 {
+        let mut sum = 0;
+        for group in &self.groups {
+            let (declarations, totals) = group.total();
+            let mut rest = totals.as_slice();
+            for declaration in declarations {
+                let (numbers, others) = rest.split_at(declaration.slots());
+                if declaration.name == name {
+                    sum += declaration.number(numbers, label);
+                }
+                rest = others;
+            }
+        }
+        u64::try_from(sum).unwrap_or(0)
+    }
+
     /// The metrics page in Prometheus' text format (see [`CONTENT_TYPE`]).
     pub fn render(&self) -> String {
         let mut page = prometheus_client::registry::Registry::default();

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use corecast_media::metadata::Metadata;
-use corecast_mesh::message::{FromControl, MountReport, SourceState};
-use http::StatusCode;
+use corecast_mesh::message::{FromControl, MountReport};
 
-use super::{done, error, unauthorized};
+use super::xml::Element;
+use super::{Failure, html, is_on_air, response, xml_answer};
 use crate::auth::Credentials;
 use crate::charset;
 use crate::form::Form;
 use crate::node::Node;
+
+/// Where Shoutcast's sources play unless they say a mount: they know only one station.
+const SHOUTCAST_MOUNT: &str = "/stream";
 
 /// `GET` or `POST /admin/metadata?mount=&mode=updinfo&song=&artist=&title=&url=&charset=`; a form
 /// in the body is as good as the query.
@@ -28,38 +31,70 @@ pub(crate) async fn update(
     form.extend(Form::parse(&body));
     let mount = form.text("mount").unwrap_or_default();
     let credentials = Credentials::parse(&headers);
-    if !credentials.is_some_and(|credentials| credentials.are_source(&node.config(), &mount)) {
-        return unauthorized();
-    }
-    if mount.is_empty() {
-        return error(StatusCode::BAD_REQUEST, "Missing parameter");
-    }
-    match form.bytes("mode") {
-        None => return error(StatusCode::BAD_REQUEST, "Missing parameter"),
-        Some(b"updinfo") => {}
-        Some(_) => return done(false, "No such action"),
-    }
-    let snapshot = match node.overview().await {
-        Ok(snapshot) => snapshot,
-        Err(problem) => return problem.into(),
-    };
-    match snapshot.mount(&mount).filter(|report| has_source(report)) {
-        Some(report) => {
-            let metadata = metadata_of(&form, report);
-            let home = node.topology.home(&report.mount);
-            let mount = report.mount.clone();
-            node.send(home, FromControl::SetMetadata { mount, metadata });
-            done(true, "Metadata update successful")
-        }
-        None if snapshot.missing.is_empty() => {
-            error(StatusCode::BAD_REQUEST, "Source does not exist")
-        }
-        None => error(StatusCode::SERVICE_UNAVAILABLE, "The mount does not answer"),
+    match set(&node, &form, &mount, credentials).await {
+        Ok(document) => xml_answer(&document),
+        Err(failure) => failure.into_response(),
     }
 }
 
-fn has_source(report: &MountReport) -> bool {
-    !matches!(report.state, SourceState::Gone { .. })
+/// `GET /admin/metadata.xsl`: as [`update`], from a page and with a page.
+pub(crate) async fn update_from_page(
+    State(node): State<Arc<Node>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let form = Form::parse(query.unwrap_or_default().as_bytes());
+    let mount = form.text("mount").unwrap_or_default();
+    let credentials = Credentials::parse(&headers);
+    match set(&node, &form, &mount, credentials).await {
+        Ok(document) => html::admin(&document),
+        Err(failure) => failure.into_response(),
+    }
+}
+
+/// `GET /admin.cgi?pass=&mode=updinfo&song=&url=`: what Shoutcast's sources send.
+pub(crate) async fn update_by_password(
+    State(node): State<Arc<Node>>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let form = Form::parse(query.unwrap_or_default().as_bytes());
+    let mount = form.text("mount").unwrap_or(SHOUTCAST_MOUNT.into());
+    let credentials = form.bytes("pass").map(Credentials::of_source);
+    match set(&node, &form, &mount, credentials).await {
+        Ok(document) => xml_answer(&document),
+        Err(failure) => failure.into_response(),
+    }
+}
+
+async fn set(
+    node: &Node,
+    form: &Form,
+    mount: &str,
+    credentials: Option<Credentials>,
+) -> Result<Element, Failure> {
+    if !credentials.is_some_and(|given| given.are_source(&node.config(), mount)) {
+        return Err(Failure::Unauthorized);
+    }
+    if mount.is_empty() {
+        return Err(Failure::bad("Missing parameter"));
+    }
+    match form.bytes("mode") {
+        None => return Err(Failure::bad("Missing parameter")),
+        Some(b"updinfo") => {}
+        Some(_) => return Ok(response(false, "No such action")),
+    }
+    let snapshot = node.overview().await?;
+    match snapshot.mount(mount).filter(|report| is_on_air(report)) {
+        Some(report) => {
+            let metadata = metadata_of(form, report);
+            let home = node.topology.home(&report.mount);
+            let mount = report.mount.clone();
+            node.send(home, FromControl::SetMetadata { mount, metadata });
+            Ok(response(true, "Metadata update successful"))
+        }
+        None if snapshot.missing.is_empty() => Err(Failure::bad("Source does not exist")),
+        None => Err(Failure::silent()),
+    }
 }
 
 /// The title that `form` says; what it leaves out stays as it is.

@@ -20,9 +20,15 @@ pub(crate) fn route(request: &Request) -> Route {
     match request.method() {
         Method::Source => Route::Source,
         Method::Put if !reserved => Route::Source,
-        Method::Get | Method::Head if !reserved => Route::Listener,
+        Method::Get | Method::Head if !reserved && !is_playlist(request.path()) => Route::Listener,
         _ => Route::Control,
     }
+}
+
+/// Whether the path is a mount's playlist: no listener is at such a path.
+fn is_playlist(path: &str) -> bool {
+    let suffix = path.rsplit_once('.').map(|(_, suffix)| suffix);
+    suffix.is_some_and(|suffix| matches!(suffix, "m3u" | "pls" | "xspf" | "vclt"))
 }
 
 #[cfg(test)]
@@ -48,6 +54,14 @@ mod tests {
             ("GET /admin/!POKE", Route::Control),
             ("GET /%61dmin/metadata", Route::Control),
             ("GET /administrator", Route::Listener),
+            ("GET /live.m3u", Route::Control),
+            ("HEAD /a/live.mp3.pls?x=.y", Route::Control),
+            ("GET /live%2em3u", Route::Control),
+            ("GET /live.xspf", Route::Control),
+            ("GET /live.vclt", Route::Control),
+            ("PUT /live.m3u", Route::Source),
+            ("GET /live.m3u8", Route::Listener),
+            ("GET /live?x=.m3u", Route::Listener),
             ("OPTIONS *", Route::Control),
             ("OPTIONS /live", Route::Control),
             ("POST /live", Route::Control),
