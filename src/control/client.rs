@@ -63,6 +63,16 @@ pub(crate) enum Failure {
     Broken(String),
 }
 
+impl Failure {
+    /// The label in metrics.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Failure::Late => "late",
+            Failure::Broken(_) => "failed",
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -132,7 +132,7 @@ impl Hooks {
                     caller.tell(&call, "its time limit is no number");
                     (failed, "failed")
                 }
-                Err(failure) => (failed, result_of(failure)),
+                Err(failure) => (failed, failure.name()),
             };
             caller.node.probe.hook_calls.of(result).add(1);
             let message = FromControl::Verdict { session, verdict };
@@ -225,7 +225,7 @@ impl Hooks {
                 return;
             };
             let answer = caller.post(&call, Instant::now() + call.limit).await;
-            let result = answer.as_ref().map_or_else(result_of, |_| "told");
+            let result = answer.as_ref().map_or_else(Failure::name, |_| "told");
             caller.node.probe.hook_calls.of(result).add(1);
             if let Ok(answer) = answer {
                 answer.finish().await;
@@ -367,13 +367,6 @@ fn on_failure(settings: &Mount) -> Verdict {
     }
 }
 
-fn result_of(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::Late => "late",
-        Failure::Broken(_) => "failed",
-    }
-}
-
 /// A mount as Icecast names it to scripts: with the query that the listener asked with.
 fn with_query(mount: &MountName, target: &str) -> String {
     let query = target.find('?').and_then(|at| target.get(at..));
@@ -382,8 +375,8 @@ fn with_query(mount: &MountName, target: &str) -> String {
 
 /// The port that the server is known by.
 fn port(config: &Config) -> String {
-    let listen = config.listen.first();
-    listen
-        .map_or(8_000, |listen| listen.address.port())
+    let address = config.http_address();
+    address
+        .map_or(8_000, |address| address.port())
         .to_string()
 }

@@ -5,9 +5,10 @@
 //! full ring refused), `exchange` (a request as messages, a router's answer as messages),
 //! `query` (asks every shard for its state), `node` (what handlers share), `router` (every
 //! path), `api` (resources as JSON), `icecast` (the surfaces of Icecast), `page` (the page at
-//! `/`), `health`, `problem`, `auth`, `form`, `charset`, `clock`, `resolve`; `event` and `access_log`
-//! (what is written down), `recorder` (media as files), `audience` (who listens, counted),
-//! `probe` (what is counted).
+//! `/`), `health`, `problem`, `auth`, `form`, `charset`, `clock`; `resolve` (names of hosts for
+//! shards); `client` (requests of our own), `hooks` (scripts that are asked and told), `directory`
+//! (where stations are listed); `event` and `access_log` (what is written down), `recorder` (media
+//! as files), `audience` (who listens, counted), `probe` (what is counted).
 
 mod access_log;
 mod api;
@@ -16,6 +17,7 @@ mod auth;
 mod charset;
 mod client;
 mod clock;
+mod directory;
 mod event;
 mod exchange;
 mod form;

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use crate::access_log::AccessLog;
 use crate::audience::Audience;
 use crate::client::Client;
+use crate::directory::Directories;
 use crate::event::Scribe;
 use crate::exchange::Exchange;
 use crate::hooks::Hooks;
@@ -156,6 +157,7 @@ struct Plane {
     exchange: Exchange,
     scribe: Scribe,
     hooks: Hooks,
+    directories: Directories,
     recorder: Recorder,
     stopped: bool,
     probe: Arc<ControlProbe>,
@@ -177,12 +179,14 @@ impl Plane {
             node.orders.clone(),
             Arc::clone(&probe),
         );
+        let client = Client::new();
         Ok(Plane {
             outbox: Outbox::new(node.topology),
             queries: Queries::new(node.topology),
             scribe: Scribe::new(access, &node.config(), Arc::clone(&probe)),
             recorder: Recorder::new(Arc::new(Disk), Arc::clone(&probe)),
-            hooks: Hooks::new(Client::new(), Arc::clone(&node)),
+            hooks: Hooks::new(client.clone(), Arc::clone(&node)),
+            directories: Directories::new(client, Arc::clone(&node)),
             exchange,
             stopped: false,
             node,
@@ -278,6 +282,7 @@ impl Plane {
             } => resolve::start(&self.node, session, host, port),
             ToControl::Event(event) => {
                 self.hooks.handle_event(&event);
+                self.directories.handle_event(&event);
                 self.observe(&event);
                 self.scribe
                     .handle_event(self.node.now().as_millis(), *event);
@@ -343,7 +348,8 @@ impl Plane {
         seats.sources.set_max(config.limits.sources_max);
         self.send_all(|| FromControl::Reload(Arc::clone(&config)));
         self.queries.handle_change();
-        self.config.send_replace(config);
+        self.config.send_replace(Arc::clone(&config));
+        self.directories.handle_reload(&config);
     }
 
     fn send_all(&mut self, message: impl Fn() -> FromControl) {
@@ -375,7 +381,7 @@ impl Plane {
         self.port.flush();
         self.recorder.close().await;
         self.scribe.close();
-        self.hooks.close().await;
+        tokio::join!(self.hooks.close(), self.directories.close());
     }
 }
 

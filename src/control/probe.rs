@@ -11,6 +11,9 @@ const STATUSES: &[&str] = &["2xx", "3xx", "4xx", "5xx"];
 /// What may come of a hook's call.
 const HOOK_RESULTS: &[&str] = &["allowed", "denied", "told", "late", "failed", "crowded"];
 
+/// What may come of a directory's call.
+const DIRECTORY_RESULTS: &[&str] = &["added", "touched", "removed", "refused", "late", "failed"];
+
 probe! {
     /// What the control plane counts; written by its thread only.
     pub struct ControlProbe {
@@ -47,6 +50,9 @@ probe! {
         recording_lost: Counter = "corecast_recording_pieces_lost_total";
         /// Calls of hooks, by what came of them.
         hook_calls: Family<Counter> = "corecast_hook_calls_total" by "result" in HOOK_RESULTS;
+        /// Calls of directories, by what came of them.
+        directory_calls: Family<Counter> =
+            "corecast_directory_calls_total" by "result" in DIRECTORY_RESULTS;
         /// Seconds since the server started.
         uptime: Gauge = "corecast_uptime_seconds";
     }

@@ -2,6 +2,7 @@
 
 mod api;
 mod audience;
+mod directory;
 mod exchange;
 mod hooks;
 mod icecast;

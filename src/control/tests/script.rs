@@ -71,9 +71,14 @@ impl Script {
         self.calls.recv_timeout(PATIENCE).expect("a call")
     }
 
+    /// The next call, if it comes within `wait`.
+    pub(super) fn call_within(&self, wait: Duration) -> Option<Call> {
+        self.calls.recv_timeout(wait).ok()
+    }
+
     /// Whether nobody calls within `wait`.
     pub(super) fn is_quiet(&self, wait: Duration) -> bool {
-        self.calls.recv_timeout(wait).is_err()
+        self.call_within(wait).is_none()
     }
 }
 
