@@ -1,12 +1,109 @@
-//! What the server tells about its listeners while they listen.
+//! What the server tells while it happens: who listens, what plays, who comes and goes.
 
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
-use super::harness::{Backend, IcyReader, Server, Station, wait_for};
+use rustix::process::Signal;
+
+use super::harness::server::ADMIN_PASSWORD;
+use super::harness::{Backend, IcyReader, Server, Station, http, wait_for};
 
 const SOON: Duration = Duration::from_secs(20);
 
-crate::clients::on_both_backends!(a_player_that_looks_first_is_one_visit);
+/// How soon an event is there, where nothing holds it up.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
+crate::clients::on_both_backends!(
+    a_player_that_looks_first_is_one_visit,
+    what_happens_is_told_at_once,
+);
+
+/// One who watches `/api/v1/events`.
+struct Watcher {
+    stream: TcpStream,
+    text: String,
+}
+
+impl Watcher {
+    fn open(server: &Server, headers: &str) -> Self {
+        let authorization = http::basic("admin", ADMIN_PASSWORD);
+        let request =
+            format!("GET /api/v1/events HTTP/1.0\r\nHost: test\r\n{authorization}{headers}\r\n");
+        let mut stream = http::connect(server.address()).expect("the server takes connections");
+        stream.write_all(request.as_bytes()).expect("a head fits");
+        let answer = http::read_head(&mut stream).expect("the server answers");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+        let text = answer.text();
+        Watcher { stream, text }
+    }
+
+    /// Reads until `what` is there; fails after a while.
+    fn hear(&mut self, what: &str) {
+        let began = Instant::now();
+        while !self.text.contains(what) {
+            assert!(began.elapsed() < SOON, "no {what} in {}", self.text);
+            let mut piece = [0; 4_096];
+            let n = self.stream.read(&mut piece).expect("the feed goes on");
+            assert!(n > 0, "the feed ended without {what}: {}", self.text);
+            self.text.push_str(&String::from_utf8_lossy(&piece[..n]));
+        }
+    }
+
+    /// The number that was heard last.
+    fn last(&self) -> &str {
+        let numbers = self
+            .text
+            .lines()
+            .filter_map(|line| line.strip_prefix("id: "));
+        numbers.last().expect("something was heard")
+    }
+}
+
+fn what_happens_is_told_at_once(backend: Backend) {
+    let mut server = Server::start(backend, &["mount_defaults.latency=live"]);
+    assert_eq!(server.get("/api/v1/events").status, 401);
+    let mut watcher = Watcher::open(&server, "");
+    let station = Station::play(&server, "/live");
+    watcher.hear("event: source_started");
+    server.wait_live("/live");
+    let soonest = (0..10).map(|title| {
+        let title = format!("Title {title}");
+        let began = Instant::now();
+        server.set_title("/live", title.as_bytes());
+        watcher.hear(&title);
+        began.elapsed()
+    });
+    let soonest = soonest.min().expect("ten titles");
+    assert!(soonest <= AT_ONCE, "the soonest event took {soonest:?}");
+    let playing = server.json("/api/v1/mounts/live/now-playing");
+    assert_eq!(playing["title"], "Title 9");
+    assert_eq!(playing["history"].as_array().map(Vec::len), Some(10));
+
+    let last = watcher.last().to_owned();
+    drop(watcher);
+    drop(listen(&server, "test"));
+    wait_for("nobody listens", SOON, || {
+        server
+            .mount("/live")
+            .filter(|mount| mount["listeners"] == 0)
+    });
+    let mut again = Watcher::open(&server, &format!("Last-Event-ID: {last}\r\n"));
+    again.hear("event: listener_ended");
+    assert!(!again.text.contains("Title") && !again.text.contains("event: lost"));
+    server.signal(Signal::HUP);
+    again.hear("event: reloaded");
+    drop(station);
+    again.hear("event: source_ended");
+    server.signal(Signal::TERM);
+    let mut rest = Vec::new();
+    again
+        .stream
+        .read_to_end(&mut rest)
+        .expect("the feed ends in order");
+    assert!(server.wait_end().success());
+}
 
 fn listen(server: &Server, user_agent: &str) -> IcyReader {
     let request = format!("GET /live HTTP/1.1\r\nHost: test\r\nUser-Agent: {user_agent}\r\n\r\n");
@@ -23,7 +120,8 @@ fn a_player_that_looks_first_is_one_visit(backend: Backend) {
     let look = listen(&server, "VLC/3.0.20 LibVLC/3.0.20");
     drop(look);
     wait_for("the look is over", SOON, || {
-        (server.json(path)["visits"] == 1 && server.json(path)["listeners"] == 0).then_some(())
+        let answer = server.get_as_admin(path).json();
+        (answer["visits"] == 1 && answer["listeners"] == 0).then_some(())
     });
     let _vlc = listen(&server, "VLC/3.0.20 LibVLC/3.0.20");
     let _mpv = [listen(&server, "mpv 0.37.0"), listen(&server, "mpv 0.37.0")];

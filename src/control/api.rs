@@ -1,7 +1,9 @@
 //! The API: one file per resource, read-only so far.
 
+pub(crate) mod events;
 pub(crate) mod listeners;
 pub(crate) mod mounts;
+mod playing;
 pub(crate) mod relays;
 pub(crate) mod server;
 pub(crate) mod sessions;

@@ -41,7 +41,7 @@ const PROBES_MAX: usize = 16_384;
 
 /// How old the numbers that everybody may ask for can be: to make them, every shard copies every
 /// session.
-pub(crate) const NUMBERS_AGE_MAX: Duration = Duration::from_secs(2);
+pub(crate) const NUMBERS_AGE_MAX: Duration = Duration::from_secs(5);
 
 /// Numbers of one kind of player, or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -211,6 +211,6 @@ impl Audience {
 }
 
 /// Whether a line of the access log is a listener's.
-fn is_listener(record: &AccessRecord) -> bool {
-    record.status == 200 && record.request.starts_with("GET ")
+pub(crate) fn is_listener(record: &AccessRecord) -> bool {
+    record.mount.is_some() && record.status == 200 && record.request.starts_with("GET ")
 }

@@ -8,7 +8,8 @@
 //! `/`), `health`, `problem`, `auth`, `form`, `charset`, `clock`; `resolve` (names of hosts for
 //! shards); `client` (requests of our own), `hooks` (scripts that are asked and told), `directory`
 //! (where stations are listed); `event` and `access_log` (what is written down), `recorder` (media
-//! as files), `audience` (who listens, counted), `probe` (what is counted).
+//! as files), `audience` (who listens, counted), `titles` (what was playing), `feed` (events for
+//! those who watch), `probe` (what is counted).
 
 mod access_log;
 mod api;
@@ -20,6 +21,7 @@ mod clock;
 mod directory;
 mod event;
 mod exchange;
+mod feed;
 mod form;
 mod health;
 mod hooks;
@@ -34,6 +36,7 @@ mod query;
 mod recorder;
 mod resolve;
 mod router;
+mod titles;
 
 #[cfg(test)]
 mod tests;

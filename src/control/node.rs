@@ -14,9 +14,11 @@ use corecast_telemetry::registry::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::audience::Audience;
+use crate::feed::Feed;
 use crate::probe::ControlProbe;
 use crate::problem::Problem;
 use crate::query::NodeSnapshot;
+use crate::titles::Titles;
 
 /// What the loop is asked to do, in order. The queue has no bound of its own: a request has one
 /// query and, by its credits, a few chunks in it, and requests are bounded.
@@ -61,6 +63,9 @@ pub(crate) struct Node {
     pub(crate) probe: Arc<ControlProbe>,
     /// Never held across a wait; only control's thread takes it.
     pub(crate) audience: Mutex<Audience>,
+    /// As above.
+    pub(crate) titles: Mutex<Titles>,
+    pub(crate) feed: Feed,
 }
 
 impl Node {
@@ -91,6 +96,11 @@ impl Node {
     pub(crate) fn audience(&self) -> MutexGuard<'_, Audience> {
         // Nothing panics half-way through a count.
         self.audience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The titles that were.
+    pub(crate) fn titles(&self) -> MutexGuard<'_, Titles> {
+        self.titles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends `message` to `shard`, after everything that was ordered before.

@@ -23,6 +23,7 @@ use crate::client::Client;
 use crate::directory::Directories;
 use crate::event::Scribe;
 use crate::exchange::Exchange;
+use crate::feed::Feed;
 use crate::hooks::Hooks;
 use crate::node::{Node, Order};
 use crate::outbox::Outbox;
@@ -119,6 +120,8 @@ impl Control {
             registry,
             probe: Arc::clone(&probe),
             audience: Mutex::new(Audience::new(Arc::clone(&probe))),
+            titles: Mutex::default(),
+            feed: Feed::new(settings.started_unix, Arc::clone(&probe)),
         });
         let control = Control {
             node,
@@ -290,12 +293,18 @@ impl Plane {
         }
     }
 
-    /// Counts what an event tells.
+    /// Keeps what an event tells, and passes it on to those who watch.
     fn observe(&self, event: &Event) {
-        let now = self.node.now();
-        if let Event::Access(record) = event {
-            self.node.audience().handle_ended(now, record);
+        let (node, now) = (&self.node, SystemTime::now());
+        match event {
+            Event::Access(record) => node.audience().handle_ended(node.now(), record),
+            Event::Metadata { mount, metadata } => {
+                node.titles().handle_title(mount, metadata, now);
+            }
+            Event::SourceStarted { .. } | Event::SourceEnded { .. } => {}
         }
+        node.feed
+            .handle_event(event, node.config().log.redact_ip, now);
     }
 
     fn handle_order(&mut self, now: Instant, order: Order) {
@@ -312,6 +321,7 @@ impl Plane {
             Order::SetFallback { mount, fallback } => self.handle_fallback(&mount, fallback),
             Order::Drain(grace) => {
                 self.node.draining.store(true, Ordering::Relaxed);
+                self.node.feed.close();
                 self.send_all(|| FromControl::Drain(grace));
             }
             Order::Stop => self.stopped = true,
@@ -350,6 +360,7 @@ impl Plane {
         self.queries.handle_change();
         self.config.send_replace(Arc::clone(&config));
         self.directories.handle_reload(&config);
+        self.node.feed.handle_reload(SystemTime::now());
     }
 
     fn send_all(&mut self, message: impl Fn() -> FromControl) {

@@ -40,6 +40,10 @@ probe! {
         visits: Family<Counter> = "corecast_listener_visits_total" by "agent" in CLASSES;
         /// Seconds that these listeners heard.
         listened: Counter = "corecast_listened_seconds_total";
+        /// Events that the feed told.
+        feed_events: Counter = "corecast_feed_events_total";
+        /// Watchers of the feed that did not keep up and were let go.
+        feed_slow: Counter = "corecast_feed_slow_total";
         /// Recordings that are being written now.
         recordings: Gauge = "corecast_recordings";
         /// Files that recordings began.

@@ -41,6 +41,7 @@ pub(crate) fn router(node: Arc<Node>) -> Router {
         .merge(page::routes())
         .route("/metrics", get(health::metrics))
         .route("/api/v1/relays", get(api::relays::list))
+        .route("/api/v1/events", get(api::events::watch))
         .route("/api/v1/sessions", get(api::sessions::list))
         .route("/admin/metadata", metadata)
         .route("/admin/metadata.xsl", title_form)

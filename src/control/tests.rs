@@ -4,6 +4,7 @@ mod api;
 mod audience;
 mod directory;
 mod exchange;
+mod feed;
 mod hooks;
 mod icecast;
 mod life;

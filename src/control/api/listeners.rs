@@ -8,6 +8,7 @@ use axum::response::Response;
 use corecast_media::name::MountName;
 use serde::Serialize;
 
+use super::mounts::find;
 use super::sessions::{self, Page};
 use super::{indices, json};
 use crate::audience::agent::CLASSES;
@@ -49,15 +50,7 @@ pub(super) async fn of(
             (snapshot, numbers)
         }
     };
-    let report = snapshot
-        .mount(mount)
-        .filter(|_| rights.sees(&config, mount));
-    let Some(report) = report else {
-        return Err(match snapshot.missing.is_empty() {
-            true => Problem::not_found("there is no such mount"),
-            false => Problem::unavailable("a shard that may have the mount did not answer"),
-        });
-    };
+    let report = find(&snapshot, &config, mount, rights)?;
     let of_mount = numbers.get(&report.mount).cloned().unwrap_or_default();
     let total = of_mount.total();
     let sessions =

@@ -11,7 +11,7 @@ use corecast_media::name::MountName;
 use corecast_mesh::message::{MountReport, SourceState};
 use serde::Serialize;
 
-use super::{indices, json, listeners, path_of};
+use super::{indices, json, listeners, path_of, playing};
 use crate::audience::Numbers;
 use crate::auth::Rights;
 use crate::clock;
@@ -59,29 +59,39 @@ pub(crate) async fn one(
     let (name, query) = (format!("/{name}"), query.unwrap_or_default());
     let config = node.config();
     let rights = Rights::of(&headers, &config)?;
-    let (snapshot, numbers) = listeners::numbers(&node).await?;
-    if let (Some(mount), None) = (name.strip_suffix("/listeners"), snapshot.mount(&name)) {
-        return listeners::of(&node, mount, rights, &Form::parse(query.as_bytes())).await;
-    }
-    let report = snapshot
-        .mount(&name)
-        .filter(|_| rights.sees(&config, &name));
-    match report {
-        Some(report) => {
-            let view = View {
-                node: &node,
-                config: &config,
-                snapshot: &snapshot,
-                numbers: &numbers,
-                rights,
-            };
-            Ok(json(&view.mount(report)))
+    let overview = node.overview().await?;
+    if overview.mount(&name).is_none() {
+        if let Some(mount) = name.strip_suffix("/listeners") {
+            return listeners::of(&node, mount, rights, &Form::parse(query.as_bytes())).await;
         }
-        None if snapshot.missing.is_empty() => Err(Problem::not_found("there is no such mount")),
-        None => Err(Problem::unavailable(
-            "a shard that may have the mount did not answer",
-        )),
+        if let Some(mount) = name.strip_suffix("/now-playing") {
+            let report = find(&overview, &config, mount, rights)?;
+            return Ok(playing::of(&node, report));
+        }
     }
+    let (snapshot, numbers) = listeners::numbers(&node).await?;
+    let view = View {
+        node: &node,
+        config: &config,
+        snapshot: &snapshot,
+        numbers: &numbers,
+        rights,
+    };
+    Ok(json(&view.mount(find(&snapshot, &config, &name, rights)?)))
+}
+
+/// The mount, where there is one that who asks may see.
+pub(super) fn find<'a>(
+    snapshot: &'a NodeSnapshot,
+    config: &Config,
+    name: &str,
+    rights: Rights,
+) -> Result<&'a MountReport, Problem> {
+    let report = snapshot.mount(name).filter(|_| rights.sees(config, name));
+    report.ok_or_else(|| match snapshot.missing.is_empty() {
+        true => Problem::not_found("there is no such mount"),
+        false => Problem::unavailable("a shard that may have the mount did not answer"),
+    })
 }
 
 #[derive(Serialize)]
