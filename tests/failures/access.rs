@@ -104,7 +104,11 @@ fn each_session_has_its_line_with_the_seconds_it_listened() {
 
 #[test]
 fn one_peer_fills_no_log() {
-    let server = Server::start(Backend::Epoll, &["mount_defaults.source_timeout_ms=0"]);
+    let settings = [
+        "mount_defaults.source_timeout_ms=0",
+        "limits.auth_failures_max=0",
+    ];
+    let server = Server::start(Backend::Epoll, &settings);
     for n in 0..60 {
         let (socket, answer) = station::open(server.address(), &format!("/live{n}"), "");
         assert_eq!(answer.status, 200);

@@ -1,5 +1,6 @@
 //! SIGHUP under load.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,33 +17,63 @@ fn lines_with<'a>(log: &'a str, what: &str) -> Vec<&'a str> {
     log.lines().filter(|line| line.contains(what)).collect()
 }
 
+/// What the file says after the first reload, but for what waits for a restart.
+const RELOADED: &str = "[limits]\nlisteners_max = 31\nidle_timeout_ms = 12345\n[mount_defaults]\n\
+     latency = \"live\"\nmetaint_bytes = 4096\n";
+
+/// A server whose settings are in a file that changes.
+struct Reloading {
+    file: PathBuf,
+    _folder: Scratch,
+    server: Server,
+}
+
+impl Reloading {
+    fn start(backend: Backend, text: &str) -> Self {
+        let folder = Scratch::new("reload");
+        let file = folder.file("corecast.toml");
+        std::fs::write(&file, text).expect("the folder takes files");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_corecast"));
+        command.arg("run").arg("--config").arg(&file);
+        let server = Server::launch_with(command, backend, &[]);
+        server.wait_ready();
+        Reloading {
+            file,
+            _folder: folder,
+            server,
+        }
+    }
+
+    /// Tells the server of another text, or of no file, and waits until the log has `count` lines
+    /// with `told`.
+    fn reload(&self, text: Option<&str>, told: &str, count: usize) -> String {
+        match text {
+            Some(text) => std::fs::write(&self.file, text).expect("the folder takes files"),
+            None => std::fs::remove_file(&self.file).expect("it was there"),
+        }
+        self.server.signal(Signal::HUP);
+        wait_for(told, SOON, || {
+            let log = self.server.log();
+            (lines_with(&log, told).len() == count).then_some(log)
+        })
+    }
+}
+
 fn a_reload_changes_limits_and_drops_nobody(backend: Backend) {
-    let folder = Scratch::new("reload");
-    let file = folder.file("corecast.toml");
-    let write = |text: &str| std::fs::write(&file, text).expect("the folder takes files");
-    write("[limits]\nlisteners_max = 30\n[mount_defaults]\nlatency = \"live\"\n");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_corecast"));
-    command.arg("run").arg("--config").arg(&file);
-    let server = Server::launch_with(command, backend, &[]);
-    server.wait_ready();
-    let station = Station::play(&server, "/live");
+    let text = "[limits]\nlisteners_max = 30\n[mount_defaults]\nlatency = \"live\"\n";
+    let reloading = Reloading::start(backend, text);
+    let server = &reloading.server;
+    let station = Station::play(server, "/live");
     server.wait_live("/live");
     let crowd = Crowd::join(server.address(), "/live", 30);
     assert_eq!(server.get("/live").status, 503, "full");
 
     // More room, another block interval for those who come, and two things that must wait.
-    write(
-        "[limits]\nlisteners_max = 31\nidle_timeout_ms = 12345\nconnections_max = 500\n\
-         [log]\njson = true\n\
-         [mount_defaults]\nlatency = \"live\"\nmetaint_bytes = 4096\n",
+    let text = RELOADED.replace(
+        "[mount",
+        "connections_max = 500\n[log]\njson = true\n[mount",
     );
-    server.signal(Signal::HUP);
-    let reloaded = |count: usize| {
-        wait_for("the server has reloaded", SOON, || {
-            (lines_with(&server.log(), "reloaded ").len() == count).then_some(())
-        });
-    };
-    reloaded(1);
+    let log = reloading.reload(Some(&text), "reloaded ", 1);
     let reader = wait_for("there is room for one more", SOON, || {
         let ask = "GET /live HTTP/1.1\r\nHost: test\r\nIcy-MetaData: 1\r\n\r\n";
         let reader = IcyReader::ask(server.address(), ask).expect("the server answers");
@@ -50,9 +81,34 @@ fn a_reload_changes_limits_and_drops_nobody(backend: Backend) {
     });
     assert_eq!(reader.answer.header("icy-metaint"), Some("4096"));
     assert_eq!(server.get("/live").status, 503, "full again");
-    let log = server.log();
-    let changes = lines_with(&log, "reload: ");
-    assert_eq!(changes.len(), 5, "{changes:#?}");
+    assert_changes(&log);
+
+    // Bad settings: what held goes on. The same again is no change.
+    let bad = "[limits]\nlisteners_max = 0\nno_such_key = 1\n\
+         [mount_defaults]\nlatency = \"soon\"\n";
+    assert_faults(&reloading.reload(Some(bad), "not reloaded", 1));
+    assert_eq!(server.get("/live").status, 503, "still full at 31");
+    reloading.reload(None, "not reloaded", 2);
+    let log = reloading.reload(Some(RELOADED), "reloaded ", 2);
+    assert!(
+        lines_with(&log, "reloaded ")[1].contains("changes=0"),
+        "what waited for a restart was taken back: {log}"
+    );
+    wait_for("there is something to compare", SOON, || {
+        (station.next_frame() > 120).then_some(())
+    });
+    let heard = crowd.leave();
+    assert!(
+        heard.iter().all(|heard| heard.end.is_none()),
+        "nobody was dropped"
+    );
+    crowd::assert_exact(&heard, station.next_frame(), 0);
+    assert!(station.is_playing());
+}
+
+/// The log of the first reload names each change, and what waits for a restart.
+fn assert_changes(log: &str) {
+    let changes = lines_with(log, "reload: ");
     for (key, waits) in [
         ("limits.listeners_max", false),
         ("limits.idle_timeout_ms", false),
@@ -64,20 +120,17 @@ fn a_reload_changes_limits_and_drops_nobody(backend: Backend) {
         let line = line.unwrap_or_else(|| panic!("{key} is not in {changes:#?}"));
         assert_eq!(line.contains("restart"), waits, "{line}");
     }
-    let summary = lines_with(&log, "reloaded ");
+    assert_eq!(changes.len(), 5, "{changes:#?}");
+    let summary = lines_with(log, "reloaded ");
     assert!(
         summary[0].contains("changes=5") && summary[0].contains("waiting=2"),
         "{summary:?}"
     );
+}
 
-    // A bad file: every fault is named, and what held goes on.
-    write("[limits]\nlisteners_max = 0\nno_such_key = 1\n[mount_defaults]\nlatency = \"soon\"\n");
-    server.signal(Signal::HUP);
-    wait_for("the faults are told", SOON, || {
-        server.log().contains("not reloaded").then_some(())
-    });
-    let log = server.log();
-    let faults = lines_with(&log, "fault in the settings");
+/// The log of the bad file names every fault and its place.
+fn assert_faults(log: &str) {
+    let faults = lines_with(log, "fault in the settings");
     for (what, place) in [
         ("listeners_max", "corecast.toml:2"),
         ("no_such_key", "corecast.toml:3"),
@@ -89,33 +142,4 @@ fn a_reload_changes_limits_and_drops_nobody(backend: Backend) {
         assert!(told, "{what} at {place}: {faults:#?}");
     }
     assert_eq!(faults.len(), 3, "{faults:#?}");
-    assert_eq!(server.get("/live").status, 503, "still full at 31");
-
-    // No file at all is a fault like any other; the same again is no change.
-    std::fs::remove_file(&file).expect("it was there");
-    server.signal(Signal::HUP);
-    wait_for("the missing file is told", SOON, || {
-        (lines_with(&server.log(), "not reloaded").len() == 2).then_some(())
-    });
-    write(
-        "[limits]\nlisteners_max = 31\nidle_timeout_ms = 12345\n[mount_defaults]\n\
-         latency = \"live\"\nmetaint_bytes = 4096\n",
-    );
-    server.signal(Signal::HUP);
-    reloaded(2);
-    let log = server.log();
-    assert!(
-        lines_with(&log, "reloaded ")[1].contains("changes=0"),
-        "what waits for a restart was taken back: {log}"
-    );
-    wait_for("there is something to compare", SOON, || {
-        (station.next_frame() > 120).then_some(())
-    });
-    let heard = crowd.leave();
-    assert!(
-        heard.iter().all(|heard| heard.end.is_none()),
-        "nobody was dropped"
-    );
-    crowd::assert_exact(&heard, station.next_frame(), 1);
-    assert!(station.is_playing());
 }
