@@ -58,6 +58,13 @@ impl Config {
         self.configured_mount(name).unwrap_or(&self.mount_defaults)
     }
 
+    /// Where pages and streams are served: the first acceptor that speaks HTTP, if one does.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        let mut listen = self.listen.iter();
+        let http = listen.find(|listen| listen.protocol == ListenProtocol::Http);
+        http.map(|listen| listen.address)
+    }
+
     /// The sections that stand once in the file.
     pub(crate) fn tables(&self) -> [&dyn Table; 7] {
         let Config {

@@ -47,7 +47,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the program with `settings` (each `section.key=value`) and waits until it answers.
+    /// Starts the program with `settings` (each `section.key=value`, `{port}` for its port) and
+    /// waits until it answers.
     pub(crate) fn start(backend: Backend, settings: &[&str]) -> Self {
         let server = Server::launch(backend, settings);
         server.wait_ready();
@@ -86,7 +87,8 @@ impl Server {
             .map(String::as_str)
             .chain(settings.iter().copied())
         {
-            command.args(["--set", setting]);
+            let setting = setting.replace("{port}", &port.number.to_string());
+            command.args(["--set", &setting]);
         }
         let log = File::create(scratch.file("log")).expect("the scratch folder takes files");
         let out = log.try_clone().expect("a file can be shared");
