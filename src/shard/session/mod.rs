@@ -18,6 +18,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use corecast_config::shown_ip;
 use corecast_media::name::MountName;
 use corecast_mesh::message::{AccessRecord, EndReason};
 use corecast_protocol::http1::Request;
@@ -70,6 +71,7 @@ fn start(shard: &Rc<Shard>, fd: OwnedFd, peer: SocketAddr, shoutcast: Option<Mou
     tasks.spawn(async move {
         if let Err(panic) = isolated(serving).await {
             shard.probe.panics.add(1);
+            let peer = shown_ip(peer.ip(), shard.config().log.redact_ip);
             tracing::error!(shard = shard.id.0, %peer, panic, "a session panicked and was ended");
         }
     });
