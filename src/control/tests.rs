@@ -1,5 +1,6 @@
 //! The plane as shards see it: a real mesh, its shards played by the test.
 
+mod admin;
 mod api;
 mod audience;
 mod directory;
@@ -21,11 +22,11 @@ use corecast_media::codec::{AudioFormat, Codec};
 use corecast_media::metadata::Metadata;
 use corecast_media::name::{MountName, SessionId, ShardId};
 use corecast_media::time::Time;
+use corecast_mesh::lockout::Lockouts;
 use corecast_mesh::message::{
     ControlRequest, FromControl, MountReport, ShardSnapshot, SourceInfo, SourceState, ToControl,
 };
 use corecast_mesh::port::{Capacities, Received, ShardPort, mesh};
-use corecast_mesh::lockout::Lockouts;
 use corecast_mesh::seats::{NodeSeats, Seats};
 use corecast_mesh::topology::Topology;
 use corecast_telemetry::registry::Registry;

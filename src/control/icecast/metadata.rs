@@ -6,6 +6,7 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use corecast_config::{Config, Listen, ListenProtocol};
 use corecast_media::metadata::Metadata;
 use corecast_mesh::message::{FromControl, MountReport};
 
@@ -15,9 +16,6 @@ use crate::auth::Credentials;
 use crate::charset;
 use crate::form::Form;
 use crate::node::Node;
-
-/// Where Shoutcast's sources play unless they say a mount: they know only one station.
-const SHOUTCAST_MOUNT: &str = "/stream";
 
 /// `GET` or `POST /admin/metadata?mount=&mode=updinfo&song=&artist=&title=&url=&charset=`; a form
 /// in the body is as good as the query.
@@ -58,12 +56,21 @@ pub(crate) async fn update_by_password(
     RawQuery(query): RawQuery,
 ) -> Response {
     let form = Form::parse(query.unwrap_or_default().as_bytes());
-    let mount = form.text("mount").unwrap_or(SHOUTCAST_MOUNT.into());
+    let config = node.config();
+    let mount = form.text("mount");
+    let mount = mount.unwrap_or_else(|| shoutcast_mount(&config).into());
     let credentials = form.bytes("pass").map(Credentials::of_source);
     match set(&node, &form, &mount, credentials).await {
         Ok(document) => xml_answer(&document),
         Err(failure) => failure.into_response(),
     }
+}
+
+/// Where Shoutcast's sources play: they know only one station.
+fn shoutcast_mount(config: &Config) -> &str {
+    let is_shoutcast = |listen: &&Listen| listen.protocol == ListenProtocol::Shoutcast;
+    let found = config.listen.iter().find(is_shoutcast);
+    found.map_or("/stream", |listen| listen.shoutcast_mount.as_str())
 }
 
 async fn set(

@@ -57,7 +57,7 @@ pub(crate) async fn answer(connection: &mut Connection, request: &Request) -> Af
     let session = shard.next_session();
     let sent_before = connection.sent_bytes();
     let ip = connection.peer.ip();
-    let guesses = request.headers().find("authorization").is_some();
+    let guesses = says_password(request);
     let locked = guessing::locked_out(&shard, Surface::Control, ip).filter(|_| guesses);
     let (after, status) = match locked {
         Some(refused) => {
@@ -92,6 +92,12 @@ pub(crate) async fn answer(connection: &mut Connection, request: &Request) -> Af
         &shard,
     ));
     after
+}
+
+/// Whether an answer of 401 means a wrong password and not a missing one.
+fn says_password(request: &Request) -> bool {
+    // Shoutcast's titles come with the password in the query.
+    request.headers().find("authorization").is_some() || request.path() == "/admin.cgi"
 }
 
 /// How a request ended, for the access log.
