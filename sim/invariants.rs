@@ -91,7 +91,9 @@ impl World {
                 if mount.listeners > 0 {
                     return Err(format!("{} keeps {} seats", mount.mount, mount.listeners));
                 }
-                if self.config.configured_mount(mount.mount.as_str()).is_none() {
+                let name = mount.mount.as_str();
+                let settings = self.config.configured_mount(name);
+                if settings.is_none() && self.config.relay(name).is_none() {
                     return Err(format!("{} is kept though nobody uses it", mount.mount));
                 }
             }

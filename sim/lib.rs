@@ -7,12 +7,13 @@
 //!
 //! Reading order: [`world`] (the node and what happens to it), `invariants` (what must hold),
 //! [`peer`] (a virtual listener that checks what it gets), [`origin`] (a virtual source),
-//! [`dice`] (the seeded choices).
+//! `relay` (sources that come when they are wanted), [`dice`] (the seeded choices).
 
 pub mod dice;
 mod invariants;
 pub mod origin;
 pub mod peer;
+mod relay;
 pub mod world;
 
 pub use world::{Report, Violation, World};

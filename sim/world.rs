@@ -22,6 +22,7 @@ use corecast_shard::hub::{Hub, HubEvent, ListenerCard};
 use crate::dice::Dice;
 use crate::origin::Origin;
 use crate::peer::{HEAD, Peer, Temper, VirtualSocket};
+use crate::relay;
 
 /// Listeners of a run at most.
 const LISTENERS_MAX: usize = 60;
@@ -30,7 +31,7 @@ pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(20);
 /// A good listener of a live mount gets sound within this time.
 pub(crate) const STARVED_MAX: Duration = Duration::from_secs(8);
 /// The mounts of every run; the last one is dynamic.
-const MOUNTS: [&str; 4] = ["/main", "/backup", "/last", "/dynamic"];
+pub(crate) const MOUNTS: [&str; 4] = ["/main", "/backup", "/last", "/dynamic"];
 
 /// What a run saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,7 +91,7 @@ pub struct World {
     seed: u64,
     step: u32,
     pub(crate) now: Time,
-    dice: Dice,
+    pub(crate) dice: Dice,
     write_dice: Rc<RefCell<Dice>>,
     pub(crate) config: Arc<Config>,
     topology: Topology,
@@ -99,13 +100,13 @@ pub struct World {
     /// One ring for each pair of shards.
     rings: BTreeMap<(ShardId, ShardId), VecDeque<ShardMessage>>,
     ring_messages_max: usize,
-    sessions_made: u64,
-    origins: Vec<Origin>,
+    pub(crate) sessions_made: u64,
+    pub(crate) origins: Vec<Origin>,
     origins_made: u32,
     pub(crate) asked: BTreeMap<SessionId, (Time, MountName)>,
     pub(crate) ears: BTreeMap<SessionId, Ear>,
     titles_made: u32,
-    draining: bool,
+    pub(crate) draining: bool,
     report: Report,
 }
 
@@ -231,6 +232,10 @@ impl World {
 
     fn start_origin(&mut self) {
         let (session, mount) = (self.new_session(), self.some_mount());
+        self.start_origin_at(session, mount);
+    }
+
+    pub(crate) fn start_origin_at(&mut self, session: SessionId, mount: MountName) {
         self.origins_made += 1;
         // All mounts carry one kind, but for a dynamic one now and then.
         let has_setup =
@@ -426,7 +431,8 @@ impl World {
                 } => {
                     self.end_ear(session, reason, bytes);
                 }
-                HubEvent::Event(_) | HubEvent::Record(_) | HubEvent::Wanted { .. } => {}
+                HubEvent::Wanted { mount } => self.feed_wanted(ShardId(index as u16), mount),
+                HubEvent::Event(_) | HubEvent::Record(_) => {}
             }
         }
     }
@@ -519,6 +525,8 @@ impl World {
 
     /// Everybody goes, and a minute passes.
     fn end_all(&mut self) {
+        // No relay comes any more.
+        self.draining = true;
         while !self.origins.is_empty() {
             self.end_origin();
         }
@@ -573,6 +581,7 @@ fn make_config(dice: &mut Dice) -> Config {
         (MOUNTS[2].to_owned(), mount("")),
     ];
     config.mount_defaults = mount("");
+    config.relays = relay::make_relays(dice);
     config
 }
 
