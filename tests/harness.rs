@@ -4,7 +4,8 @@
 //! Reading order: [`server`] (the program on a port of its own), [`http`] (bytes in, bytes out),
 //! [`mpeg`] (frames that say their number), [`station`] (plays them), [`icy`] (hears them),
 //! [`client`] (other people's programs), [`fixture`] (files that ffmpeg makes once), [`borders`]
-//! (where their frames begin), [`icecast`] (a real one).
+//! (where their frames begin), [`icecast`] (a real one), [`script`] (an
+//! operator's, asked and told by HTTP).
 
 pub(crate) mod borders;
 pub(crate) mod client;
@@ -14,6 +15,8 @@ pub(crate) mod icecast;
 pub(crate) mod icy;
 pub(crate) mod mpeg;
 pub(crate) mod scratch;
+#[path = "../src/control/tests/script.rs"]
+pub(crate) mod script;
 pub(crate) mod server;
 pub(crate) mod station;
 

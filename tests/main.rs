@@ -1,16 +1,19 @@
 //! The one integration binary: everything that needs the whole program or the whole tree.
 //!
 //! Reading order: [`harness`] (the program, sources and listeners of our own), [`clients`]
-//! (programs that we did not write), [`admission`] (who may come in), [`failures`] (what goes
-//! wrong outside), [`feed`] (who listens), [`import`] (files of other servers), [`metrics`] (their
-//! page is current), [`recording`] (media as files), [`relays`] (streams of other servers),
-//! [`tidy`] (the tree keeps its own rules).
+//! (programs that we did not write), [`admission`] (who may come in), [`hooks`] (scripts that are
+//! asked and told), [`directory`] (where stations are listed), [`failures`] (what goes wrong
+//! outside), [`feed`] (who listens), [`import`] (files of other servers), [`metrics`] (their page
+//! is current), [`recording`] (media as files), [`relays`] (streams of other servers), [`tidy`]
+//! (the tree keeps its own rules).
 
 mod admission;
 mod clients;
+mod directory;
 mod failures;
 mod feed;
 mod harness;
+mod hooks;
 mod import;
 mod metrics;
 mod recording;

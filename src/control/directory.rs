@@ -374,8 +374,8 @@ fn card(config: &Config, report: &MountReport) -> String {
     let name = report.mount.as_str();
     let settings = config.mount(name);
     let info = &report.info;
-    let port = config.listen.first();
-    let port = port.map_or(8_000, |listen| listen.address.port());
+    let port = config.http_address();
+    let port = port.map_or(8_000, |address| address.port());
     let host = match config.server.hostname.parse::<std::net::Ipv6Addr>() {
         Ok(ip) => format!("[{ip}]"),
         Err(_) => config.server.hostname.clone(),

@@ -1,4 +1,5 @@
-//! A script of an operator: an HTTP server of our own, well behaved or not.
+//! A script of an operator: an HTTP server of our own, well behaved or not. The tests that run the
+//! whole program use it too.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,12 +7,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use super::PATIENCE;
-use crate::form::Form;
+/// Longer than anything takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the script does with a call.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Manner {
+pub(crate) enum Manner {
     /// Says these bytes and closes.
     Says(&'static str),
     /// Says nothing for as long as the test lasts.
@@ -24,30 +25,31 @@ pub(super) enum Manner {
 
 /// One call as the script got it.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(crate) struct Call {
     /// Request line and headers.
-    pub(super) head: String,
+    pub(crate) head: String,
     /// The body as it came.
-    pub(super) body: String,
+    pub(crate) body: String,
 }
 
 impl Call {
     /// A field of the form.
-    pub(super) fn field(&self, name: &str) -> Option<String> {
-        let form = Form::parse(self.body.as_bytes());
-        form.text(name).map(|text| text.into_owned())
+    pub(crate) fn field(&self, name: &str) -> Option<String> {
+        let mut form = form_urlencoded::parse(self.body.as_bytes());
+        let (_, value) = form.find(|(key, _)| key == name)?;
+        Some(value.into_owned())
     }
 }
 
 /// A running script.
-pub(super) struct Script {
+pub(crate) struct Script {
     address: SocketAddr,
     calls: Receiver<Call>,
 }
 
 impl Script {
     /// Starts one that answers each call as `manner` says of it.
-    pub(super) fn start(manner: impl Fn(&Call) -> Manner + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(manner: impl Fn(&Call) -> Manner + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let (sender, calls) = channel();
@@ -62,22 +64,23 @@ impl Script {
         Script { address, calls }
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    /// The URL of `path` on it.
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     /// The next call.
-    pub(super) fn call(&self) -> Call {
+    pub(crate) fn call(&self) -> Call {
         self.calls.recv_timeout(PATIENCE).expect("a call")
     }
 
     /// The next call, if it comes within `wait`.
-    pub(super) fn call_within(&self, wait: Duration) -> Option<Call> {
+    pub(crate) fn call_within(&self, wait: Duration) -> Option<Call> {
         self.calls.recv_timeout(wait).ok()
     }
 
     /// Whether nobody calls within `wait`.
-    pub(super) fn is_quiet(&self, wait: Duration) -> bool {
+    pub(crate) fn is_quiet(&self, wait: Duration) -> bool {
         self.call_within(wait).is_none()
     }
 }

@@ -1,0 +1,193 @@
+//! Scripts of the operator: asked who may come in, told who came and went; those that hang, lie
+//! or die harm nobody but the one that they were asked about.
+
+use std::time::{Duration, Instant};
+
+use super::harness::script::{Call, Manner, Script};
+use super::harness::{Backend, IcyReader, Server, Station, http, mpeg, wait_for};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// What a script has to answer.
+const TIMEOUT: Duration = Duration::from_millis(3_000);
+
+const WELCOME: &str = "HTTP/1.1 200 OK\r\nicecast-auth-user: 1\r\nContent-Length: 0\r\n\r\n";
+
+crate::clients::on_both_backends!(
+    scripts_decide_who_listens_and_a_hanging_one_delays_one_listener,
+    scripts_decide_who_feeds_a_mount,
+);
+
+fn manner(call: &Call) -> Manner {
+    match call.field("agent").as_deref() {
+        Some("hang") => Manner::Hangs,
+        Some("babble") => Manner::Babbles,
+        Some("close") => Manner::Closes,
+        Some("garbage") => Manner::Says("icecast-auth-user: 1\r\n\r\n"),
+        Some("no") => Manner::Says("HTTP/1.0 403 No\r\nicecast-auth-message: pay first\r\n\r\n"),
+        Some("limit") => Manner::Says(
+            "HTTP/1.0 200 OK\r\nIcecast-Auth-User: 1\r\nicecast-auth-timelimit: 2\r\n\r\n",
+        ),
+        _ => Manner::Says(WELCOME),
+    }
+}
+
+fn start(backend: Backend, script: &Script) -> Server {
+    let hook = |key: &str| {
+        format!(
+            "mount_defaults.hook_{key}={}",
+            script.url(&format!("/{key}"))
+        )
+    };
+    let mut settings: Vec<String> = [
+        "listener_add",
+        "listener_remove",
+        "mount_add",
+        "mount_remove",
+        "stream_auth",
+    ]
+    .map(hook)
+    .into();
+    let timeout = TIMEOUT.as_millis();
+    settings.push(format!("mount_defaults.hook_timeout_ms={timeout}"));
+    settings.push("mount_defaults.latency=live".to_owned());
+    settings.push("mount_defaults.source_timeout_ms=0".to_owned());
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    Server::start(backend, &settings)
+}
+
+fn ask(server: &Server, agent: &str) -> IcyReader {
+    let request = format!(
+        "GET /live?token=1 HTTP/1.1\r\nHost: test\r\nUser-Agent: {agent}\r\nIcy-MetaData: 1\r\n\r\n"
+    );
+    IcyReader::ask(server.address(), &request).expect("the server answers")
+}
+
+/// The next call that is `action`.
+fn next(script: &Script, action: &str) -> Call {
+    loop {
+        let call = script.call();
+        if call.field("action").as_deref() == Some(action) {
+            return call;
+        }
+    }
+}
+
+fn scripts_decide_who_listens_and_a_hanging_one_delays_one_listener(backend: Backend) {
+    let script = Script::start(manner);
+    let server = start(backend, &script);
+    let station = Station::play(&server, "/live");
+    server.wait_live("/live");
+    let told = script.call();
+    assert!(
+        told.head.starts_with("POST /mount_add HTTP/1.1\r\n"),
+        "{}",
+        told.head
+    );
+    assert_eq!(told.field("mount").as_deref(), Some("/live"));
+    let mut good = ask(&server, "good");
+    assert_eq!(good.answer.status, 200);
+    assert_eq!(
+        script.call().field("mount").as_deref(),
+        Some("/live?token=1")
+    );
+
+    std::thread::scope(|scope| {
+        let began = Instant::now();
+        let waiting = ["hang", "babble"].map(|agent| {
+            let server = &server;
+            scope.spawn(move || (ask(server, agent).answer, began.elapsed()))
+        });
+        for agent in ["hang", "babble"] {
+            let call = wait_for("both were asked about", SOON, || script.call_within(SOON));
+            assert!(call.field("agent").is_some(), "{agent}");
+        }
+        // Meanwhile: one that is welcome, three that are not, and the media.
+        let mut second = ask(&server, "second");
+        assert_eq!(second.answer.status, 200);
+        for agent in ["close", "garbage", "no"] {
+            let answer = ask(&server, agent).answer;
+            assert_eq!(answer.status, 401, "{agent}: {}", answer.text());
+        }
+        let enough = |reader: &IcyReader| reader.audio.len() > 30_000;
+        assert!(
+            second.listen_until(SOON, enough),
+            "the second hears the stream"
+        );
+        assert!(good.listen_until(SOON, enough), "the first goes on");
+        assert!(
+            began.elapsed() < TIMEOUT,
+            "nobody waited for the one that hangs"
+        );
+        for thread in waiting {
+            let (answer, waited) = thread.join().expect("it was answered");
+            assert_eq!(answer.status, 401, "{}", answer.text());
+            assert!(waited < TIMEOUT + SOON, "{waited:?}");
+        }
+    });
+
+    let heard = mpeg::read(&good.audio).expect("every byte is right");
+    assert_eq!(heard.jumps(), []);
+    assert_eq!(server.metric("corecast_hook_calls_total", "denied"), 1.0);
+    let failed =
+        ["late", "failed"].map(|result| server.metric("corecast_hook_calls_total", result));
+    assert_eq!(failed.iter().sum::<f64>(), 4.0, "{failed:?}");
+    assert!(station.is_playing());
+    drop(station);
+    let told = next(&script, "mount_remove");
+    assert_eq!(told.field("mount").as_deref(), Some("/live"));
+}
+
+fn scripts_decide_who_feeds_a_mount(backend: Backend) {
+    let script = Script::start(|call| {
+        let fields = ["action", "pass"].map(|name| call.field(name).unwrap_or_default());
+        match fields.each_ref().map(String::as_str) {
+            ["stream_auth", "by-script"] => Manner::Says(WELCOME),
+            ["stream_auth", _] => Manner::Says("HTTP/1.1 200 OK\r\n\r\n"),
+            _ => manner(call),
+        }
+    });
+    let server = start(backend, &script);
+    let open = |password: &str| {
+        let authorization = http::basic("dj", password);
+        let head = format!(
+            "PUT /live HTTP/1.1\r\nHost: test\r\n{authorization}Content-Type: audio/mpeg\r\n\r\n"
+        );
+        let mut stream = http::connect(server.address()).expect("the server takes connections");
+        std::io::Write::write_all(&mut stream, head.as_bytes()).expect("a head fits");
+        let status = http::read_head(&mut stream)
+            .expect("the server answers")
+            .status;
+        (stream, status)
+    };
+    assert_eq!(open("wrong").1, 401);
+    let call = script.call();
+    assert_eq!(call.field("user").as_deref(), Some("dj"));
+    let (mut stream, status) = open("by-script");
+    assert_eq!(status, 200);
+    std::io::Write::write_all(&mut stream, &mpeg::frames(0..400)).expect("frames are taken");
+    server.wait_live("/live");
+    next(&script, "mount_add");
+
+    // A listener with a limit, and the news of its end.
+    let mut limited = ask(&server, "limit");
+    assert_eq!(limited.answer.status, 200);
+    next(&script, "listener_add");
+    assert!(
+        script.is_quiet(Duration::from_millis(500)),
+        "it is still there"
+    );
+    assert!(!limited.listen(SOON), "its time is over");
+    let gone = next(&script, "listener_remove");
+    assert_eq!(gone.field("mount").as_deref(), Some("/live?token=1"));
+    assert_eq!(gone.field("duration").as_deref(), Some("2"));
+    let sent: usize = gone
+        .field("sent")
+        .and_then(|sent| sent.parse().ok())
+        .expect("a number");
+    assert!(sent >= limited.audio.len(), "{sent}");
+    assert_eq!(
+        server.metric("corecast_listeners_ended_total", "time_limit"),
+        1.0
+    );
+}
