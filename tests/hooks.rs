@@ -23,6 +23,7 @@ fn manner(call: &Call) -> Manner {
         Some("hang") => Manner::Hangs,
         Some("babble") => Manner::Babbles,
         Some("close") => Manner::Closes,
+        Some("reset") => Manner::Resets,
         Some("garbage") => Manner::Says("icecast-auth-user: 1\r\n\r\n"),
         Some("no") => Manner::Says("HTTP/1.0 403 No\r\nicecast-auth-message: pay first\r\n\r\n"),
         Some("limit") => Manner::Says(
@@ -102,10 +103,10 @@ fn scripts_decide_who_listens_and_a_hanging_one_delays_one_listener(backend: Bac
             let call = wait_for("both were asked about", SOON, || script.call_within(SOON));
             assert!(call.field("agent").is_some(), "{agent}");
         }
-        // Meanwhile: one that is welcome, three that are not, and the media.
+        // Meanwhile: one that is welcome, four that are not, and the media.
         let mut second = ask(&server, "second");
         assert_eq!(second.answer.status, 200);
-        for agent in ["close", "garbage", "no"] {
+        for agent in ["close", "reset", "garbage", "no"] {
             let answer = ask(&server, agent).answer;
             assert_eq!(answer.status, 401, "{agent}: {}", answer.text());
         }
@@ -131,7 +132,7 @@ fn scripts_decide_who_listens_and_a_hanging_one_delays_one_listener(backend: Bac
     assert_eq!(server.metric("corecast_hook_calls_total", "denied"), 1.0);
     let failed =
         ["late", "failed"].map(|result| server.metric("corecast_hook_calls_total", result));
-    assert_eq!(failed.iter().sum::<f64>(), 4.0, "{failed:?}");
+    assert_eq!(failed.iter().sum::<f64>(), 5.0, "{failed:?}");
     assert!(station.is_playing());
     drop(station);
     let told = next(&script, "mount_remove");

@@ -145,6 +145,7 @@ fn scripts_that_hang_lie_or_die_fail_alone_and_in_time() {
         Some("hang") => Manner::Hangs,
         Some("babble") => Manner::Babbles,
         Some("close") => Manner::Closes,
+        Some("reset") => Manner::Resets,
         Some("garbage") => Manner::Says("\u{0}\u{1}\u{2} icecast-auth-user: 1\r\n\r\n"),
         Some("half") => Manner::Says("HTTP/1.1 200 OK\r\nicecast-auth-user: 1\r\n"),
         _ => Manner::Says(WELCOME),
@@ -158,8 +159,9 @@ fn scripts_that_hang_lie_or_die_fail_alone_and_in_time() {
             rig.put(question(sequence, agent));
         }
         rig.put(question(5, "half"));
+        rig.put(question(7, "reset"));
         rig.put(question(6, "good"));
-        let mut verdicts: Vec<_> = (0..6).map(|_| rig.verdict()).collect();
+        let mut verdicts: Vec<_> = (0..7).map(|_| rig.verdict()).collect();
         assert!(began.elapsed() >= Duration::from_millis(700));
         assert_eq!(
             verdicts.last().map(|last| last.0),
@@ -176,7 +178,7 @@ fn scripts_that_hang_lie_or_die_fail_alone_and_in_time() {
             );
         }
         assert_eq!(rig.counted("allowed"), 1);
-        assert_eq!(rig.counted("late") + rig.counted("failed"), 5);
+        assert_eq!(rig.counted("late") + rig.counted("failed"), 6);
         assert!(rig.counted("late") >= 1);
     }
 }

@@ -21,6 +21,8 @@ pub(crate) enum Manner {
     Babbles,
     /// Closes at once.
     Closes,
+    /// Resets the connection.
+    Resets,
 }
 
 /// One call as the script got it.
@@ -116,5 +118,9 @@ fn serve(mut stream: TcpStream, calls: &Sender<Call>, manner: &dyn Fn(&Call) -> 
             while stream.write_all(b"x-more: and more\r\n").is_ok() {}
         }
         Manner::Closes => {}
+        Manner::Resets => {
+            let socket = socket2::SockRef::from(&stream);
+            socket.set_linger(Some(Duration::ZERO)).expect("a socket");
+        }
     }
 }
