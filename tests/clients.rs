@@ -12,6 +12,7 @@ mod sources;
 mod titles;
 
 use super::harness;
+pub(crate) use sources::seconds_decoded;
 
 /// One test for each backend: `on_both_backends!(name)` runs `name(Backend)` on io_uring and epoll.
 macro_rules! on_both_backends {

@@ -1,14 +1,19 @@
 //! Recordings, bit for bit, and what a disk that is full costs: nothing but the recording.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::harness::{Backend, IcyReader, Scratch, Server, Station, mpeg, wait_for};
+use super::clients::seconds_decoded;
+use super::harness::{
+    Backend, Cut, IcyReader, Scratch, Server, Station, fixture, mpeg, station, wait_for,
+};
 
 const SOON: Duration = Duration::from_secs(20);
 
 crate::clients::on_both_backends!(
     a_recording_is_the_source_bit_for_bit_in_whole_frames,
+    each_file_of_an_ogg_recording_plays_alone,
     a_full_disk_costs_neither_source_nor_listener
 );
 
@@ -79,6 +84,61 @@ fn a_recording_is_the_source_bit_for_bit_in_whole_frames(backend: Backend) {
         (recorded(&server) > before).then_some(())
     });
     drop(station);
+}
+
+fn each_file_of_an_ogg_recording_plays_alone(backend: Backend) {
+    let folder = Scratch::new("recording");
+    // No escape: every file but the first gets a number.
+    let pattern = format!(
+        "mount_defaults.dump_file={}/show.ogg",
+        folder.path().display()
+    );
+    let settings = [
+        pattern.as_str(),
+        "mount_defaults.dump_rotate_ms=500",
+        "mount_defaults.latency=live",
+    ];
+    let server = Server::start(backend, &settings);
+    let sent = std::fs::read(fixture::vorbis(4, "Ada", "One")).expect("it stays");
+    let headers = "Content-Type: application/ogg\r\n";
+    let (mut source, answer) = station::open(server.address(), "/show.ogg", headers);
+    assert_eq!(answer.status, 200);
+    for part in sent.chunks(sent.len() / 8 + 1) {
+        source.write_all(part).expect("the server takes pages");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    drop(source);
+    wait_for("the end of the recording", SOON, || {
+        (server.metric("corecast_recordings", "") == 0.0).then_some(())
+    });
+    let count = files(folder.path()).len();
+    assert!(count >= 3, "{count} files");
+    let mut whole: Vec<u8> = Vec::new();
+    for number in 1..=count {
+        let name = match number {
+            1 => "show.ogg".to_owned(),
+            number => format!("show-{number}.ogg"),
+        };
+        let file = std::fs::read(folder.file(&name)).expect("they are numbered in order");
+        let played = seconds_decoded(&name, &file);
+        assert!(played > 0.2, "{name}: {played} s");
+        // All but the first repeat the headers of the stream.
+        let repeated = if whole.is_empty() {
+            0
+        } else {
+            same_pages(&sent, &file)
+        };
+        assert!(whole.is_empty() || repeated > 0, "{name} has no headers");
+        whole.extend(&file[repeated..]);
+    }
+    assert!(whole == sent, "{} bytes of {}", whole.len(), sent.len());
+}
+
+/// Bytes of the pages that both begin with.
+fn same_pages(sent: &[u8], file: &[u8]) -> usize {
+    let borders = Cut::Ogg.borders(sent).into_iter();
+    let same = borders.filter(|border| file.starts_with(&sent[..*border]));
+    same.max().unwrap_or(0)
 }
 
 fn a_full_disk_costs_neither_source_nor_listener(backend: Backend) {

@@ -119,7 +119,7 @@ impl Program {
 
 /// Decodes what was heard; anything that ffmpeg has to say is a failure, as its exit status tells
 /// little. Each link of a chain is decoded by itself: ffmpeg complains of the clock of any chain.
-pub(super) fn seconds_decoded(what: &str, heard: &[u8]) -> f64 {
+pub(crate) fn seconds_decoded(what: &str, heard: &[u8]) -> f64 {
     let scratch = Scratch::new("heard");
     let file = scratch.file("heard");
     let seconds = borders::links(heard).into_iter().map(|link| {
