@@ -14,7 +14,7 @@ use crate::load::MOUNT;
 const PORT: &str = "8000";
 
 const TLS: &str = "there is no TLS yet; put a proxy in front";
-const DIRECTORY: &str = "there is no directory (YP) yet";
+const PUBLIC: &str = "directories list a mount where its source says ice-public: 1";
 const ADDRESS_LISTS: &str = "there are no lists of addresses yet: whoever knows the mount may \
     listen";
 const QUEUE: &str = "a reader may fall behind by time, not by bytes: \
@@ -48,7 +48,7 @@ const RULES: &[Rule] = &[
     ),
     rule(
         "auth/relay_password",
-        MissingUnless(&[""], "there are no relays yet"),
+        MissingUnless(&[""], "a relay logs in like any listener"),
     ),
     rule("auth/admin_user", Setting("auth", "admin_user", Unit::Same)),
     rule(
@@ -125,7 +125,7 @@ const MOUNT_RULES: &[Rule] = &[
     rule("url", Setting(MOUNT, "url", Unit::Same)),
     rule("bitrate", Unneeded("the bit rate is measured")),
     rule("type", Unneeded("the source says its type")),
-    rule("public", MissingUnless(&["", "false"], DIRECTORY)),
+    rule("public", MissingUnless(&[""], PUBLIC)),
     rule("hidden", Setting(MOUNT, "hidden", Unit::Same)),
     rule("burst_size", Setting(MOUNT, "burst_bytes", Unit::Same)),
     rule(
@@ -223,7 +223,23 @@ fn ssl(entry: &Entry, path: &str, plan: &mut Plan) {
 
 fn directory(entry: &Entry, path: &str, plan: &mut Plan) {
     if entry.child_is_on("enabled") {
-        plan.note(entry, path, Outcome::Missing, DIRECTORY);
+        walk(&entry.children, path, DIRECTORY_RULES, plan);
+    }
+}
+
+/// Only asked where it is enabled.
+const DIRECTORY_RULES: &[Rule] = &[
+    rule("enabled", Unneeded("so is every directory that is named")),
+    rule("yp_urls", Code(directory_urls)),
+    rule(
+        "interval",
+        Setting("directory", "interval_ms", Unit::Seconds),
+    ),
+];
+
+fn directory_urls(entry: &Entry, path: &str, plan: &mut Plan) {
+    for url in &entry.children {
+        plan.add_directory(url, path);
     }
 }
 

@@ -1,8 +1,10 @@
 //! Icecast's settings: versions 2.4 and 2.5, and the KH fork.
 //!
-//! [`server`] has the table of what stands once, [`mount`] that of a mount.
+//! [`server`] has the table of what stands once, [`mount`] that of a mount,
+//! [`relay`] reads streams of other servers.
 
 mod mount;
+mod relay;
 mod server;
 
 use super::entry::Entry;

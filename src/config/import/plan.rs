@@ -9,6 +9,7 @@ use crate::check;
 use crate::fault::Place;
 use crate::load::MOUNT;
 use crate::property::{Bounds, Declaration, Kind, SECRET_BYTES_MAX, Table, Value};
+use crate::relay::Relay;
 use crate::section::{Config, Listen, Mount};
 use crate::value;
 
@@ -69,6 +70,8 @@ pub(super) struct Plan {
     /// Sections that stand once, by name.
     pub(super) sections: BTreeMap<&'static str, Settings>,
     pub(super) mounts: Vec<PlannedMount>,
+    /// Relays that are good, each with its line.
+    pub(super) relays: Vec<(Relay, usize)>,
     pub(super) notes: Vec<Note>,
     /// Notes that are not kept.
     pub(super) notes_more: usize,
@@ -85,6 +88,7 @@ impl Plan {
             listen: Vec::new(),
             sections: BTreeMap::new(),
             mounts: Vec::new(),
+            relays: Vec::new(),
             notes: Vec::new(),
             notes_more: 0,
             separator: '/',
@@ -244,6 +248,29 @@ impl Plan {
         }
     }
 
+    /// Adds the directory of stations whose URL `entry` says.
+    pub(super) fn add_directory(&mut self, entry: &Entry, path: &str) {
+        let url = entry.text.trim();
+        if url.is_empty() {
+            return;
+        }
+        let mut urls = match self.given("directory", "urls") {
+            Some(Value::Texts(urls)) => urls.clone(),
+            _ => Vec::new(),
+        };
+        urls.push(url.to_owned());
+        let urls = Value::Texts(urls);
+        if value::check(Kind::Urls, &urls).is_ok() {
+            self.put("directory", "urls", urls, entry.line);
+        } else if url.starts_with("https://") {
+            self.note(entry, path, Outcome::Missing, NO_TLS);
+        } else {
+            // The URL may hold a password, so the reason does not show it.
+            let reason = format!("directories are {}", value::expected(Kind::Urls));
+            self.note(entry, path, Outcome::LeftOut, reason);
+        }
+    }
+
     /// Sets `key` of `section` to a value that its declaration allows.
     pub(super) fn put(
         &mut self,
@@ -267,6 +294,8 @@ impl Plan {
         }
     }
 }
+
+const NO_TLS: &str = "there is no TLS to other servers yet";
 
 /// Why no mount can be called `name`.
 fn mount_name_fault(name: &str) -> Option<String> {

@@ -3,8 +3,9 @@
 use super::Imported;
 use super::note::{Note, Outcome, clean};
 use super::plan::{DEFAULTS, Plan, Settings};
-use crate::load::{MOUNT, MOUNT_NAME};
+use crate::load::{MOUNT, MOUNT_NAME, RELAY};
 use crate::property::{Declaration, Section, Table, Value};
+use crate::relay::Relay;
 use crate::section::{Config, Listen, Mount};
 use crate::value;
 
@@ -32,6 +33,7 @@ pub(super) fn render(mut plan: Plan) -> Imported {
         }
     }
     push_mounts(&mut text, &plan);
+    push_relays(&mut text, &plan);
     push_notes(&mut text, &plan);
     Imported {
         toml: text,
@@ -61,6 +63,21 @@ fn push_mounts(text: &mut String, plan: &Plan) {
         };
         text.push_str(&format!("\n[[{MOUNT}]]\n{MOUNT_NAME} = {name}{origin}\n"));
         push_settings(text, &declarations, &mount.settings);
+    }
+}
+
+fn push_relays(text: &mut String, plan: &Plan) {
+    let default = Relay::default();
+    for (relay, line) in &plan.relays {
+        text.push_str(&format!("\n[[{RELAY}]]{}\n", origin(*line, "")));
+        for Declaration { key, .. } in relay.declarations() {
+            if let Some(value) = relay
+                .value(key)
+                .filter(|it| Some(it) != default.value(key).as_ref())
+            {
+                text.push_str(&format!("{key} = {}\n", value::shown(&value)));
+            }
+        }
     }
 }
 

@@ -39,14 +39,11 @@ pub(super) const RULES: &[Rule] = &[
         "charset",
         MissingUnless(&["", "UTF-8", "utf-8", "UTF8", "utf8"], CHARSET),
     ),
-    rule(
-        "public",
-        MissingUnless(&["", "-1", "0"], "there is no directory (YP) yet"),
-    ),
-    rule("no-yp", Unneeded("there is no directory (YP) yet")),
+    rule("public", MissingUnless(&["", "-1"], PUBLIC)),
+    rule("no-yp", MissingUnless(&["", "0"], PUBLIC)),
     rule(
         "cluster-password",
-        Missing("there is no directory (YP) yet"),
+        Missing("directories are told no cluster password"),
     ),
     rule("stream-name", Setting(MOUNT, "stream_name", Unit::Same)),
     rule(
@@ -103,6 +100,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
 ];
 
+const PUBLIC: &str = "directories list a mount where its source says ice-public: 1";
 const CHARSET: &str = "titles are taken as UTF-8, or as `charset` of /admin/metadata says";
 const QUEUE: &str = "a reader may fall behind by time, not by bytes: slow_reader_budget_ms";
 

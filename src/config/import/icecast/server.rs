@@ -15,8 +15,8 @@ const PORT: u16 = 8_000;
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT);
 
 const TLS: &str = "there is no TLS yet; put a proxy in front";
-const RELAYS: &str = "there are no relays yet";
-const DIRECTORY: &str = "there is no directory (YP) yet";
+const RELAY_LOGIN: &str = "who relays from corecast logs in like any listener";
+const RELAYS: &str = "each relay needs a [[relay]] of its own";
 const SHOUTCAST: &str = "Shoutcast sources (password line, port + 1) cannot connect yet";
 const ADDRESS_LISTS: &str = "there are no lists of addresses yet: everybody may connect";
 const ROLES: &str = "there are no roles yet, only a source's and the admin's password";
@@ -98,11 +98,11 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "authentication/relay-user",
-        MissingUnless(&["", "relay"], RELAYS),
+        MissingUnless(&["", "relay"], RELAY_LOGIN),
     ),
     rule(
         "authentication/relay-password",
-        MissingUnless(&[""], RELAYS),
+        MissingUnless(&[""], RELAY_LOGIN),
     ),
     rule("authentication/role", Missing(ROLES)),
     // Acceptors.
@@ -111,7 +111,7 @@ pub(super) const RULES: &[Rule] = &[
     rule("bind-address", Unneeded("goes with an old <port>")),
     rule("shoutcast-mount", Missing(SHOUTCAST)),
     // Relays and directories.
-    rule("relay", Missing(RELAYS)),
+    rule("relay", Code(super::relay::read)),
     rule("master-server", Missing(RELAYS)),
     rule("master-server-port", Missing(RELAYS)),
     rule("master-update-interval", Missing(RELAYS)),
@@ -121,8 +121,15 @@ pub(super) const RULES: &[Rule] = &[
     rule("master-ssl-port", Missing(RELAYS)),
     rule("max-redirect-slaves", MissingUnless(&["", "0"], RELAYS)),
     rule("relays-on-demand", MissingUnless(&["", "0"], RELAYS)),
-    rule("directory", Missing(DIRECTORY)),
-    rule("yp-directory", Missing(DIRECTORY)),
+    rule("directory", Group),
+    rule("directory/yp-url", Code(directory)),
+    rule(
+        "directory/yp-url-timeout",
+        Setting("directory", "timeout_ms", Unit::Seconds),
+    ),
+    rule("yp-directory", Group),
+    rule("yp-directory/@url", Code(directory)),
+    rule("yp-directory/option", Code(directory_option)),
     // Mounts are read when everything else is known.
     rule("mount", Code(later)),
     rule("http-headers", Group),
@@ -206,6 +213,21 @@ pub(super) fn settle_listen(root: &Entry, plan: &mut Plan) {
         plan.listen(LOOPBACK, entry, &path);
         plan.note(entry, &path, Outcome::Changed, reason);
     }
+}
+
+fn directory(entry: &Entry, path: &str, plan: &mut Plan) {
+    plan.add_directory(entry, path);
+}
+
+/// An option of version 2.5's `<yp-directory>`.
+fn directory_option(entry: &Entry, path: &str, plan: &mut Plan) {
+    let key = match entry.child_text("@name") {
+        Some("timeout") => "timeout_ms",
+        Some("touch-interval") => "interval_ms",
+        _ => return plan.note(entry, path, Outcome::Missing, "corecast has no such option"),
+    };
+    let text = entry.child_text("@value").unwrap_or_default();
+    plan.set_text("directory", key, Unit::Seconds, text, entry, path);
 }
 
 /// The access log's path is inside the directory that stands elsewhere in the file.
@@ -332,7 +354,7 @@ fn old_port(entry: &Entry, path: &str, plan: &mut Plan) {
     }
 }
 
-fn port_of(text: &str) -> Option<u16> {
+pub(super) fn port_of(text: &str) -> Option<u16> {
     text.parse().ok().filter(|port| *port > 0)
 }
 

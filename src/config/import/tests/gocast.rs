@@ -204,3 +204,18 @@ fn every_row_leads_somewhere() {
         check_rules(rules);
     }
 }
+
+#[test]
+fn directories_are_taken_over_where_they_are_enabled() {
+    let directory = |enabled: &str| {
+        let text = format!(
+            "directory {{ enabled {enabled} yp_urls [ http://a.example/yp http://b.example/ ] \
+             interval 900 }}\n"
+        );
+        imported("gocast.vibe", &text).0.directory
+    };
+    let taken = directory("true");
+    assert_eq!(taken.urls, ["http://a.example/yp", "http://b.example/"]);
+    assert_eq!(taken.interval.as_secs(), 900);
+    assert_eq!(directory("false"), crate::Config::default().directory);
+}

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::super::rule::{Becomes, Rule};
 use super::*;
+use crate::relay::Relay;
 use crate::section::Mount;
 
 /// The settings that the Debian package brings, written anew.
@@ -156,12 +157,53 @@ fn a_mount_keeps_what_it_says() {
 }
 
 #[test]
+fn relays_become_ours() {
+    let (config, imported) = imported_icecast(
+        "<relay><server>a.example</server><port>8010</port><mount>/b</mount>\
+         <local-mount>/c</local-mount><on-demand>1</on-demand><username>u</username>\
+         <password>between us</password><relay-shoutcast-metadata>0</relay-shoutcast-metadata>\
+         </relay><relay><server>::1</server><mount>/d</mount></relay>\
+         <relay><server>e</server><mount>/d</mount></relay>\
+         <relay><server>e</server><mount>/admin/x</mount></relay>\
+         <relay><server>e f</server><mount>/g</mount></relay><relay/>\
+         <relay><server>h</server><mount>/h</mount><password>hackme</password>\
+         <bind>127.0.0.1</bind></relay>",
+    );
+    let expected = [
+        Relay {
+            mount: "/c".to_owned(),
+            url: "http://a.example:8010/b".to_owned(),
+            on_demand: true,
+            user: "u".to_owned(),
+            password: "between us".to_owned(),
+            titles: false,
+            ..Relay::default()
+        },
+        Relay {
+            mount: "/d".to_owned(),
+            url: "http://[::1]:8000/d".to_owned(),
+            ..Relay::default()
+        },
+        Relay {
+            mount: "/h".to_owned(),
+            url: "http://h:8000/h".to_owned(),
+            ..Relay::default()
+        },
+    ];
+    assert_eq!(config.relays, expected);
+    let left_out = told(&imported, Outcome::LeftOut).len();
+    assert_eq!(left_out, 5, "{}", imported.toml);
+    assert_eq!(told(&imported, Outcome::Missing).len(), 1);
+}
+
+#[test]
 fn no_password_is_ever_in_a_note() {
     let (_, imported) = imported_icecast(
         "<authentication><source-password>tell-nobody\n</source-password>\
          <relay-password>tell-nobody</relay-password></authentication>\
          <master-password>tell-nobody</master-password>\
          <relay><password>tell-nobody</password></relay>\
+         <relay><server>a</server><password>tell:\ttell-nobody</password></relay>\
          <mount><mount-name>/a</mount-name><bitrate>tell-nobody</bitrate>\
          <max-listeners>tell-nobody</max-listeners></mount>",
     );
@@ -283,6 +325,36 @@ fn sockets_become_acceptors() {
         assert_eq!(found, expected, "{inside}");
         assert_eq!(told(&imported, Outcome::Missing).len(), missing, "{inside}");
     }
+}
+
+#[test]
+fn directories_are_taken_over() {
+    let (config, imported) = imported_icecast(
+        "<directory><yp-url-timeout>15</yp-url-timeout>\
+         <yp-url>http://dir.example/cgi-bin/yp-cgi</yp-url></directory>\
+         <directory><yp-url>https://me:tell-nobody@dir.example/</yp-url></directory>\
+         <yp-directory url='http://other.example/yp'>\
+         <option name='touch-interval' value='300'/><option name='new' value='1'/>\
+         </yp-directory>\
+         <mount><mount-name>/a</mount-name><public>1</public><no-yp>0</no-yp></mount>",
+    );
+    let directory = &config.directory;
+    let urls = [
+        "http://dir.example/cgi-bin/yp-cgi",
+        "http://other.example/yp",
+    ];
+    assert_eq!(directory.urls, urls, "{}", imported.toml);
+    assert_eq!(directory.timeout, Duration::from_secs(15));
+    assert_eq!(directory.interval, Duration::from_secs(300));
+    let missing = [
+        "icecast/directory/yp-url",
+        "icecast/yp-directory/option",
+        "icecast/mount[/a]/public",
+    ];
+    let told = told(&imported, Outcome::Missing);
+    let told: Vec<&str> = told.into_iter().map(|(_, path)| path).collect();
+    assert_eq!(told, missing);
+    assert!(!imported.toml.contains("tell-nobody"));
 }
 
 #[test]
