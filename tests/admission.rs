@@ -17,6 +17,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 crate::clients::on_both_backends!(
     a_hook_that_hangs_lies_or_dies_costs_one_listener_alone,
+    listeners_with_a_password_are_those_in_the_file,
     guessers_are_locked_out_and_libshout_is_not,
     lists_of_addresses_change_at_reload_and_proxies_are_believed_if_trusted,
     shout_plays_to_the_shoutcast_port,
@@ -135,6 +136,30 @@ fn a_hook_that_hangs_lies_or_dies_costs_one_listener_alone(backend: Backend) {
         assert!(waited < Duration::from_secs(5), "{password}: {waited:?}");
     }
     assert_eq!(listen_as(&server, "come").0, 200, "the server is well");
+}
+
+fn listeners_with_a_password_are_those_in_the_file(backend: Backend) {
+    let folder = Scratch::new("htpasswd");
+    let (file, users) = (folder.file("corecast.toml"), folder.file("users"));
+    let text = format!(
+        "[[mount]]\nname = \"/live\"\nlistener_htpasswd = \"{}\"\n",
+        users.display()
+    );
+    std::fs::write(&file, text).expect("the folder takes files");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_corecast"));
+    command.arg("run").arg("--config").arg(&file);
+    let server = Server::launch_with(command, backend, &[]);
+    server.wait_ready();
+    let _station = Station::play(&server, "/live");
+    server.wait_live("/live");
+    assert_eq!(listen_as(&server, "secret").0, 401, "there is no file");
+    // As Icecast writes it: a bare MD5.
+    std::fs::write(&users, "guest:5ebe2294ecd0e0f08eab7690d2a6ee69\n").expect("it takes files");
+    assert_eq!(listen_as(&server, "secret").0, 200);
+    assert_eq!(listen_as(&server, "other").0, 401);
+    let answer = server.get("/live");
+    assert_eq!(answer.status, 401);
+    assert!(answer.header("www-authenticate").is_some(), "{answer:?}");
 }
 
 fn guessers_are_locked_out_and_libshout_is_not(backend: Backend) {

@@ -346,6 +346,10 @@ section! {
         /// Server that listeners are sent to (302) when this mount or the server has all the
         /// listeners that it may have; the path is added. Empty refuses them with 503.
         redirect_full: String = String::new(), Kind::Link, Reload;
+        /// File of the users who may listen, a line `name:hash` each; empty lets everybody in. A
+        /// hash is one of bcrypt (`htpasswd -B`) or, as Icecast writes them, a bare MD5. It is
+        /// read when somebody comes; a hook for listeners is asked too.
+        listener_htpasswd: PathBuf = PathBuf::new(), Kind::Path, Reload;
         /// URL that is asked by POST before somebody may listen; empty for none. As Icecast's
         /// `listener_add`: the header `icecast-auth-user: 1` in the answer lets the listener in.
         hook_listener_add: String = String::new(), Kind::Url, Reload;

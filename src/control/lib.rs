@@ -2,14 +2,14 @@
 //! the mesh; it owns no public socket and media never waits for it.
 //!
 //! Reading order: [`plane`] (its loop, what the program says to it), `outbox` (messages that a
-//! full ring refused), `exchange` (a request as messages, a router's answer as messages),
-//! `query` (asks every shard for its state), `node` (what handlers share), `router` (every
-//! path), `api` (resources as JSON), `icecast` (the surfaces of Icecast), `page` (the page at
-//! `/`), `health`, `problem`, `auth`, `form`, `charset`, `clock`; `resolve` (names of hosts for
-//! shards); `client` (requests of our own), `hooks` (scripts that are asked and told), `directory`
-//! (where stations are listed); `event` and `access_log` (what is written down), `recorder` (media
-//! as files), `audience` (who listens, counted), `titles` (what was playing), `feed` (events for
-//! those who watch), `probe` (what is counted).
+//! full ring refused), `exchange` (a request as messages, a router's answer as messages), `query`
+//! (asks every shard for its state), `node` (what handlers share), `router` (every path), `api`
+//! (resources as JSON), `icecast` (the surfaces of Icecast), `page` (the page at `/`), `health`,
+//! `problem`, `auth`, `form`, `charset`, `clock`; `resolve` (names of hosts for shards); `client`
+//! (requests of our own), `guests` (listeners with a password), `hooks` (scripts that are asked
+//! and told), `directory` (where stations are listed); `event` and `access_log` (what is written
+//! down), `recorder` (media as files), `audience` (who listens, counted), `titles` (what was
+//! playing), `feed` (events for those who watch), `probe` (what is counted).
 
 mod access_log;
 mod api;
@@ -23,6 +23,7 @@ mod event;
 mod exchange;
 mod feed;
 mod form;
+mod guests;
 mod health;
 mod hooks;
 mod icecast;

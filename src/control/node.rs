@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use corecast_config::Config;
 use corecast_media::name::{MountName, SessionId, ShardId};
 use corecast_media::time::Time;
-use corecast_mesh::message::FromControl;
+use corecast_mesh::message::{FromControl, Question};
 use corecast_mesh::seats::NodeSeats;
 use corecast_mesh::topology::Topology;
 use corecast_telemetry::registry::Registry;
@@ -33,6 +33,8 @@ pub(crate) enum Order {
         /// Who waits for it.
         waiter: oneshot::Sender<Arc<NodeSnapshot>>,
     },
+    /// This listener is in its mount's file of users.
+    Welcome(Box<Question>),
     /// This request is answered.
     Answered(SessionId),
     /// New settings.

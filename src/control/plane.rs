@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use corecast_config::{Config, Mount};
 use corecast_media::name::{MountName, ShardId};
-use corecast_mesh::message::{Event, FromControl, ToControl};
+use corecast_mesh::message::{Event, FromControl, Question, ToControl};
 use corecast_mesh::port::ControlPort;
 use corecast_mesh::seats::NodeSeats;
 use corecast_mesh::topology::Topology;
@@ -24,6 +24,7 @@ use crate::directory::Directories;
 use crate::event::Scribe;
 use crate::exchange::Exchange;
 use crate::feed::Feed;
+use crate::guests::Guests;
 use crate::hooks::Hooks;
 use crate::node::{Node, Order};
 use crate::outbox::Outbox;
@@ -159,6 +160,7 @@ struct Plane {
     queries: Queries,
     exchange: Exchange,
     scribe: Scribe,
+    guests: Guests,
     hooks: Hooks,
     directories: Directories,
     recorder: Recorder,
@@ -188,6 +190,7 @@ impl Plane {
             queries: Queries::new(node.topology),
             scribe: Scribe::new(access, &node.config(), Arc::clone(&probe)),
             recorder: Recorder::new(Arc::new(Disk), Arc::clone(&probe)),
+            guests: Guests::new(Arc::clone(&node)),
             hooks: Hooks::new(client.clone(), Arc::clone(&node)),
             directories: Directories::new(client, Arc::clone(&node)),
             exchange,
@@ -267,10 +270,8 @@ impl Plane {
                 self.queries.handle_answer(now, from, query, *snapshot);
             }
             ToControl::Ask(question) => {
-                let session = question.session;
-                if let Some(verdict) = self.hooks.handle_question(*question) {
-                    let answer = FromControl::Verdict { session, verdict };
-                    self.outbox.send(&mut self.port, session.shard(), answer);
+                if let Some(question) = self.guests.handle_question(*question) {
+                    self.ask_hooks(question);
                 }
             }
             ToControl::Record(recording) => {
@@ -317,6 +318,7 @@ impl Plane {
             }
             Order::Ask { sessions, waiter } => self.queries.handle_ask(now, sessions, waiter),
             Order::Answered(session) => self.exchange.handle_answered(session),
+            Order::Welcome(question) => self.ask_hooks(*question),
             Order::Reload(config) => self.handle_reload(config),
             Order::SetFallback { mount, fallback } => self.handle_fallback(&mount, fallback),
             Order::Drain(grace) => {
@@ -325,6 +327,15 @@ impl Plane {
                 self.send_all(|| FromControl::Drain(grace));
             }
             Order::Stop => self.stopped = true,
+        }
+    }
+
+    /// Asks the scripts about a peer against whom we know nothing ourselves.
+    fn ask_hooks(&mut self, question: Question) {
+        let session = question.session;
+        if let Some(verdict) = self.hooks.handle_question(question) {
+            let answer = FromControl::Verdict { session, verdict };
+            self.outbox.send(&mut self.port, session.shard(), answer);
         }
     }
 

@@ -50,7 +50,7 @@ const LAYERS: &[(&str, &[Layer])] = &[
             ("net", &[]),
             ("hub", &[]),
             ("admission", &["net"]),
-            ("http", &["net"]),
+            ("http", &["admission", "net"]),
             ("relay", &["hub", "http", "net"]),
             ("session", &["http", "hub", "admission", "net"]),
         ],

@@ -1,20 +1,14 @@
 //! Who may come in: what is decided about a peer before it becomes a source or a listener.
 //!
 //! Reading order: this file (what a refused peer is told), [`client`] (who it is), [`bars`] (lists
-//! of addresses and agents), [`guessing`] (wrong passwords), [`question`] (what control is asked).
+//! of addresses and agents), [`guessing`] (wrong passwords).
 
 pub(crate) mod bars;
 pub(crate) mod client;
 pub(crate) mod guessing;
-pub(crate) mod question;
-#[cfg(test)]
-mod tests;
 
 use std::borrow::Cow;
 
-use corecast_protocol::http1::Request;
-
-use crate::http::response::Plain;
 use crate::probe::Refusal;
 
 /// What somebody who got no leave is told.
@@ -58,21 +52,6 @@ impl Refused {
                 Cow::Borrowed("Basic realm=\"corecast\""),
             )),
             counted: Refusal::Unauthorized,
-        }
-    }
-
-    /// The answer to `request`.
-    pub(crate) fn answer(&self, request: &Request) -> Plain<'_> {
-        let mut answer = Plain::to(request, self.status, &self.text);
-        answer.extra = self.extra.as_ref().map(|(name, value)| (*name, &**value));
-        answer
-    }
-
-    /// The same where the connection ends with it.
-    pub(crate) fn last_answer(&self, request: &Request) -> Plain<'_> {
-        Plain {
-            keep_alive: false,
-            ..self.answer(request)
         }
     }
 }

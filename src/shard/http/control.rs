@@ -63,7 +63,7 @@ pub(crate) async fn answer(connection: &mut Connection, request: &Request) -> Af
         Some(refused) => {
             shard.probe.refused.at(refused.counted as usize).add(1);
             let sent = connection
-                .send(&[&refused.last_answer(request).render()])
+                .send(&[&Plain::last_refusal(request, &refused).render()])
                 .await;
             let after = sent.map_or(After::Abort, |()| After::Close);
             (after, refused.status)

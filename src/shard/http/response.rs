@@ -5,6 +5,8 @@ use std::time::SystemTime;
 use bytes::{BufMut, BytesMut};
 use corecast_protocol::http1::{Request, ResponseHead, ResponseVersion, Version};
 
+use crate::admission::Refused;
+
 /// What `Server` says.
 pub(crate) const SERVER: &str = concat!("corecast/", env!("CARGO_PKG_VERSION"));
 
@@ -49,6 +51,24 @@ impl<'a> Plain<'a> {
             version: version_for(request.version()),
             keep_alive: request.keep_alive(),
             head_only: request.method() == corecast_protocol::http1::Method::Head,
+        }
+    }
+
+    /// The answer to `request` of somebody who got no leave.
+    pub(crate) fn refusal(request: &Request, refused: &'a Refused) -> Self {
+        let mut answer = Plain::to(request, refused.status, &refused.text);
+        answer.extra = refused
+            .extra
+            .as_ref()
+            .map(|(name, value)| (*name, &**value));
+        answer
+    }
+
+    /// The same where the connection ends with it.
+    pub(crate) fn last_refusal(request: &Request, refused: &'a Refused) -> Self {
+        Plain {
+            keep_alive: false,
+            ..Plain::refusal(request, refused)
         }
     }
 

@@ -13,13 +13,13 @@ use corecast_protocol::icy::ListenerHead;
 use corecast_protocol::icy::listener::wants_metadata;
 use corecast_protocol::icy::source::credentials;
 
+use super::question::{self, Finding};
 use crate::admission::guessing::{self, Surface};
-use crate::admission::question::{self, Finding};
 use crate::admission::{Refused, bars};
 use crate::driver::Shard;
 use crate::http::connection::Connection;
 use crate::http::control::{Outcome, log_header, log_line, log_text, record};
-use crate::http::response::{SERVER, unix_seconds};
+use crate::http::response::{Plain, SERVER, unix_seconds};
 use crate::hub::{ListenerCard, Seat};
 use crate::probe::Refusal;
 
@@ -246,7 +246,7 @@ async fn refuse(
     let (sent, since) = (connection.sent_bytes(), connection.shard.now());
     let (status, counted) = (refused.status, refused.counted);
     connection.shard.probe.refused.at(counted as usize).add(1);
-    let mut answer = refused.answer(request);
+    let mut answer = Plain::refusal(request, &refused);
     // A body that nobody asked for would be read as the next request.
     answer.keep_alive &=
         request.body_framing() == BodyFraming::None && counted != Refusal::Draining;

@@ -1,10 +1,12 @@
 //! Sessions: what a connection is for once its request is read.
 //!
-//! Reading order: this file (from an accepted connection to its session), [`auth`] (who may feed
-//! a mount), [`source`], [`shoutcast`] (sources of old), [`listener`].
+//! Reading order: this file (from an accepted connection to its session), [`auth`] (who may feed a
+//! mount), [`question`] (whom control is asked about), [`source`], [`shoutcast`] (sources of old),
+//! [`listener`].
 
 pub(crate) mod auth;
 pub(crate) mod listener;
+pub(crate) mod question;
 pub(crate) mod shoutcast;
 pub(crate) mod source;
 
@@ -174,7 +176,9 @@ async fn refuse(connection: Connection, request: Request, refused: Refused) {
         outcome,
         &shard,
     ));
-    connection.refuse(refused.last_answer(&request)).await;
+    connection
+        .refuse(Plain::last_refusal(&request, &refused))
+        .await;
 }
 
 /// Makes a future on the heap, so that the task that waits for it has no room for it all along:

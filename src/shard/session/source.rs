@@ -19,9 +19,9 @@ use corecast_protocol::icy::source::credentials;
 use monoio::time::Instant;
 
 use super::auth;
+use super::question::{self, Finding};
 use crate::admission::Refused;
 use crate::admission::guessing::{self, Surface};
-use crate::admission::question::{self, Finding};
 use crate::driver::{PublisherTicket, Shard};
 use crate::http::connection::{BodyFault, Connection};
 use crate::http::control::{Outcome, record};
@@ -76,7 +76,9 @@ pub(crate) async fn run(mut connection: Connection, request: Request) {
             );
             if let Some(refused) = refused {
                 shard.probe.refused.at(refused.counted as usize).add(1);
-                connection.refuse(refused.last_answer(&request)).await;
+                connection
+                    .refuse(Plain::last_refusal(&request, &refused))
+                    .await;
             }
             return;
         }
@@ -123,7 +125,9 @@ pub(crate) async fn publish(mut connection: Connection, request: Request, admitt
                 Some(mount),
             );
             if hears_http {
-                connection.refuse(refused.last_answer(&request)).await;
+                connection
+                    .refuse(Plain::last_refusal(&request, &refused))
+                    .await;
             } else {
                 connection.close_in_order().await;
             }

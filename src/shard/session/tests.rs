@@ -1,3 +1,5 @@
+mod admission;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What control is asked about a peer, where a mount's settings name a hook for it. One peer waits
-//! for one answer; nobody waits with it.
+//! What control is asked about a peer, where a mount's settings name a hook or a file of users. One
+//! peer waits for one answer; nobody waits with it.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use corecast_mesh::message::{Question, ToControl, Verdict};
 use corecast_protocol::http1::Request;
 use corecast_protocol::icy::source::credentials;
 
-use super::Refused;
+use crate::admission::Refused;
 use crate::driver::Shard;
 use crate::http::connection::Connection;
 use crate::http::control::log_header;
@@ -36,7 +36,7 @@ pub(crate) enum Finding {
 
 /// Whether control has to be asked before somebody listens to a mount.
 pub(crate) fn guards_listeners(settings: &Mount) -> bool {
-    !settings.hook_listener_add.is_empty()
+    !settings.hook_listener_add.is_empty() || !settings.listener_htpasswd.as_os_str().is_empty()
 }
 
 /// Whether control has to be asked before a source without our passwords feeds a mount.

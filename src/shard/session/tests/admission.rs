@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use corecast_config::{Config, Mount};
 use corecast_mesh::message::Event;
 
-use crate::session::tests::{OPAQUE, listen, publish};
+use super::{OPAQUE, listen, publish};
 use crate::testing::{BACKENDS, Node, Seen, config, read_head, read_to_end};
 
 /// The same for every engine.
