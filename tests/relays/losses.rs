@@ -12,6 +12,7 @@ crate::clients::on_both_backends!(
     the_next_url_takes_over,
     redirects_are_followed_within_bounds,
     a_reload_leaves_other_relays_alone,
+    a_drain_ends_relays_in_every_state,
 );
 
 /// Hears until a frame from `first` on came. Every frame must be right; what was heard stays.
@@ -123,4 +124,32 @@ fn a_reload_leaves_other_relays_alone(backend: Backend) {
     let heard = mpeg::read(&reader.audio).expect("every frame is right");
     assert_eq!(heard.jumps(), []);
     assert_eq!(relaying.wait_state("/r", "live")["since"], since);
+}
+
+fn a_drain_ends_relays_in_every_state(backend: Backend) {
+    let (live, dead, mute) = (Port::take(), Port::take(), Port::take());
+    let _origin = Origin::serve(live.address(), STREAM, 100);
+    let _mute = std::net::TcpListener::bind(mute.address()).expect("the port is ours");
+    let relays = [("/r", &live), ("/dead", &dead), ("/mute", &mute)];
+    let relays = relays.map(|(mount, port)| {
+        let url = format!("http://{}/live", port.address());
+        let slow = "retry_min_ms = 60000\nretry_max_ms = 60000\nsilence_max_ms = 60000";
+        format!("[[relay]]\nmount = '{mount}'\nurl = '{url}'\n{slow}\n")
+    });
+    let idle = format!("{}on_demand = true\n", relays[0].replace("'/r'", "'/idle'"));
+    let mut relaying = Relaying::start(backend, &format!("{}{idle}", relays.concat()));
+    relaying.server.wait_live("/r");
+    for (mount, state) in [
+        ("/dead", "waiting"),
+        ("/mute", "connecting"),
+        ("/idle", "idle"),
+    ] {
+        relaying.wait_state(mount, state);
+    }
+    relaying.server.signal(rustix::process::Signal::TERM);
+    let began = std::time::Instant::now();
+    let status = relaying.server.wait_end();
+    assert!(status.success(), "{status}");
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}");
 }
