@@ -24,7 +24,8 @@ section! {
         /// The mount that it feeds; it may have a `[[mount]]` too. Needed.
         mount: String = String::new(), Kind::MountName, Reload;
         /// Where the stream is: `http://host:port/mount`. Several, with spaces between them, are
-        /// tried in their order whenever the stream is lost. Needed.
+        /// tried in their order whenever the stream is lost; up to three redirects to `http://` are
+        /// followed from each. Needed.
         url: String = String::new(), text(8_192), Reload;
         /// Whether it runs only while somebody listens.
         on_demand: bool = false, Kind::Bool, Reload;
