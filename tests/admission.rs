@@ -152,7 +152,7 @@ fn listeners_with_a_password_are_those_in_the_file(backend: Backend) {
     server.wait_ready();
     let _station = Station::play(&server, "/live");
     server.wait_live("/live");
-    assert_eq!(listen_as(&server, "secret").0, 401, "there is no file");
+    assert_eq!(listen_as(&server, "secret").0, 503, "there is no file");
     // As Icecast writes it: a bare MD5.
     std::fs::write(&users, "guest:5ebe2294ecd0e0f08eab7690d2a6ee69\n").expect("it takes files");
     assert_eq!(listen_as(&server, "secret").0, 200);

@@ -9,7 +9,7 @@ use super::harness::{Backend, IcyReader, Server, Station, http, mpeg, wait_for};
 const SOON: Duration = Duration::from_secs(10);
 
 /// What a script has to answer.
-const TIMEOUT: Duration = Duration::from_millis(3_000);
+const TIMEOUT: Duration = Duration::from_secs(8);
 
 const WELCOME: &str = "HTTP/1.1 200 OK\r\nicecast-auth-user: 1\r\nContent-Length: 0\r\n\r\n";
 
@@ -108,9 +108,10 @@ fn scripts_decide_who_listens_and_a_hanging_one_delays_one_listener(backend: Bac
         assert_eq!(second.answer.status, 200);
         for agent in ["close", "reset", "garbage", "no"] {
             let answer = ask(&server, agent).answer;
-            assert_eq!(answer.status, 401, "{agent}: {}", answer.text());
+            let expected = if agent == "no" { 401 } else { 503 };
+            assert_eq!(answer.status, expected, "{agent}: {}", answer.text());
         }
-        let enough = |reader: &IcyReader| reader.audio.len() > 30_000;
+        let enough = |reader: &IcyReader| reader.audio.len() > 20_000;
         assert!(
             second.listen_until(SOON, enough),
             "the second hears the stream"
@@ -122,7 +123,7 @@ fn scripts_decide_who_listens_and_a_hanging_one_delays_one_listener(backend: Bac
         );
         for thread in waiting {
             let (answer, waited) = thread.join().expect("it was answered");
-            assert_eq!(answer.status, 401, "{}", answer.text());
+            assert_eq!(answer.status, 503, "{}", answer.text());
             assert!(waited < TIMEOUT + SOON, "{waited:?}");
         }
     });

@@ -8,6 +8,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
+use corecast_media::name::SessionId;
 use corecast_mesh::message::{FromControl, Question, Verdict};
 use md5::{Digest, Md5};
 use subtle::ConstantTimeEq;
@@ -26,6 +27,9 @@ const COST_MAX: u32 = 14;
 
 /// What a refused listener is told.
 const DENIED: &str = "this mount is for listeners with a name and the right password";
+
+/// What one is told where the file cannot be read.
+const UNREADABLE: &str = "the station cannot say now who may listen";
 
 /// The doorkeeper. Lives on: the control plane.
 pub(crate) struct Guests {
@@ -51,7 +55,7 @@ impl Guests {
         }
         let session = question.session;
         let Some((user, password)) = question.credentials.clone() else {
-            self.deny(session);
+            self.answer(session, Verdict::Deny(DENIED.into()));
             return None;
         };
         let (path, checks) = (path.clone(), Arc::clone(&self.checks));
@@ -62,20 +66,18 @@ impl Guests {
         tokio::spawn(async move {
             let _turn = checks.acquire_owned().await;
             let known = tokio::task::spawn_blocking(move || {
-                let users = read(&path);
-                users.is_some_and(|users| may_enter(&users, &user, &password))
+                read(&path).map(|users| may_enter(&users, &user, &password))
             });
-            if known.await.unwrap_or(false) {
-                guests.node.order(Order::Welcome(Box::new(question)));
-            } else {
-                guests.deny(session);
+            match known.await.unwrap_or_default() {
+                Some(true) => guests.node.order(Order::Welcome(Box::new(question))),
+                Some(false) => guests.answer(session, Verdict::Deny(DENIED.into())),
+                None => guests.answer(session, Verdict::Unsaid(UNREADABLE.into())),
             }
         });
         None
     }
 
-    fn deny(&self, session: corecast_media::name::SessionId) {
-        let verdict = Verdict::Deny(DENIED.into());
+    fn answer(&self, session: SessionId, verdict: Verdict) {
         let message = FromControl::Verdict { session, verdict };
         self.node.send(session.shard(), message);
     }

@@ -127,7 +127,7 @@ impl Hooks {
             let answer = caller.make(&call).await;
             let (verdict, result) = match answer.as_ref().map(verdict_of) {
                 Ok(Some(verdict @ Verdict::Allow(_))) => (verdict, "allowed"),
-                Ok(Some(verdict @ Verdict::Deny(_))) => (verdict, "denied"),
+                Ok(Some(verdict)) => (verdict, "denied"),
                 Ok(None) => {
                     caller.tell(&call, "its time limit is no number");
                     (failed, "failed")
@@ -363,7 +363,7 @@ fn verdict_of(answer: &Reply) -> Option<Verdict> {
 fn on_failure(settings: &Mount) -> Verdict {
     match settings.hook_failure_allows {
         true => Verdict::Allow(None),
-        false => Verdict::Deny("the station cannot say now whether you may come in".into()),
+        false => Verdict::Unsaid("the station cannot say now whether you may come in".into()),
     }
 }
 

@@ -274,6 +274,8 @@ pub enum Verdict {
     Allow(Option<Duration>),
     /// It may not, for this reason.
     Deny(Box<str>),
+    /// Nobody can say now, for this reason; nothing is known against it.
+    Unsaid(Box<str>),
 }
 
 /// A piece of a mount's media on its way to a file.

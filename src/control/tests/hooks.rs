@@ -135,7 +135,7 @@ fn a_script_decides_and_limits() {
         ask(3, "limit"),
         Verdict::Allow(Some(Duration::from_secs(90)))
     );
-    assert!(matches!(ask(4, "odd limit"), Verdict::Deny(_)), "failed");
+    assert!(matches!(ask(4, "odd limit"), Verdict::Unsaid(_)), "failed");
     assert_eq!((rig.counted("denied"), rig.counted("failed")), (2, 1));
 }
 
@@ -192,7 +192,7 @@ fn nobody_listens_where_no_script_answers_and_all_do_where_none_is_asked() {
     config.mount_defaults.hook_listener_add = format!("http://{address}/");
     let mut rig = Rig::new(1, config);
     rig.put(question(1, ""));
-    assert!(matches!(rig.verdict(), (1, Verdict::Deny(_))));
+    assert!(matches!(rig.verdict(), (1, Verdict::Unsaid(_))));
     rig.put(Question {
         publisher: true,
         ..question(2, "")

@@ -15,6 +15,7 @@ use crate::admission::Refused;
 use crate::driver::Shard;
 use crate::http::connection::Connection;
 use crate::http::control::log_header;
+use crate::probe::Refusal;
 use crate::task::{First, first};
 
 /// How much longer than the hook control may take.
@@ -84,6 +85,9 @@ pub(crate) async fn ask(connection: &mut Connection, question: Question) -> Find
     match first(answer, connection.failed()).await {
         First::Left(Ok(Ok(Verdict::Allow(stay_max)))) => Finding::Welcome(stay_max),
         First::Left(Ok(Ok(Verdict::Deny(reason)))) => Finding::Unwelcome(denied(reason)),
+        First::Left(Ok(Ok(Verdict::Unsaid(reason)))) => {
+            Finding::Unwelcome(unsaid(reason.into_string().into()))
+        }
         First::Left(_) => {
             shard.probe.control_late.add(1);
             unheard(settings)
@@ -97,12 +101,15 @@ fn unheard(settings: &Mount) -> Finding {
     if settings.hook_failure_allows {
         return Finding::Welcome(None);
     }
-    Finding::Unwelcome(Refused {
-        status: 503,
-        text: Cow::Borrowed(UNHEARD),
-        extra: Some(("Retry-After", Cow::Borrowed("5"))),
-        ..Refused::unauthorized("")
-    })
+    Finding::Unwelcome(unsaid(Cow::Borrowed(UNHEARD)))
+}
+
+/// A refusal that says nothing against the peer.
+fn unsaid(reason: Cow<'static, str>) -> Refused {
+    Refused {
+        text: reason,
+        ..Refused::busy("", Refusal::Unauthorized)
+    }
 }
 
 fn denied(reason: Box<str>) -> Refused {
