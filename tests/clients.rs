@@ -1,9 +1,10 @@
 //! Sources and listeners that we did not write, against the whole program, on both backends.
 //!
 //! Reading order: [`sources`] (encoders), [`listeners`] (players), [`browser`] (the page), [`ogg`]
-//! (chained streams), [`titles`] (our own reader, byte by byte), [`icecast`] (what a real one says
-//! beside us).
+//! (chained streams), [`titles`] (our own reader, byte by byte), [`icecast`] and [`admin`] (what a
+//! real one says beside us).
 
+mod admin;
 mod browser;
 mod icecast;
 mod listeners;

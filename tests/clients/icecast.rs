@@ -10,8 +10,15 @@ use super::harness::server::SOURCE_PASSWORD;
 use super::harness::{Backend, Client, Icecast, Server, fixture, http, program, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(20);
+
 /// ffmpeg plays `file` to both; it says everything that a source may say.
-fn play(server: &Server, icecast: &Icecast, file: &Path, mount: &str, format: &str) -> [Client; 2] {
+pub(super) fn play(
+    server: &Server,
+    icecast: &Icecast,
+    file: &Path,
+    mount: &str,
+    format: &str,
+) -> [Client; 2] {
     [server.port(), icecast.address().port()].map(|port| {
         let mut command = program("ffmpeg");
         command.args("-nostdin -v error -re -stream_loop 50 -i".split(' '));

@@ -131,7 +131,8 @@ mod tests {
         );
         assert_eq!(
             document.document(),
-            "<?xml version=\"1.0\"?>\n<icestats><source mount=\"/a&quot;&lt;b\"><fallback></fallback>\
+            "<?xml version=\"1.0\"?>\n<icestats>\
+             <source mount=\"/a&quot;&lt;b\"><fallback></fallback>\
              <title>\"&lt;</title></source><source mount=\"/c\"/></icestats>\n"
         );
     }

@@ -487,7 +487,10 @@ fn shoutcast_sources_set_titles_by_their_password() {
         let answer = ask(&mut rig, "", &format!("/admin.cgi?{query}"));
         assert_eq!(answer.status, status, "{query}");
         let sent = rig.heard.iter().any(|(_, message)| {
-            matches!(message, FromControl::SetMetadata { metadata, .. } if &*metadata.title == "New")
+            let FromControl::SetMetadata { metadata, .. } = message else {
+                return false;
+            };
+            &*metadata.title == "New"
         });
         assert_eq!(sent, good, "{query}");
     }
