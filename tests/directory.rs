@@ -11,20 +11,30 @@ const GOOD: &str =
 
 const LIMIT: Duration = Duration::from_secs(30);
 
+fn assert_fields(call: &Call, expected: &[(&str, &str)]) {
+    for (field, value) in expected {
+        assert_eq!(call.field(field).as_deref(), Some(*value), "{field}");
+    }
+}
+
+fn start(urls: &str) -> Server {
+    let directories = format!("directory.urls={urls}");
+    let settings = [
+        "server.hostname=radio.example",
+        "mount_defaults.latency=live",
+        "mount_defaults.source_timeout_ms=0",
+        &directories,
+        "directory.timeout_ms=2000",
+    ];
+    Server::start(Backend::IoUring, &settings)
+}
+
 #[test]
 fn a_directory_hears_of_public_mounts_while_one_that_hangs_delays_nothing() {
     let directory = Script::start(|_| Manner::Says(GOOD));
     let hanging = Script::start(|_| Manner::Hangs);
     let urls = [hanging.url("/yp"), directory.url("/cgi-bin/yp-cgi")].join(",");
-    let settings = [
-        "server.hostname=radio.example".to_owned(),
-        "mount_defaults.latency=live".to_owned(),
-        "mount_defaults.source_timeout_ms=0".to_owned(),
-        format!("directory.urls={urls}"),
-        "directory.timeout_ms=2000".to_owned(),
-    ];
-    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
-    let server = Server::start(Backend::IoUring, &settings);
+    let server = start(&urls);
     let _private = Station::play(&server, "/private");
     let headers = "Ice-Public: 1\r\nIce-Name: Rock & Roll\r\nIce-Genre: rock\r\n";
     let (mut source, answer) = station::open(server.address(), "/live", headers);
@@ -51,30 +61,32 @@ fn a_directory_hears_of_public_mounts_while_one_that_hangs_delays_nothing() {
         "{}",
         add.head
     );
-    for (field, value) in [
-        ("action", "add"),
-        ("sn", "Rock & Roll"),
-        ("genre", "rock"),
-        ("type", "audio/mpeg"),
-        ("b", "128"),
-    ] {
-        assert_eq!(add.field(field).as_deref(), Some(value), "{field}");
-    }
+    assert_fields(
+        &add,
+        &[
+            ("action", "add"),
+            ("sn", "Rock & Roll"),
+            ("genre", "rock"),
+            ("type", "audio/mpeg"),
+            ("b", "128"),
+        ],
+    );
     let listen_url = format!("http://radio.example:{}/live", server.port());
     assert_eq!(add.field("listenurl"), Some(listen_url));
 
     let _reader = IcyReader::open(server.address(), "/live");
     server.set_title("/live", "Späti & action=remove".as_bytes());
     let touch = call(&mut source);
-    for (field, value) in [
-        ("action", "touch"),
-        ("sid", "4711"),
-        ("st", "Späti & action=remove"),
-        ("listeners", "1"),
-        ("max_listeners", "100000"),
-    ] {
-        assert_eq!(touch.field(field).as_deref(), Some(value), "{field}");
-    }
+    assert_fields(
+        &touch,
+        &[
+            ("action", "touch"),
+            ("sid", "4711"),
+            ("st", "Späti & action=remove"),
+            ("listeners", "1"),
+            ("max_listeners", "100000"),
+        ],
+    );
     drop(source);
     let remove = directory.call();
     assert_eq!(remove.body, "action=remove&sid=4711");
