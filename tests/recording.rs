@@ -14,6 +14,7 @@ const SOON: Duration = Duration::from_secs(20);
 crate::clients::on_both_backends!(
     a_recording_is_the_source_bit_for_bit_in_whole_frames,
     each_file_of_an_ogg_recording_plays_alone,
+    a_source_that_takes_over_has_its_own_file,
     a_full_disk_costs_neither_source_nor_listener
 );
 
@@ -139,6 +140,27 @@ fn same_pages(sent: &[u8], file: &[u8]) -> usize {
     let borders = Cut::Ogg.borders(sent).into_iter();
     let same = borders.filter(|border| file.starts_with(&sent[..*border]));
     same.max().unwrap_or(0)
+}
+
+fn a_source_that_takes_over_has_its_own_file(backend: Backend) {
+    let folder = Scratch::new("recording");
+    let pattern = format!("mount_defaults.dump_file={}/a.mp3", folder.path().display());
+    // Runs of a second: the first source has one that waits when the second comes.
+    let settings = [pattern.as_str(), "mount_defaults.takeover=true"];
+    let server = Server::start(backend, &settings);
+    let first = Station::play(&server, "/show");
+    wait_for("a file", SOON, || (recorded(&server) >= 1.0).then_some(()));
+    let second = Station::play_at(&server, "/show", 100_000, 1.0);
+    wait_for("another", SOON, || (recorded(&server) >= 2.0).then_some(()));
+    drop((first, second));
+    wait_for("the end of the recording", SOON, || {
+        (server.metric("corecast_recordings", "") == 0.0).then_some(())
+    });
+    for (name, from) in [("a.mp3", 0), ("a-2.mp3", 100_000)] {
+        let file = std::fs::read(folder.file(name)).expect("it was made");
+        let played = mpeg::frames(from..from + 1_000);
+        assert!(!file.is_empty() && played.starts_with(&file), "{name}");
+    }
 }
 
 fn a_full_disk_costs_neither_source_nor_listener(backend: Backend) {

@@ -454,8 +454,13 @@ impl<S: Socket> Hub<S> {
         let (payload, entry) = match update {
             ReplicaUpdate::Run(run) => {
                 let entry = run.borders.first().is_some_and(|border| border.is_entry());
-                home.recorded = home.mount.publisher().or(home.recorded);
+                home.recorded = home.recorded.or(home.mount.publisher());
                 (run.payload.clone(), entry)
+            }
+            // What was cut for the source before this one has gone out by now.
+            ReplicaUpdate::State(SourceState::Live) => {
+                home.recorded = home.mount.publisher();
+                return;
             }
             ReplicaUpdate::State(SourceState::Waiting) => (Bytes::new(), false),
             _ => return,
