@@ -1,13 +1,18 @@
-//! A real Icecast as origin, and as the one that relays from us.
+//! A real Icecast as origin, and as the one that relays from us; and one of us from another.
 
+use std::io::Write;
 use std::net::SocketAddr;
 
 use super::harness::server::SOURCE_PASSWORD;
 use super::harness::station::{NAME, Station};
-use super::harness::{Backend, Icecast, IcyReader, Server, http, mpeg};
+use super::harness::{Backend, Cut, Icecast, IcyReader, Server, fixture, http, mpeg, station};
 use super::{Relaying, SOON, relay};
 
-crate::clients::on_both_backends!(icecast_is_relayed_with_its_titles, icecast_relays_from_us);
+crate::clients::on_both_backends!(
+    icecast_is_relayed_with_its_titles,
+    icecast_relays_from_us,
+    ogg_keeps_every_page_from_node_to_node,
+);
 
 fn set_title(address: SocketAddr, mount: &str, title: &str) {
     let authorization = http::basic("source", SOURCE_PASSWORD);
@@ -64,4 +69,31 @@ fn icecast_relays_from_us(backend: Backend) {
         status.text().contains("/r\"").then_some(())
     });
     hear_both_titles(icecast.address(), "/r", server.address(), "/live");
+}
+
+fn ogg_keeps_every_page_from_node_to_node(backend: Backend) {
+    let file = std::fs::read(fixture::vorbis(6, "Ada", "One")).expect("it stays");
+    let pages = Cut::Ogg.borders(&file);
+    let half = pages[pages.len() / 2];
+    let origin = Server::start(backend, &["mount_defaults.latency=instant"]);
+    let headers = "Content-Type: application/ogg\r\n";
+    let (mut source, answer) = station::open(origin.address(), "/live.ogg", headers);
+    assert_eq!(answer.status, 200);
+    source.write_all(&file[..half]).expect("pages are taken");
+    origin.wait_live("/live.ogg");
+
+    let relaying = Relaying::start(backend, &relay(&origin.url("/live.ogg"), ""));
+    let server = &relaying.server;
+    let anyone = server.get("/api/v1/relays").status;
+    assert_eq!(anyone, 401, "the admin alone sees relays");
+    assert_eq!(server.wait_live("/r")["title"], "Ada - One");
+    let mut reader = IcyReader::open(server.address(), "/r");
+    let type_ = reader.answer.header("content-type");
+    assert_eq!(type_, Some("application/ogg"));
+    source.write_all(&file[half..]).expect("pages are taken");
+    drop(source);
+    let last_page = &file[pages[pages.len() - 2]..];
+    let ended = reader.listen_until(SOON, |reader| reader.audio.ends_with(last_page));
+    assert!(ended, "the last page came");
+    Cut::Ogg.assert_heard(&file, &reader.audio);
 }
