@@ -533,3 +533,59 @@ fn no_broken_file_breaks_the_loader() {
     }
     assert!(bad > broken.len() / 2, "most of them have faults");
 }
+
+#[test]
+fn a_door_for_shoutcast_sources_is_an_acceptor_with_a_mount() {
+    let text = "[[listen]]\naddress = '[::]:8000'\n[[listen]]\naddress = '[::]:8001'\n\
+                protocol = 'shoutcast'\nshoutcast_mount = '/old'\n";
+    let config = load_text(text).expect("good").config;
+    let doors: Vec<_> = config.listen.iter().map(|door| door.protocol).collect();
+    assert_eq!(doors, [ListenProtocol::Http, ListenProtocol::Shoutcast]);
+    assert_eq!(config.listen[1].shoutcast_mount, "/old");
+    assert_eq!(
+        config.http_address().map(|address| address.port()),
+        Some(8_000)
+    );
+
+    let given = ["listen.address=shoutcast:127.0.0.1:9001, 127.0.0.1:9000".to_owned()];
+    let overridden = load(Sources {
+        overrides: &given,
+        ..Sources::default()
+    });
+    let config = overridden.expect("good").config;
+    assert_eq!(config.listen[0].protocol, ListenProtocol::Shoutcast);
+    assert_eq!(
+        config.http_address().map(|address| address.port()),
+        Some(9_000)
+    );
+
+    for bad in ["''", "'/admin/x'", "'no-slash'"] {
+        let text = format!(
+            "[[listen]]\naddress = '[::]:1'\nprotocol = 'shoutcast'\nshoutcast_mount = {bad}\n"
+        );
+        let faults = load_text(&text).expect_err(bad);
+        assert!(
+            faults[0].to_string().contains("shoutcast_mount"),
+            "{faults:?}"
+        );
+    }
+}
+
+#[test]
+fn lists_of_networks_and_agents_are_checked() {
+    let text = "[limits]\ndeny_ips = ['192.0.2.0/24', '::1']\nallow_ips = []\n\
+                deny_agents = ['bot*']\n[mount_defaults]\nredirect_full = 'https://a.example'\n";
+    let config = load_text(text).expect("good").config;
+    assert_eq!(config.limits.deny_ips.len(), 2);
+    assert_eq!(config.limits.deny_agents, ["bot*"]);
+    for (bad, key) in [
+        ("deny_ips = ['192.0.2.0/33']", "limits.deny_ips"),
+        ("trusted_proxies = ['nginx']", "limits.trusted_proxies"),
+        ("allow_ips = '10.0.0.0/8'", "limits.allow_ips"),
+        ("deny_agents = ['']", "limits.deny_agents"),
+        ("auth_failures_max = 256", "limits.auth_failures_max"),
+    ] {
+        let faults = load_text(&format!("[limits]\n{bad}\n")).expect_err(bad);
+        assert!(faults[0].to_string().contains(key), "{bad}: {faults:?}");
+    }
+}
