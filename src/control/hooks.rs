@@ -21,7 +21,7 @@ use crate::client::{Client, Failure, Login, Reply, form, shown};
 use crate::node::Node;
 
 /// The most calls that wait or are on their way; what is beyond fails at once.
-const CALLS_MAX: u32 = 16_384;
+pub(crate) const CALLS_MAX: u32 = 16_384;
 
 /// Questions to one URL at once; those beyond wait within their time limit.
 const QUESTIONS_AT_ONCE: usize = 256;

@@ -278,3 +278,25 @@ fn scripts_hear_in_order_who_came_and_went() {
     drop(rig);
     assert_eq!(script.call().field("action").as_deref(), Some("mount_add"));
 }
+
+#[test]
+fn questions_beyond_a_bound_fail_at_once() {
+    let script = Script::start(|_| Manner::Hangs);
+    let mut rig = Rig::new(1, settings(&script, 60_000));
+    let (places, beyond) = (u64::from(crate::hooks::CALLS_MAX), 5);
+    for sequence in 0..places + beyond {
+        let mut message = ToControl::Ask(Box::new(question(sequence, "")));
+        while let Err(back) = rig.ports[0].send_control(message) {
+            rig.ports[0].flush();
+            thread::sleep(Duration::from_millis(1));
+            message = back;
+        }
+    }
+    rig.ports[0].flush();
+    for sequence in places..places + beyond {
+        let (session, verdict) = rig.verdict();
+        assert_eq!(session, sequence);
+        assert!(matches!(verdict, Verdict::Unsaid(_)), "{verdict:?}");
+    }
+    assert_eq!((rig.counted("crowded"), rig.counted("late")), (beyond, 0));
+}
