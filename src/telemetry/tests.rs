@@ -32,7 +32,7 @@ probe! {
     }
 }
 
-fn page() -> String {
+fn registry() -> Registry {
     let shards = [Arc::new(ShardProbe::new()), Arc::new(ShardProbe::default())];
     let control = Arc::new(ControlProbe::new());
     let mut registry = Registry::new();
@@ -51,7 +51,29 @@ fn page() -> String {
         shards[1].stall.record(late_us);
     }
     control.requests.store(6);
-    registry.render()
+    registry
+}
+
+fn page() -> String {
+    registry().render()
+}
+
+#[test]
+fn one_number_is_summed_like_the_page() {
+    let registry = registry();
+    for (name, label, expected) in [
+        ("corecast_connections_total", None, 3),
+        ("corecast_listeners_ended_total", None, 5),
+        ("corecast_listeners_ended_total", Some("slow_reader"), 5),
+        ("corecast_listeners_ended_total", Some("closed"), 0),
+        ("corecast_listeners_ended_total", Some("other"), 0),
+        ("corecast_api_requests_total", None, 6),
+        ("corecast_api_requests_total", Some("x"), 0),
+        ("corecast_listeners", None, 0),
+        ("corecast_none", None, 0),
+    ] {
+        assert_eq!(registry.total(name, label), expected, "{name} {label:?}");
+    }
 }
 
 #[test]

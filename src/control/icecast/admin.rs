@@ -71,6 +71,14 @@ impl Command {
         Some((command, shape))
     }
 
+    /// Whether it changes something.
+    fn acts(self) -> bool {
+        matches!(
+            self,
+            Command::KillClient | Command::KillSource | Command::MoveClients | Command::Fallbacks
+        )
+    }
+
     /// Whether it is about the whole server where no mount is named.
     fn is_general(self) -> bool {
         matches!(
@@ -127,6 +135,9 @@ pub(crate) async fn command(
         };
         return error(StatusCode::BAD_REQUEST, message);
     };
+    if method == Method::HEAD && command.acts() {
+        return error(StatusCode::BAD_REQUEST, "unknown request");
+    }
     let mut form = Form::parse(query.unwrap_or_default().as_bytes());
     form.extend(Form::parse(&body));
     run(&node, command, shape, &headers, &form)

@@ -352,9 +352,18 @@ fn a_fallback_holds_until_the_settings_are_read_again() {
 }
 
 #[test]
-fn pages_of_others_change_nothing() {
+fn heads_and_pages_of_others_change_nothing() {
     let mut rig = rig();
     let authorization = basic(ADMIN);
+    let headers = [("authorization", &*authorization)];
+    let ask = Ask {
+        method: "HEAD",
+        target: "/admin/killsource?mount=/a.mp3",
+        headers: &headers,
+        ..Ask::default()
+    };
+    assert_eq!(rig.ask(ask).status, 400);
+    assert!(rig.heard.is_empty(), "{:?}", rig.heard);
     for (site, status) in [
         ("cross-site", 403),
         ("same-site", 403),
