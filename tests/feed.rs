@@ -53,11 +53,11 @@ impl Watcher {
 
     /// The number that was heard last.
     fn last(&self) -> &str {
-        let numbers = self
+        let mut numbers = self
             .text
             .lines()
             .filter_map(|line| line.strip_prefix("id: "));
-        numbers.last().expect("something was heard")
+        numbers.next_back().expect("something was heard")
     }
 }
 

@@ -159,22 +159,21 @@ struct Reply {
 
 impl Desk {
     async fn run(mut self, mut news: watch::Receiver<()>, mut stop: oneshot::Receiver<()>) {
-        let looks = async {
-            loop {
-                news.mark_unchanged();
-                sleep(LOOK_EVERY_MIN).await;
-                let next = self.look().await;
-                tokio::select! {
-                    changed = news.changed() => if changed.is_err() {
-                        return;
-                    },
-                    () = sleep_until(next) => {}
-                }
+        // Told to stop only between looks: a mount that is being added is known, and is taken out.
+        loop {
+            news.mark_unchanged();
+            tokio::select! {
+                () = sleep(LOOK_EVERY_MIN) => {}
+                _ = &mut stop => break,
             }
-        };
-        tokio::select! {
-            () = looks => {}
-            _ = &mut stop => {}
+            let next = self.look().await;
+            tokio::select! {
+                changed = news.changed() => if changed.is_err() {
+                    break;
+                },
+                () = sleep_until(next) => {}
+                _ = &mut stop => break,
+            }
         }
         for mount in self.listings.keys().cloned().collect::<Vec<_>>() {
             self.remove(&mount).await;
