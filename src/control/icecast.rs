@@ -91,7 +91,11 @@ fn is_on_air(report: &MountReport) -> bool {
 
 /// Icecast's name for what decides about listeners of a mount, where anything does.
 fn authenticator(settings: &Mount) -> Option<&'static str> {
-    (!settings.hook_listener_add.is_empty()).then_some("url")
+    if !settings.listener_htpasswd.as_os_str().is_empty() {
+        Some("htpasswd")
+    } else {
+        (!settings.hook_listener_add.is_empty()).then_some("url")
+    }
 }
 
 /// An answer in Icecast's way: never kept by anybody.

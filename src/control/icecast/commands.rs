@@ -100,7 +100,7 @@ pub(super) fn set_fallback(call: &Call<'_>, report: &MountReport) -> Result<Resp
     Ok(answer(StatusCode::OK, "text/html; charset=utf-8", page))
 }
 
-/// Users of the mount's listeners: there are none, a hook or nobody decides about them.
+/// Users of the mount's listeners: a file that the operator keeps, a hook, or nobody decides.
 pub(super) fn manage_auth(call: &Call<'_>, report: &MountReport) -> Result<Element, Failure> {
     let settings = call.config.mount(report.mount.as_str());
     let message = match super::authenticator(settings) {

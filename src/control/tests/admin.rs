@@ -222,6 +222,24 @@ fn mounts_and_their_listeners_are_listed() {
 }
 
 #[test]
+fn what_decides_about_listeners_is_named() {
+    let mut hooked = config();
+    hooked.mount_defaults.hook_listener_add = "http://hook.example/".into();
+    let mut filed = hooked.clone();
+    filed.mount_defaults.listener_htpasswd = "/users".into();
+    for (config, name) in [(hooked, "url"), (filed, "htpasswd")] {
+        let mut rig = Rig::new(1, config).with_mount(report("/a.mp3"));
+        let expected = format!("<authenticator>{name}</authenticator>");
+        for target in ["/admin/listmounts", "/admin/stats"] {
+            let answer = ask(&mut rig, ADMIN, target);
+            assert!(answer.text().contains(&expected), "{}", answer.text());
+        }
+        let answer = ask(&mut rig, ADMIN, "/admin/manageauth?mount=/a.mp3");
+        assert_eq!(answer.status, 400);
+    }
+}
+
+#[test]
 fn the_statistics_are_those_of_the_status_and_more() {
     let mut rig = rig();
     let answer = ask(&mut rig, ADMIN, "/admin/stats?mount=/a.mp3");
