@@ -364,7 +364,11 @@ fn pages_and_playlists_have_what_icecasts_have() {
     let answer = get(pair.server.address(), "/none.m3u", "");
     assert_eq!(answer.status, 404);
 
-    // What scrapers look for in the status page.
+    pages_are_icecasts(&pair);
+}
+
+/// What scrapers look for in the pages.
+fn pages_are_icecasts(pair: &Pair) {
     let [ours, theirs] = pair
         .addresses()
         .map(|address| get(address, "/status.xsl", "").text());
