@@ -1,6 +1,7 @@
 //! Settings of other servers, from their file to a file that the check takes.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use super::harness::Scratch;
@@ -30,8 +31,9 @@ fn what_is_imported_passes_the_check() {
     for (name, settings, missing) in [
         (
             "icecast.xml",
-            "<icecast>\n<limits><sources>3</sources></limits>\n<relay/>\n</icecast>\n",
-            "icecast.xml:3:1: icecast/relay: no equivalent: ",
+            "<icecast>\n<limits><sources>3</sources></limits>\n<mount><mount-name>/a</mount-name>\
+             \n<intro>/x</intro></mount>\n</icecast>\n",
+            "icecast.xml:4:1: icecast/mount[/a]/intro: no equivalent: ",
         ),
         (
             "gocast.vibe",
@@ -90,4 +92,36 @@ fn what_cannot_be_imported_is_told_with_its_place() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let output = corecast(&["import"], "");
     assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
+/// The commands of the page for people who come from Icecast, as they stand there.
+#[test]
+fn the_page_for_newcomers_says_what_works() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/migrate-from-icecast.md");
+    let page = std::fs::read_to_string(page).expect("the page is there");
+    let commands = page
+        .split("```sh\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .expect("the page begins with commands");
+    let scratch = Scratch::new("newcomer");
+    let settings = "<icecast><limits><clients>7</clients></limits>\n<hostname>radio.example\
+                    </hostname><paths/>\n<listen-socket><port>8000</port></listen-socket>\
+                    \n<mount><mount-name>/live</mount-name><intro>/i.mp3</intro></mount></icecast>";
+    std::fs::write(scratch.file("icecast.xml"), settings).expect("a file can be written");
+    let program = Path::new(env!("CARGO_BIN_EXE_corecast"));
+    let folder = program.parent().expect("a program is in a folder");
+    let output = Command::new("sh")
+        .args(["-e", "-c", commands])
+        .current_dir(scratch.path())
+        .env("PATH", format!("{}:/usr/bin:/bin", folder.display()))
+        .output()
+        .expect("a shell starts");
+    assert!(output.status.success(), "{output:?}");
+    assert!(text(&output.stdout).contains("intro"), "{output:?}");
+    let ours = std::fs::read_to_string(scratch.file("corecast.toml")).expect("it was written");
+    assert!(
+        ours.contains("listeners_max = 7") && ours.contains("radio.example"),
+        "{ours}"
+    );
 }

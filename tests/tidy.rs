@@ -6,6 +6,7 @@
 
 mod imports;
 mod maps;
+mod parity;
 mod purity;
 mod size;
 mod tokens;

@@ -339,6 +339,13 @@ impl Mount {
         if let Slot::Waiting { since, .. } = self.slot
             && now.since(since) >= self.policy.source_timeout
         {
+            self.give_up();
+        }
+    }
+
+    /// Does not wait any longer for a source that was lost.
+    pub fn give_up(&mut self) {
+        if matches!(self.slot, Slot::Waiting { .. }) {
             self.slot = Slot::Empty;
             self.meter.reset();
             self.updates.push_back(ReplicaUpdate::State(self.state()));

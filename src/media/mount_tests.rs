@@ -140,6 +140,24 @@ fn a_lost_source_is_waited_for_and_then_given_up() {
 }
 
 #[test]
+fn a_source_that_is_not_waited_for_is_gone_at_once() {
+    let mut mount = Mount::new(policy());
+    mount.give_up();
+    mount
+        .publish(Time::ZERO, ONE, info("audio/mpeg"))
+        .expect("free");
+    mount.give_up();
+    assert_eq!(
+        mount.state(),
+        SourceState::Live,
+        "there is nothing to wait for"
+    );
+    mount.unpublish(Time::ZERO, ONE);
+    mount.give_up();
+    assert!(matches!(mount.state(), SourceState::Gone { .. }));
+}
+
+#[test]
 fn a_source_that_returns_in_time_keeps_the_burst_of_the_same_kind_only() {
     let mut mount = Mount::new(policy());
     mount

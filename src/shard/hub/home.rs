@@ -174,7 +174,9 @@ impl<S: Socket> Hub<S> {
         let Some(session) = self.homes[key].mount.publisher() else {
             return;
         };
+        // Who ends a source does not want it waited for.
         self.homes[key].mount.unpublish(now, session);
+        self.homes[key].mount.give_up();
         self.end_elsewhere(name, session, EndReason::Killed);
         self.tend_home(key);
     }
