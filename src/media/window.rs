@@ -64,7 +64,8 @@ pub struct Title {
 }
 
 /// A stretch of a window, copied together: readers of one slot mostly lack the same bytes, and
-/// one slice costs the kernel 7 % less than five. One serves a whole shard.
+/// get them as one slice. What that saves is within the noise of our measurements so far
+/// (`docs/decisions/0002`). One serves a whole shard.
 #[derive(Debug, Default)]
 pub struct Stretch {
     start: u64,
