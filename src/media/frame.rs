@@ -1,9 +1,12 @@
 //! The smallest piece of a stream that a reader gets whole.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::codec::AudioFormat;
 use crate::metadata::Metadata;
+use crate::track::{AccessUnit, Track};
 
 /// One MPEG audio or ADTS frame, one Ogg page, or one read of an opaque stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,4 +43,9 @@ pub enum MediaEvent {
     InitHeaders(Bytes),
     /// Tags found in the stream (Vorbis comments, Opus tags); they hold from the next frame on.
     Metadata(Metadata),
+    /// The tracks became known or changed: all of them, in the order of their ids. Said before
+    /// the first unit that they hold for, by sources that send tracks instead of frames.
+    Tracks(Arc<[Track]>),
+    /// The next access unit of one of the tracks.
+    Unit(AccessUnit),
 }

@@ -1,19 +1,22 @@
 //! What live media is, without sockets, clocks or randomness.
 //!
 //! Reading order: [`time`] (the node's clock as a plain number), [`codec`] (what is inside),
-//! [`frame`] (the smallest piece a reader gets whole), [`metadata`] (titles on the same clock),
+//! [`frame`] (the smallest piece a reader gets whole), [`track`] (coded video and audio side by
+//! side), [`metadata`] (titles on the same clock),
 //! [`name`] (mount and session names), [`run`] (what a mount sends out), [`window`] (the newest
 //! runs of one mount), [`mount`] (the home side: one source, one output), [`fanout`] (the reader
-//! side: listeners as small records).
+//! side: listeners as small records), [`intro`] (what they hear first).
 
 pub mod codec;
 pub mod fanout;
 pub mod frame;
 pub mod gather;
+pub mod intro;
 pub mod metadata;
 pub mod mount;
 pub mod name;
 pub mod run;
 pub mod time;
+pub mod track;
 pub mod wheel;
 pub mod window;

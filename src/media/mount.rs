@@ -296,6 +296,9 @@ impl Mount {
                     self.updates.push_back(ReplicaUpdate::InitHeaders(headers));
                 }
                 MediaEvent::Metadata(metadata) => self.set_metadata(Arc::new(metadata)),
+                // What readers get is written from these by the outputs.
+                MediaEvent::Tracks(_) => {}
+                MediaEvent::Unit(unit) => self.count(now, unit.payload.len() as u64),
             }
         }
         if self.policy.wait_max.is_zero() {
@@ -303,11 +306,15 @@ impl Mount {
         }
     }
 
-    fn push_frame(&mut self, now: Time, frame: &Frame) {
-        self.bytes_read += frame.payload.len() as u64;
-        if self.meter.count(now, frame.payload.len() as u64) {
+    fn count(&mut self, now: Time, bytes: u64) {
+        self.bytes_read += bytes;
+        if self.meter.count(now, bytes) {
             self.repace();
         }
+    }
+
+    fn push_frame(&mut self, now: Time, frame: &Frame) {
+        self.count(now, frame.payload.len() as u64);
         if !self.gatherer.fits(frame) {
             self.cut();
         }

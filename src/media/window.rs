@@ -255,6 +255,14 @@ impl Window {
             .map(|index| self.runs[index].run.arrived)
     }
 
+    /// The end of the runs that arrived until `time`, where they arrived in order.
+    pub fn end_of_arrived(&self, time: Time) -> u64 {
+        let count = self
+            .runs
+            .partition_point(|placed| placed.run.arrived <= time);
+        self.runs.get(count).map_or(self.end, |next| next.start)
+    }
+
     /// Where the frame that `position` lies in ends; `position` itself at a frame border or
     /// where it is not held.
     pub fn border_at_or_after(&self, position: u64) -> u64 {

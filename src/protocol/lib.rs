@@ -10,4 +10,5 @@ pub mod http1;
 pub mod icy;
 pub mod mpa;
 pub mod ogg;
+pub mod output;
 pub mod text;

@@ -98,7 +98,9 @@ fn without_media(message: ShardMessage, counts: &mut HubCounts) -> Option<ShardM
             mut events,
         } => {
             let before = events.len();
-            events.retain(|event| !matches!(event, MediaEvent::Frame(_)));
+            let media =
+                |event: &MediaEvent| matches!(event, MediaEvent::Frame(_) | MediaEvent::Unit(_));
+            events.retain(|event| !media(event));
             counts.frames_dropped += (before - events.len()) as u64;
             (!events.is_empty()).then_some(ShardMessage::Media {
                 mount,

@@ -100,6 +100,7 @@ impl<S: Socket> Hub<S> {
         };
         let bytes = events.iter().map(|event| match event {
             MediaEvent::Frame(frame) => frame.payload.len() as u64,
+            MediaEvent::Unit(unit) => unit.payload.len() as u64,
             _ => 0,
         });
         let bytes: u64 = bytes.sum();
