@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::fault::Place;
 use crate::load::{Draft, mount_path};
-use crate::relay;
 use crate::section::{Config, ListenProtocol};
+use crate::{master, relay};
 
 /// The most acceptors.
 pub(crate) const LISTEN_MAX: usize = 64;
@@ -46,6 +46,7 @@ pub(crate) fn check(draft: &mut Draft) {
     check_mounts(draft);
     check_fallbacks(draft);
     let mut faults = relay::check(&draft.relays);
+    faults.append(&mut master::check(&draft.masters));
     draft.faults.append(&mut faults);
 }
 
@@ -92,6 +93,12 @@ fn check_auth(draft: &mut Draft) {
     }
     if auth.admin_user == "source" {
         found.push(("auth.admin_user", "is the user of sources"));
+    }
+    if auth.relay_user.is_empty() {
+        found.push(("auth.relay_user", "must not be empty"));
+    }
+    if auth.relay_user.contains(':') {
+        found.push(("auth.relay_user", "must not contain \":\""));
     }
     if !auth.admin_password.is_empty() && auth.admin_password == auth.admin_user {
         found.push(("auth.admin_password", "must not be the user's name"));

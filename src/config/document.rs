@@ -5,9 +5,8 @@ use std::ops::Range;
 use toml_edit::{Document, Item, Table as TomlTable, TableLike};
 
 use crate::fault::{Fault, Place};
-use crate::load::{Draft, File, Given, MOUNT, MOUNT_NAME, MountDraft, RELAY};
-use crate::property::Section;
-use crate::relay::Relay;
+use crate::load::{Draft, File, Given, MASTER, MOUNT, MOUNT_NAME, MountDraft, RELAY};
+use crate::property::{Named, Section};
 use crate::section::{Listen, Mount};
 use crate::value;
 
@@ -40,7 +39,13 @@ pub(crate) fn read(file: File<'_>, draft: &mut Draft) -> bool {
             }
         } else if key == RELAY {
             for (table, place) in tables(&text, key, item, &place, draft) {
-                read_relay(&text, table, place, draft);
+                let relay = read_named(&text, table, place, draft);
+                draft.relays.push(relay);
+            }
+        } else if key == MASTER {
+            for (table, place) in tables(&text, key, item, &place, draft) {
+                let master = read_named(&text, table, place, draft);
+                draft.masters.push(master);
             }
         } else {
             draft.unknown_section(key, &place);
@@ -107,24 +112,28 @@ fn read_mount(text: &Text<'_>, table: &dyn TableLike, place: Place, draft: &mut 
     }
 }
 
-fn read_relay(text: &Text<'_>, table: &dyn TableLike, place: Place, draft: &mut Draft) {
-    const NAME: &str = "mount";
-    let mut relay = Relay::default();
-    let place = match table.get(NAME) {
-        Some(item) => text.setting_place::<Relay>(table, NAME, item),
+fn read_named<N: Named>(
+    text: &Text<'_>,
+    table: &dyn TableLike,
+    place: Place,
+    draft: &mut Draft,
+) -> (N, Place) {
+    let mut named = N::default();
+    let place = match table.get(N::KEY) {
+        Some(item) => text.setting_place::<N>(table, N::KEY, item),
         None => place,
     };
     // The name first: faults of the other keys tell it.
     let keys = || table.iter().map(|(key, _)| key);
     for key in keys()
-        .filter(|key| *key == NAME)
-        .chain(keys().filter(|key| *key != NAME))
+        .filter(|key| *key == N::KEY)
+        .chain(keys().filter(|key| *key != N::KEY))
     {
         let Some(item) = table.get(key) else { continue };
-        let place = text.setting_place::<Relay>(table, key, item);
-        draft.set_relay(&mut relay, key, given(item), place);
+        let place = text.setting_place::<N>(table, key, item);
+        draft.set_named(&mut named, key, given(item), place);
     }
-    draft.relays.push((relay, place));
+    (named, place)
 }
 
 fn given(item: &Item) -> Given {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::fault::{Fault, Place, did_you_mean};
-use crate::property::{Declaration, Section, Table, Value};
+use crate::master::Master;
+use crate::property::{Declaration, Named, Section, Table, Value};
 use crate::relay::Relay;
 use crate::section::{Config, Listen, Mount};
 use crate::{check, document, overrides, value};
@@ -64,6 +65,7 @@ pub(crate) struct Draft {
     pub(crate) listen: Vec<(Listen, Place)>,
     pub(crate) mounts: Vec<MountDraft>,
     pub(crate) relays: Vec<(Relay, Place)>,
+    pub(crate) masters: Vec<(Master, Place)>,
     pub(crate) places: BTreeMap<String, Place>,
     pub(crate) faults: Vec<Fault>,
 }
@@ -89,6 +91,7 @@ impl MountDraft {
 pub(crate) const MOUNT: &str = "mount";
 pub(crate) const MOUNT_NAME: &str = "name";
 pub(crate) const RELAY: &str = Relay::NAME;
+pub(crate) const MASTER: &str = Master::NAME;
 
 impl Draft {
     /// Sets a key of a section that stands once.
@@ -142,12 +145,18 @@ impl Draft {
         }
     }
 
-    /// Sets a key of a relay.
-    pub(crate) fn set_relay(&mut self, relay: &mut Relay, key: &str, given: Given, place: Place) {
-        let path = relay_path(&relay.mount, key);
-        match checked(&relay.declarations(), key, given) {
+    /// Sets a key of a section that has a name.
+    pub(crate) fn set_named<N: Named>(
+        &mut self,
+        named: &mut N,
+        key: &str,
+        given: Given,
+        place: Place,
+    ) {
+        let path = N::path_of(named.called(), key);
+        match checked(&named.declarations(), key, given) {
             Ok((key, value)) => {
-                relay.set(key, value);
+                named.set(key, value);
                 self.places.insert(path, place);
             }
             Err(message) => self.faults.push(place.fault(path, message)),
@@ -186,6 +195,11 @@ impl Draft {
             self.config.mounts.push((mount.name.clone(), settings));
         }
         self.config.relays = self.relays.iter().map(|(relay, _)| relay.clone()).collect();
+        self.config.masters = self
+            .masters
+            .iter()
+            .map(|(master, _)| master.clone())
+            .collect();
         if whole {
             check::check(&mut self);
         }
@@ -206,16 +220,11 @@ pub(crate) fn mount_path(name: &str, key: &str) -> String {
     format!("{MOUNT}.{name}.{key}")
 }
 
-/// How a relay's setting is called in faults, changes and `--set`.
-pub(crate) fn relay_path(mount: &str, key: &str) -> String {
-    format!("{RELAY}.{mount}.{key}")
-}
-
 /// The names of all sections, in the order of the reference page.
 pub(crate) fn section_names() -> Vec<&'static str> {
     let config = Config::default();
     let mut names: Vec<&'static str> = config.tables().iter().map(|table| table.name()).collect();
-    names.extend([Listen::NAME, MOUNT, RELAY]);
+    names.extend([Listen::NAME, MOUNT, RELAY, MASTER]);
     names
 }
 

@@ -1,9 +1,8 @@
 //! Settings from the environment and the command line.
 
 use crate::fault::Place;
-use crate::load::{Draft, MOUNT, RELAY, section_names};
-use crate::property::{Kind, Section, Value};
-use crate::relay::Relay;
+use crate::load::{Draft, MASTER, MOUNT, RELAY, section_names};
+use crate::property::{Kind, Named, Section, Value};
 use crate::section::{Listen, ListenProtocol, Mount};
 use crate::value;
 
@@ -48,23 +47,19 @@ pub(crate) fn read_environment(environment: &[(String, String)], whole: bool, dr
             continue;
         };
         let section = section.to_lowercase();
-        if section != MOUNT && section != RELAY {
+        if ![MOUNT, RELAY, MASTER].contains(&section.as_str()) {
             set(&section, &key.to_lowercase(), text, place, draft);
             continue;
         }
         let Some((mount, key)) = key.rsplit_once("__") else {
-            let message = "must name the mount: CORECAST_MOUNT__NAME__KEY";
+            let message = "must name the one that is meant: CORECAST_MOUNT__NAME__KEY";
             draft.faults.push(place.fault(section, message));
             continue;
         };
         if whole {
             let is_meant = |name: &str| environment_mount(name) == mount;
-            let key = (section.as_str(), &*key.to_lowercase());
-            if section == MOUNT {
-                set_mount(is_meant, key, text, place, draft);
-            } else {
-                set_relay(is_meant, key, text, place, draft);
-            }
+            let key = key.to_lowercase();
+            set_of_one(&section, is_meant, (&section, &key), text, place, draft);
         }
     }
 }
@@ -84,16 +79,12 @@ pub(crate) fn read_arguments(arguments: &[String], whole: bool, draft: &mut Draf
                 .push(place.fault("", "must be section.key=value"));
             continue;
         };
-        if section != MOUNT && section != RELAY {
+        if ![MOUNT, RELAY, MASTER].contains(&section) {
             set(section, key, text, place, draft);
         } else if whole {
             let (mount, key) = key.rsplit_once('.').unwrap_or((key, ""));
             let is_meant = |known: &str| known == mount;
-            if section == MOUNT {
-                set_mount(is_meant, (path, key), text, place, draft);
-            } else {
-                set_relay(is_meant, (path, key), text, place, draft);
-            }
+            set_of_one(section, is_meant, (path, key), text, place, draft);
         }
     }
 }
@@ -160,6 +151,30 @@ fn set_listen(key: &str, text: &str, place: &Place, draft: &mut Draft) {
     draft.places.insert(Listen::NAME.to_owned(), place.clone());
 }
 
+/// Sets a key of the one mount, relay or master that is meant; `path` is how a fault calls it.
+fn set_of_one(
+    section: &str,
+    is_meant: impl Fn(&str) -> bool,
+    path: (&str, &str),
+    text: &str,
+    place: Place,
+    draft: &mut Draft,
+) {
+    match section {
+        MOUNT => set_mount(is_meant, path, text, place, draft),
+        RELAY => {
+            let mut relays = std::mem::take(&mut draft.relays);
+            set_named(&mut relays, is_meant, path, text, place, draft);
+            draft.relays = relays;
+        }
+        _ => {
+            let mut masters = std::mem::take(&mut draft.masters);
+            set_named(&mut masters, is_meant, path, text, place, draft);
+            draft.masters = masters;
+        }
+    }
+}
+
 /// Sets a key of the one mount that is meant; `path` is how a fault calls it.
 fn set_mount(
     is_meant: impl Fn(&str) -> bool,
@@ -188,31 +203,30 @@ fn set_mount(
     draft.mounts = mounts;
 }
 
-/// The same for a relay, by the mount that it feeds.
-fn set_relay(
+/// The same for a section that has a name.
+fn set_named<N: Named>(
+    all: &mut [(N, Place)],
     is_meant: impl Fn(&str) -> bool,
     (path, key): (&str, &str),
     text: &str,
     place: Place,
     draft: &mut Draft,
 ) {
-    let mut relays = std::mem::take(&mut draft.relays);
-    let mut meant: Vec<_> = relays
-        .iter_mut()
-        .map(|(relay, _)| relay)
-        .filter(|relay| is_meant(&relay.mount))
-        .collect();
+    let all = all.iter_mut().map(|(named, _)| named);
+    let mut meant: Vec<_> = all.filter(|named| is_meant(named.called())).collect();
+    let (section, by) = (N::NAME, N::KEY);
     match meant.as_mut_slice() {
-        [relay] => {
-            let kind = Relay::property(key).map_or(Kind::Bool, |known| known.declaration.kind);
-            draft.set_relay(relay, key, Ok(value::from_text(kind, text)), place);
+        [named] => {
+            let kind = N::property(key).map_or(Kind::Bool, |known| known.declaration.kind);
+            draft.set_named(*named, key, Ok(value::from_text(kind, text)), place);
         }
-        [] => draft
-            .faults
-            .push(place.fault(path, "there is no [[relay]] of that mount")),
-        _ => draft
-            .faults
-            .push(place.fault(path, "more than one [[relay]] has that mount")),
+        [] => {
+            let message = format!("there is no [[{section}]] of that {by}");
+            draft.faults.push(place.fault(path, message));
+        }
+        _ => {
+            let message = format!("more than one [[{section}]] has that {by}");
+            draft.faults.push(place.fault(path, message));
+        }
     }
-    draft.relays = relays;
 }

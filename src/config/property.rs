@@ -181,6 +181,24 @@ pub trait Section: Default + Sized + 'static {
     }
 }
 
+/// A section that stands in the file as often as wanted, each with another name.
+pub(crate) trait Named: Section {
+    /// The key of the name.
+    const KEY: &'static str;
+    /// The keys that have no default: the name and what else it needs.
+    const NEEDED: &'static [&'static str];
+    /// What stands for what has no default in the sample file.
+    fn example() -> Self;
+
+    /// The name.
+    fn called(&self) -> &str;
+
+    /// How a setting of the one called `name` is called in faults, changes and `--set`.
+    fn path_of(name: &str, key: &str) -> String {
+        format!("{}.{name}.{key}", Self::NAME)
+    }
+}
+
 /// A section behind one face, whatever its struct.
 pub(crate) trait Table {
     fn name(&self) -> &'static str;

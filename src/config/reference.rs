@@ -1,8 +1,9 @@
 //! The reference page, the sample file and the effective configuration, from the declarations.
 
-use crate::load::{Loaded, MOUNT, MOUNT_NAME, RELAY, mount_path, relay_path};
+use crate::load::{Loaded, MOUNT, MOUNT_NAME, mount_path};
+use crate::master::Master;
 use crate::overrides::environment_name;
-use crate::property::{Declaration, Kind, Section, Table, TakesEffect, Value, one_line};
+use crate::property::{Declaration, Kind, Named, Section, Table, TakesEffect, Value, one_line};
 use crate::relay::Relay;
 use crate::section::{Config, Listen};
 use crate::value;
@@ -22,6 +23,8 @@ struct Chapter {
     head: String,
     doc: String,
     rows: Vec<Row>,
+    /// Keys without a default; none where the section may be left out and be the default.
+    needed: &'static [&'static str],
 }
 
 struct Row {
@@ -40,6 +43,7 @@ fn chapters() -> Vec<Chapter> {
         head: format!("[[{MOUNT}]]"),
         doc: MOUNT_DOC.to_owned(),
         rows: Vec::new(),
+        needed: &[],
     };
     let after = |chapters: &[Chapter], head: &str| {
         chapters
@@ -49,11 +53,9 @@ fn chapters() -> Vec<Chapter> {
     };
     chapters.insert(after(&chapters, "[server]"), listen);
     chapters.insert(after(&chapters, "[mount_defaults]"), mount);
-    let relay = Chapter {
-        head: format!("[[{RELAY}]]"),
-        ..chapter(&relay_example())
-    };
-    chapters.insert(after(&chapters, &format!("[[{MOUNT}]]")), relay);
+    let at = after(&chapters, &format!("[[{MOUNT}]]"));
+    chapters.insert(at, named_chapter::<Relay>());
+    chapters.insert(at + 1, named_chapter::<Master>());
     chapters
 }
 
@@ -68,18 +70,15 @@ fn chapter(table: &dyn Table) -> Chapter {
         head: format!("[{}]", table.name()),
         doc: table.doc(),
         rows: table.declarations().into_iter().filter_map(row).collect(),
+        needed: &[],
     }
 }
 
-/// The settings of a relay that have no default.
-const NEEDED_OF_RELAYS: [&str; 2] = ["mount", "url"];
-
-/// What has no default needs an example.
-fn relay_example() -> Relay {
-    Relay {
-        mount: "/relayed".to_owned(),
-        url: "http://origin.example:8000/live".to_owned(),
-        ..Relay::default()
+fn named_chapter<N: Named>() -> Chapter {
+    Chapter {
+        head: format!("[[{}]]", N::NAME),
+        needed: N::NEEDED,
+        ..chapter(&N::example())
     }
 }
 
@@ -105,7 +104,6 @@ pub fn page() -> String {
     for chapter in chapters() {
         page.push_str(&format!("\n## `{}`\n\n{}\n\n", chapter.head, chapter.doc));
         page.push_str("| key | default | takes | effect | meaning |\n|---|---|---|---|---|\n");
-        let is_relay = chapter.head == format!("[[{RELAY}]]");
         if chapter.rows.is_empty() {
             let doc = cell(MOUNT_NAME_DOC);
             page.push_str(&format!("| `{MOUNT_NAME}` | | a text | reload | {doc} |\n"));
@@ -115,7 +113,7 @@ pub fn page() -> String {
             default,
         } in chapter.rows
         {
-            let shown = match NEEDED_OF_RELAYS.contains(&declaration.key) && is_relay {
+            let shown = match chapter.needed.contains(&declaration.key) {
                 true => String::new(),
                 false => format!("`{}`", cell(&value::shown(&default))),
             };
@@ -161,7 +159,7 @@ pub fn sample() -> String {
             text.push_str(&format!("#{MOUNT_NAME} = \"/live\"\n"));
             continue;
         }
-        let optional = chapter.head == format!("[[{RELAY}]]");
+        let optional = !chapter.needed.is_empty();
         let head_mark = if optional { "#" } else { "" };
         text.push_str(&format!("{head_mark}{}\n", chapter.head));
         // An acceptor without its address is none.
@@ -244,19 +242,20 @@ pub fn effective(loaded: &Loaded) -> String {
         });
         text.push('\n');
     }
-    for relay in &config.relays {
-        text.push_str(&format!("[[{RELAY}]]\n"));
-        push_settings(
-            &mut text,
-            relay,
-            |_| true,
-            |key| place(&relay_path(&relay.mount, key)),
-        );
-        text.push('\n');
-    }
+    push_named(&mut text, &config.relays, place);
+    push_named(&mut text, &config.masters, place);
     text.truncate(text.trim_end().len());
     text.push('\n');
     text
+}
+
+fn push_named<N: Named>(text: &mut String, all: &[N], place: impl Fn(&str) -> String) {
+    for named in all {
+        text.push_str(&format!("[[{}]]\n", N::NAME));
+        let place = |key: &str| place(&N::path_of(named.called(), key));
+        push_settings(text, named, |_| true, place);
+        text.push('\n');
+    }
 }
 
 fn push_settings(
@@ -335,7 +334,8 @@ mod tests {
             config,
             Config {
                 mounts,
-                relays: vec![relay_example()],
+                relays: vec![Relay::example()],
+                masters: vec![Master::example()],
                 ..Config::default()
             }
         );
@@ -347,7 +347,8 @@ mod tests {
                     address = '[::1]:1'\n[[listen]]\naddress = '127.0.0.1:2'\n\
                     [server]\nlocation = 'a \"b\" \\c'\n\
                     [[mount]]\nname = '/a'\nlatency = 'live'\n[[mount]]\nname = '/b'\n\
-                    [[relay]]\nmount = '/r'\nurl = 'http://a/b http://c/d'\n";
+                    [[relay]]\nmount = '/r'\nurl = 'http://a/b http://c/d'\n\
+                    [[master]]\nname = 'm'\nurl = 'http://a'\nexcept = ['x', 'y']\n";
         let loaded = load_text(text);
         let effective = effective(&loaded);
         assert_eq!(load_text(&effective).config, loaded.config);

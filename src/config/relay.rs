@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::check::is_reserved_path;
 use crate::fault::{Fault, Place};
 use crate::load::RELAY;
-use crate::property::{Kind, millis, section, text};
+use crate::property::{Kind, Named, millis, section, text};
 
 /// The most relays.
 pub(crate) const RELAYS_MAX: usize = 1_000;
@@ -51,6 +51,23 @@ section! {
         /// The longest such wait.
         retry_max as "retry_max_ms":
             Duration = Duration::from_secs(60), millis(50, 3_600_000), Reload;
+    }
+}
+
+impl Named for Relay {
+    const KEY: &'static str = "mount";
+    const NEEDED: &'static [&'static str] = &["mount", "url"];
+
+    fn example() -> Self {
+        Relay {
+            mount: "/relayed".to_owned(),
+            url: "http://origin.example:8000/live".to_owned(),
+            ..Relay::default()
+        }
+    }
+
+    fn called(&self) -> &str {
+        &self.mount
     }
 }
 

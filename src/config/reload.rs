@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::load::{MOUNT, RELAY, mount_path, relay_path};
-use crate::property::{Declaration, Section, Table, TakesEffect};
+use crate::load::{MOUNT, mount_path};
+use crate::property::{Declaration, Named, Section, Table, TakesEffect};
 use crate::section::{Config, Listen, ListenProtocol, Mount};
 use crate::value;
 
@@ -78,7 +78,8 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         changes.extend(changes_of(old, new, |key| format!("{section}.{key}")));
     }
     changes.extend(mount_changes(old, new));
-    changes.extend(relay_changes(old, new));
+    changes.extend(named_changes(&old.relays, &new.relays));
+    changes.extend(named_changes(&old.masters, &new.masters));
     changes
 }
 
@@ -153,20 +154,20 @@ fn mount_changes(old: &Config, new: &Config) -> Vec<Change> {
     changes
 }
 
-fn relay_changes(old: &Config, new: &Config) -> Vec<Change> {
-    let relays = old.relays.iter().chain(&new.relays);
-    let mounts: BTreeSet<&str> = relays.map(|relay| relay.mount.as_str()).collect();
+fn named_changes<N: Named>(old: &[N], new: &[N]) -> Vec<Change> {
+    let names: BTreeSet<&str> = old.iter().chain(new).map(N::called).collect();
     let mut changes = Vec::new();
-    for mount in mounts {
+    for name in names {
         let whole = |old: &str, new: &str| Change {
-            key: format!("{RELAY}.{mount}"),
+            key: format!("{}.{name}", N::NAME),
             old: old.to_owned(),
             new: new.to_owned(),
             reload: true,
         };
-        match (old.relay(mount), new.relay(mount)) {
+        let is_meant = |named: &&N| named.called() == name;
+        match (old.iter().find(is_meant), new.iter().find(is_meant)) {
             (Some(was), Some(is)) => {
-                changes.extend(changes_of(was, is, |key| relay_path(mount, key)));
+                changes.extend(changes_of(was, is, |key| N::path_of(name, key)));
             }
             (None, _) => changes.push(whole("", "configured")),
             (_, None) => changes.push(whole("configured", "")),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::master::Master;
 use crate::network::Network;
 use crate::property::{
     Kind, Setting, Table, Value, bytes, bytes_or_zero, choice, count, millis, section, text,
@@ -29,6 +30,11 @@ pub struct Config {
     pub mounts: Vec<(String, Mount)>,
     /// Mounts that are fed from other servers.
     pub relays: Vec<Relay>,
+    /// Servers all of whose mounts are relayed.
+    pub masters: Vec<Master>,
+    /// Relays that follow from the lists of the masters. No file has them; control puts them
+    /// here, none to a mount of `relays`.
+    pub relays_listed: Vec<Relay>,
     /// The stations' directories.
     pub directory: Directory,
     /// Logs.
@@ -46,6 +52,8 @@ impl Default for Config {
             mount_defaults: Mount::default(),
             mounts: Vec::new(),
             relays: Vec::new(),
+            masters: Vec::new(),
+            relays_listed: Vec::new(),
             directory: Directory::default(),
             log: Log::default(),
         }
@@ -78,6 +86,8 @@ impl Config {
             listen: _,
             mounts: _,
             relays: _,
+            masters: _,
+            relays_listed: _,
         } = self;
         [server, shards, limits, auth, mount_defaults, directory, log]
     }
@@ -95,6 +105,8 @@ impl Config {
             listen: _,
             mounts: _,
             relays: _,
+            masters: _,
+            relays_listed: _,
         } = self;
         let tables: [&mut dyn Table; 7] =
             [server, shards, limits, auth, mount_defaults, directory, log];
@@ -103,7 +115,8 @@ impl Config {
 
     /// The relay that feeds the mount, if one does.
     pub fn relay(&self, mount: &str) -> Option<&Relay> {
-        self.relays.iter().find(|relay| relay.mount == mount)
+        let mut relays = self.relays.iter().chain(&self.relays_listed);
+        relays.find(|relay| relay.mount == mount)
     }
 
     /// The mount's own section, if it has one.
@@ -283,6 +296,11 @@ section! {
         admin_user: String = "admin".to_owned(), text(64), Reload;
         /// Password of the admin surface; also good for any source.
         admin_password: String = String::new(), Kind::Secret, Reload;
+        /// User of servers that relay all our mounts (Icecast's slaves).
+        relay_user: String = "relay".to_owned(), text(64), Reload;
+        /// Password of that user: it opens `/admin/streamlist.txt`, and every mount to listen to.
+        /// Empty lets nobody in so.
+        relay_password: String = String::new(), Kind::Secret, Reload;
     }
 }
 

@@ -132,6 +132,7 @@ mod tests {
                 source_password: "s3cret".into(),
                 admin_user: "admin".into(),
                 admin_password: "pässword:with:colons".into(),
+                ..Auth::default()
             },
             mounts: vec![(
                 "/own".into(),

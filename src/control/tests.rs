@@ -278,6 +278,7 @@ fn config() -> Config {
         source_password: "src".into(),
         admin_user: "admin".into(),
         admin_password: "adm".into(),
+        ..Auth::default()
     };
     let defaults = config.mount_defaults.clone();
     let own = Mount {

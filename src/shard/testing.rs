@@ -46,6 +46,7 @@ pub(crate) fn config() -> Config {
             source_password: "ham".into(),
             admin_user: "admin".into(),
             admin_password: "root".into(),
+            ..Auth::default()
         },
         mount_defaults: Mount {
             source_timeout: Duration::from_millis(200),

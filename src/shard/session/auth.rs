@@ -43,6 +43,7 @@ mod tests {
             source_password: "global".into(),
             admin_user: "admin".into(),
             admin_password: "root".into(),
+            ..Auth::default()
         };
         let own = Mount {
             password: "own".into(),
