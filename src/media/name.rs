@@ -51,6 +51,71 @@ impl MountName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name of the stream that is written from this mount's tracks as `output`. Inside the
+    /// node such a stream is a mount of its own; its name cannot be asked for, since `#` is not
+    /// in any parsed name.
+    #[must_use]
+    pub fn with_output(&self, output: Output) -> Self {
+        MountName(format!("{}#{}", self.base(), output.name()).into())
+    }
+
+    /// The mount as text, without the output.
+    pub fn base(&self) -> &str {
+        self.0.split_once('#').map_or(&self.0, |(base, _)| base)
+    }
+
+    /// The mount itself, where this is the name of one of its outputs; else the same.
+    #[must_use]
+    pub fn to_base(&self) -> Self {
+        match self.0.split_once('#') {
+            Some((base, _)) => MountName(base.into()),
+            None => self.clone(),
+        }
+    }
+
+    /// What is written from the mount's tracks there; nothing where this is the mount itself.
+    pub fn output(&self) -> Option<Output> {
+        let (_, name) = self.0.split_once('#')?;
+        Output::ALL.into_iter().find(|output| output.name() == name)
+    }
+}
+
+/// A stream of bytes that is written from a mount's tracks, once for all its readers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Output {
+    /// FLV over HTTP.
+    Flv,
+    /// FLV tags as WebSocket messages.
+    WsFlv,
+    /// MPEG-TS over HTTP.
+    Ts,
+    /// RTMP chunks for players.
+    Rtmp,
+}
+
+impl Output {
+    /// Every output.
+    pub const ALL: [Output; 4] = [Output::Flv, Output::WsFlv, Output::Ts, Output::Rtmp];
+
+    /// The word in names, metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Output::Flv => "flv",
+            Output::WsFlv => "ws-flv",
+            Output::Ts => "ts",
+            Output::Rtmp => "rtmp",
+        }
+    }
+
+    /// The MIME type of what is written.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Output::Flv | Output::WsFlv => "video/x-flv",
+            Output::Ts => "video/mp2t",
+            Output::Rtmp => "application/x-rtmp",
+        }
+    }
 }
 
 impl fmt::Display for MountName {
@@ -122,6 +187,22 @@ mod tests {
         ] {
             assert_eq!(MountName::parse(bad), Err(BadMountName), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_output_is_a_mount_of_its_own_that_nobody_can_name() {
+        let mount = MountName::parse("/live/cam").expect("a good name");
+        for output in Output::ALL {
+            let written = mount.with_output(output);
+            assert_eq!(written.output(), Some(output));
+            assert_eq!(
+                (written.base(), written.to_base()),
+                ("/live/cam", mount.clone())
+            );
+            assert_eq!(MountName::parse(written.as_str()), Err(BadMountName));
+            assert_eq!(written.with_output(output), written);
+        }
+        assert_eq!((mount.base(), mount.output()), ("/live/cam", None));
     }
 
     #[test]

@@ -150,12 +150,15 @@ impl Window {
     }
 
     /// Lets go of the oldest runs that are neither younger than `keep` nor among the newest
-    /// `keep_bytes`, and of whatever is above [`WINDOW_BYTES_MAX`].
+    /// `keep_bytes` nor needed by who joins at the newest entry, and of whatever is above
+    /// [`WINDOW_BYTES_MAX`].
     pub fn trim(&mut self, now: Time, keep: Duration, keep_bytes: u64) {
+        let entry = self.newest_entry_in(self.runs.len());
         while let Some(oldest) = self.runs.front() {
             let held = self.end - oldest.start;
-            let without = held - oldest.run.payload.len() as u64;
-            let old = now.since(oldest.run.arrived) > keep && without >= keep_bytes;
+            let next = oldest.start + oldest.run.payload.len() as u64;
+            let unneeded = self.end - next >= keep_bytes && next <= entry;
+            let old = now.since(oldest.run.arrived) > keep && unneeded;
             if self.runs.len() > 1 && (old || held > WINDOW_BYTES_MAX) {
                 self.runs.pop_front();
             } else {

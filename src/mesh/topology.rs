@@ -32,9 +32,10 @@ impl Topology {
     }
 
     /// The home of `mount`: the shard with the highest hash of (shard, name), so that a change
-    /// of the number of shards moves as few mounts as can be (rendezvous hashing).
+    /// of the number of shards moves as few mounts as can be (rendezvous hashing). What is
+    /// written from a mount's tracks is at home where the mount is.
     pub fn home(self, mount: &MountName) -> ShardId {
-        let name = fnv1a(mount.as_str().as_bytes());
+        let name = fnv1a(mount.base().as_bytes());
         let weight = |shard: &ShardId| mix(name ^ mix(u64::from(shard.0) + 1));
         self.ids().max_by_key(weight).unwrap_or_default()
     }

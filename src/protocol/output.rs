@@ -5,7 +5,7 @@ use corecast_media::frame::MediaEvent;
 /// One way of writing a mount's tracks as a stream of bytes that every reader gets alike.
 ///
 /// Pure: what it writes follows from what it was given.
-pub trait StreamWriter {
+pub trait StreamWriter: std::fmt::Debug {
     /// Takes [`MediaEvent::Tracks`], [`MediaEvent::Unit`] or [`MediaEvent::Metadata`] (others say
     /// nothing to it) and appends what follows to `out`: [`MediaEvent::InitHeaders`] with what a
     /// joiner gets first, before the first frame they hold for, and [`MediaEvent::Frame`]s, of
