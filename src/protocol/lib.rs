@@ -11,4 +11,5 @@ pub mod icy;
 pub mod mpa;
 pub mod ogg;
 pub mod output;
+pub mod rtmp;
 pub mod text;
