@@ -92,6 +92,7 @@ fn check_order(events: &[MediaEvent]) {
                 assert!(!metadata.title.chars().any(char::is_control));
             }
             MediaEvent::Format(_) => {}
+            MediaEvent::Tracks(_) | MediaEvent::Unit(_) => panic!("no framer says {event:?}"),
         }
     }
 }

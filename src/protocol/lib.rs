@@ -5,6 +5,7 @@
 
 pub mod adts;
 pub mod audio;
+pub mod cmaf;
 pub(crate) mod framing;
 pub mod http1;
 pub mod icy;

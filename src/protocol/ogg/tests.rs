@@ -103,6 +103,7 @@ fn told(events: &[MediaEvent]) -> String {
             )
         }
         MediaEvent::Metadata(metadata) => format!("m({})", metadata.title),
+        MediaEvent::Tracks(_) | MediaEvent::Unit(_) => panic!("no framer says {event:?}"),
     };
     events.iter().map(word).collect::<Vec<_>>().join(" ")
 }
