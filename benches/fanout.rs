@@ -24,6 +24,7 @@ const POLICY: ReaderPolicy = ReaderPolicy {
     budget: Duration::from_secs(15),
     skip: true,
     skip_bytes: 16_384,
+    burst_bytes: 32_768,
 };
 
 /// A peer that takes everything.
@@ -76,7 +77,7 @@ fn step(criterion: &mut Criterion) {
                 |(window, listeners)| {
                     let mut tally = Tally::default();
                     let mut stretch = Stretch::default();
-                    stretch.gather(window, listeners[0].position());
+                    stretch.gather(window, listeners[0].position().unwrap_or_default());
                     for listener in listeners {
                         let served =
                             listener.serve(Time::ZERO, window, &stretch, POLICY, &mut tally);

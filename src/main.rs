@@ -9,6 +9,7 @@ use corecast_config::reference;
 
 mod args;
 mod import;
+mod intros;
 mod logging;
 mod machine;
 mod planes;

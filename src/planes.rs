@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use corecast_config::{Config, Listen};
 use corecast_control::{Control, ControlHandle, ControlSettings};
+use corecast_media::intro::Intros;
 use corecast_mesh::lockout::Lockouts;
 use corecast_mesh::port::{Capacities, Mesh, Plane, mesh};
 use corecast_mesh::probe::MeshProbe;
@@ -142,6 +143,7 @@ impl Planes {
     pub(crate) fn start(
         ground: Ground,
         config: &Arc<Config>,
+        intros: &Arc<Intros>,
         seats: &Arc<NodeSeats>,
         started: Instant,
     ) -> io::Result<Self> {
@@ -170,6 +172,7 @@ impl Planes {
                 topology,
                 cpu: pinned(cpu),
                 config: Arc::clone(config),
+                intros: Arc::clone(intros),
                 seats: Arc::clone(seats),
                 port,
                 listeners,

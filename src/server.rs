@@ -16,7 +16,7 @@ use crate::args::Sources;
 use crate::logging::Logging;
 use crate::planes::{End, Ground, Planes};
 use crate::progress::Progress;
-use crate::{machine, settings, systemd};
+use crate::{intros, machine, settings, systemd};
 
 /// Exit status where a part of the server failed.
 const EXIT_FAILED: u8 = 3;
@@ -121,7 +121,8 @@ impl Server {
             tracing::warn!(reason, "io_uring does not work here: shards run on epoll");
         }
         let line = ReadyLine::new(&ground, &config);
-        let planes = Planes::start(ground, &config, &seats, started);
+        let intros = Arc::new(intros::read(&config));
+        let planes = Planes::start(ground, &config, &intros, &seats, started);
         let mut planes = planes.map_err(|error| format!("start the planes: {error}"))?;
         planes.ready().await?;
         line.log(started.elapsed());
@@ -221,6 +222,8 @@ impl Server {
                 let config = corecast_config::apply_reloadable(&self.config, &config);
                 self.logging.set_level(&config.log.level);
                 self.config = Arc::new(config);
+                let intros = intros::read(&self.config);
+                self.planes.control.set_intros(Arc::new(intros));
                 // Also where nothing changed: the access log is opened anew.
                 self.planes.control.reload(Arc::clone(&self.config));
             }

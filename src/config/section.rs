@@ -355,6 +355,11 @@ section! {
         /// After how long a recording goes on in a new file; 0 for one file per source.
         dump_rotate as "dump_rotate_ms":
             Duration = Duration::ZERO, millis(0, 2_592_000_000), Reload;
+        /// File that new listeners hear before the stream; empty for none: MPEG audio, AAC in
+        /// ADTS or Ogg, as the source sends, of 8 MiB at most. It is read at the start and at
+        /// each reload. One that does not go with what the source sends is left out, and the
+        /// log says so. It is sent at the pace of its sound, a burst ahead.
+        intro: PathBuf = PathBuf::new(), Kind::Path, Reload;
         /// Who may listen; empty for everybody whom `limits.allow_ips` lets in.
         allow_ips: Vec<Network> = Vec::new(), Kind::Networks, Reload;
         /// Who may not listen, even where `allow_ips` has them.

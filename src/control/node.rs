@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use corecast_config::Config;
+use corecast_media::intro::Intros;
 use corecast_media::name::{MountName, SessionId, ShardId};
 use corecast_media::time::Time;
 use corecast_mesh::message::{FromControl, Question};
@@ -39,6 +40,8 @@ pub(crate) enum Order {
     Answered(SessionId),
     /// New settings.
     Reload(Arc<Config>),
+    /// New intros; the settings that name them come next.
+    Intros(Arc<Intros>),
     /// Where the mount's listeners go when its source is gone, until the next reload.
     SetFallback {
         /// The mount.

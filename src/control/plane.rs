@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use corecast_config::{Config, Mount};
+use corecast_media::intro::Intros;
 use corecast_media::name::{MountName, ShardId};
 use corecast_mesh::message::{Event, FromControl, Question, ToControl};
 use corecast_mesh::port::ControlPort;
@@ -76,6 +77,12 @@ pub struct ControlHandle {
 }
 
 impl ControlHandle {
+    /// Passes the files that the settings of the next [`ControlHandle::reload`] name as intros to
+    /// every shard.
+    pub fn set_intros(&self, intros: Arc<Intros>) {
+        self.order(Order::Intros(intros));
+    }
+
     /// Takes new settings over and passes them to every shard.
     pub fn reload(&self, config: Arc<Config>) {
         self.order(Order::Reload(config));
@@ -320,6 +327,7 @@ impl Plane {
             Order::Answered(session) => self.exchange.handle_answered(session),
             Order::Welcome(question) => self.ask_hooks(*question),
             Order::Reload(config) => self.handle_reload(config),
+            Order::Intros(intros) => self.send_all(|| FromControl::Intros(Arc::clone(&intros))),
             Order::SetFallback { mount, fallback } => self.handle_fallback(&mount, fallback),
             Order::Drain(grace) => {
                 self.node.draining.store(true, Ordering::Relaxed);

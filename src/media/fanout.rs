@@ -6,10 +6,13 @@
 //! is not a storm.
 
 use std::io::IoSlice;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
+use crate::ahead::Ahead;
+use crate::intro::{Intro, Playing};
 use crate::time::Time;
 use crate::window::{Stretch, Window};
 
@@ -55,6 +58,8 @@ pub struct ReaderPolicy {
     pub skip: bool,
     /// How near: bytes behind the live edge.
     pub skip_bytes: u64,
+    /// How much a joiner gets at once.
+    pub burst_bytes: u64,
 }
 
 /// Why a reader ended.
@@ -101,9 +106,8 @@ pub struct Reader<S> {
     position: u64,
     /// Bytes taken by the peer so far.
     sent: u64,
-    /// Goes before `position`: a response head, the rest of a block, the rest of a frame of the
-    /// mount it came from. Already framed.
-    pending: Option<Box<Bytes>>,
+    /// Goes before `position`.
+    ahead: Ahead,
     /// Audio bytes between ICY blocks; zero for none.
     metaint: u32,
     /// Audio bytes until the next block.
@@ -147,7 +151,7 @@ impl<S: Socket> Reader<S> {
             socket,
             position,
             sent: 0,
-            pending: None,
+            ahead: Ahead::default(),
             metaint,
             until_block: metaint,
             title: 0,
@@ -158,9 +162,16 @@ impl<S: Socket> Reader<S> {
             leaving: false,
             torn: false,
         };
-        reader.add_pending(head);
+        reader.ahead.add_pending(head);
         reader.note_join(now, window);
         reader
+    }
+
+    /// Gets `intro` first, and joins `window` when that is over; only before the first
+    /// [`Reader::serve`]. ICY blocks go on being counted through it and say nothing in it.
+    pub fn play(&mut self, now: Time, intro: Arc<Intro>, window: &Window) {
+        self.ahead.set_intro(Playing::new(now, intro));
+        (self.position, self.joined_behind) = (window.end(), 0);
     }
 
     /// Bytes taken by the peer so far.
@@ -168,9 +179,9 @@ impl<S: Socket> Reader<S> {
         self.sent
     }
 
-    /// The next byte of the window that it has not got.
-    pub fn position(&self) -> u64 {
-        self.position
+    /// The next byte of the window that it has not got; none while it is in its intro.
+    pub fn position(&self) -> Option<u64> {
+        self.ahead.intro().is_none().then_some(self.position)
     }
 
     /// Bytes between ICY blocks; zero for none.
@@ -180,10 +191,21 @@ impl<S: Socket> Reader<S> {
 
     /// How long the oldest byte that it lacks has been there.
     pub fn lag(&self, now: Time, window: &Window) -> Duration {
-        if self.seeking && self.pending.is_none() {
+        if let Some(playing) = self.ahead.intro() {
+            return playing.lag(now);
+        }
+        if self.seeking && self.ahead.pending().is_none() {
             return Duration::ZERO;
         }
         self.behind(now, window)
+    }
+
+    /// Whether there is more of the intro or the window for it now.
+    fn lacks(&self, now: Time, window: &Window, policy: ReaderPolicy) -> bool {
+        match self.ahead.intro() {
+            Some(playing) => playing.position < playing.due(now, policy.burst_bytes),
+            None => !self.seeking && self.position < window.end(),
+        }
     }
 
     fn behind(&self, now: Time, window: &Window) -> Duration {
@@ -204,20 +226,37 @@ impl<S: Socket> Reader<S> {
         if let Some(end) = self.judge(now, window, policy, tally) {
             return Served::Ended(end);
         }
-        if self.seeking {
+        if self.seeking && self.ahead.intro().is_none() {
             self.seek(window);
         }
         for _ in 0..SENDS_MAX {
-            if self.pending.is_none() {
+            if self.ahead.intro().is_some_and(Playing::is_over) {
+                self.end_intro(now, window, policy);
+            }
+            if self.ahead.pending().is_none() {
                 if self.leaving {
                     return Served::Ended(ReaderEnd::Left);
                 }
-                if self.seeking || self.position >= window.end() {
+                if !self.lacks(now, window, policy) {
                     return Served::Steady;
                 }
             }
             let before = self.sent;
-            let sent = self.send(window, stretch, tally);
+            let sent = match self.ahead.intro().cloned() {
+                Some(playing) => {
+                    let until = playing.due(now, policy.burst_bytes);
+                    let window = playing.intro.window();
+                    self.send(window, &Stretch::default(), playing.position, until, tally)
+                }
+                None => {
+                    let position = if self.seeking {
+                        window.end()
+                    } else {
+                        self.position
+                    };
+                    self.send(window, stretch, position, window.end(), tally)
+                }
+            };
             // A part of what was offered is progress too: slow is not dead.
             if self.sent > before {
                 self.progress = tenths(now);
@@ -231,11 +270,22 @@ impl<S: Socket> Reader<S> {
         Served::Behind
     }
 
-    /// Goes on in another mount's window at its live edge, after the frame that it is in. What
-    /// the window holds already is not for it: it may have been there before.
+    /// The intro is over: joins the live edge with what the peer lacks of a burst.
+    fn end_intro(&mut self, now: Time, window: &Window, policy: ReaderPolicy) {
+        let had = self.ahead.take_intro().map_or(0, |intro| intro.position);
+        self.position = window.join_position(policy.burst_bytes.saturating_sub(had));
+        self.seek(window);
+        self.note_join(now, window);
+    }
+
+    /// Goes on in another mount's window at its live edge, after the frame that it is in; an
+    /// intro goes on before that. What the window holds already is not for it: it may have been
+    /// there before.
     pub fn go_to(&mut self, now: Time, old: &Window, new: &Window) {
-        let rest = self.rest_of_frame(old);
-        self.add_pending(&rest);
+        if self.ahead.intro().is_none() {
+            let rest = self.rest_of_frame(old);
+            self.ahead.add_pending(&rest);
+        }
         self.position = new.end();
         (self.title, self.headers, self.seeking) = (0, 0, true);
         self.note_join(now, new);
@@ -245,7 +295,7 @@ impl<S: Socket> Reader<S> {
     pub fn leave(&mut self, window: &Window) {
         if !self.leaving {
             let rest = self.rest_of_frame(window);
-            self.add_pending(&rest);
+            self.ahead.add_pending(&rest);
             self.leaving = true;
         }
     }
@@ -262,7 +312,7 @@ impl<S: Socket> Reader<S> {
             return Some(ReaderEnd::TooSlow);
         }
         let idle = now.since(Time::from_millis(u64::from(self.progress) * 100));
-        if self.pending.is_none() && (self.seeking || self.position >= window.end()) {
+        if self.ahead.pending().is_none() && !self.lacks(now, window, policy) {
             if idle < CLOSED_CHECK {
                 return None;
             }
@@ -290,10 +340,11 @@ impl<S: Socket> Reader<S> {
         None
     }
 
-    /// Goes on at `position` of the same window, after the frame that it is in.
+    /// Goes on at `position` of the same window, after the frame that it is in; the rest of an
+    /// intro is let go.
     fn skip(&mut self, now: Time, window: &Window, position: u64) {
         let rest = self.rest_of_frame(window);
-        self.add_pending(&rest);
+        self.ahead.add_pending(&rest);
         if position > self.position {
             if !self.seeking {
                 self.headers = window
@@ -318,14 +369,22 @@ impl<S: Socket> Reader<S> {
             && headers.id != self.headers
         {
             let mut framed = Vec::new();
-            self.write_framed(&mut framed, &headers.bytes, window);
-            self.add_pending(&framed);
+            self.write_framed(&mut framed, &headers.bytes, window, self.position);
+            self.ahead.add_pending(&framed);
             self.headers = headers.id;
         }
     }
 
-    /// One send of at most [`SLICES_MAX`] slices.
-    fn send(&mut self, window: &Window, stretch: &Stretch, tally: &mut Tally) -> Sent {
+    /// One send of at most [`SLICES_MAX`] slices: what is pending, then `window` (the intro's or
+    /// the mount's) from `position` until `until`, a border of runs.
+    fn send(
+        &mut self,
+        window: &Window,
+        stretch: &Stretch,
+        mut position: u64,
+        until: u64,
+        tally: &mut Tally,
+    ) -> Sent {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let mut parts = [Part::Pending; SLICES_MAX];
         let mut count = 0;
@@ -337,13 +396,12 @@ impl<S: Socket> Reader<S> {
             (count < SLICES_MAX && bytes < SEND_BYTES_MAX, count - 1)
         };
         let mut more = true;
-        if let Some(pending) = &self.pending {
+        if let Some(pending) = self.ahead.pending() {
             (more, _) = add(pending);
         }
         let (mut until_block, mut title) = (self.until_block, self.title);
-        let mut position = self.position;
         let mut runs = window.slices_with(stretch, position);
-        while more && !self.leaving && !self.seeking {
+        while more && !self.leaving && position < until {
             let Some(mut run) = runs.next() else { break };
             while more && !run.is_empty() {
                 if self.metaint > 0 && until_block == 0 {
@@ -376,74 +434,82 @@ impl<S: Socket> Reader<S> {
         };
         tally.short_sends += u64::from(taken < bytes);
         tally.bytes += taken as u64;
-        let mut left = taken;
-        let mut torn_block = None;
-        let mut done = [(Part::Pending, 0usize, 0usize); SLICES_MAX];
-        for (i, slice) in slices[..count].iter().enumerate() {
-            let part_taken = left.min(slice.len());
-            done[i] = (parts[i], part_taken, slice.len());
-            left -= part_taken;
-            if matches!(parts[i], Part::Block { .. }) && part_taken > 0 && part_taken < slice.len()
-            {
-                torn_block = Some(Bytes::copy_from_slice(&slice[part_taken..]));
-            }
-        }
+        let (done, torn_block) = split_taken(&slices[..count], &parts, taken);
         self.note_sent(&done[..count], torn_block);
         if taken < bytes { Sent::Full } else { sent }
     }
 
     /// Moves the record over what the peer took of each part.
-    fn note_sent(&mut self, done: &[(Part, usize, usize)], torn_block: Option<Bytes>) {
-        for &(part, taken, len) in done {
+    fn note_sent(&mut self, done: &[Done], torn_block: Option<Bytes>) {
+        for &(part, taken) in done {
             self.sent += taken as u64;
             match part {
-                Part::Pending if taken == len => self.pending = None,
-                Part::Pending => {
-                    if let Some(pending) = &mut self.pending {
-                        pending.advance(taken);
-                    }
-                }
+                Part::Pending => self.ahead.advance_pending(taken),
                 Part::Block { title } if taken > 0 => {
                     self.until_block = self.metaint;
                     self.title = title;
                 }
                 Part::Block { .. } => {}
                 Part::Audio => {
-                    self.position += taken as u64;
+                    *self.place() += taken as u64;
                     self.until_block = self.until_block.saturating_sub(taken as u32);
                 }
             }
         }
-        if let Some(rest) = torn_block {
-            self.pending = Some(Box::new(rest));
-        }
+        // It was behind all that was pending.
+        self.ahead.add_pending(&torn_block.unwrap_or_default());
     }
 
-    /// The rest of the frame that the reader is in, framed; the position moves behind it.
+    /// Where it is in what it reads now: its intro or the window.
+    fn place(&mut self) -> &mut u64 {
+        let intro = self.ahead.intro_mut();
+        intro.map_or(&mut self.position, |intro| &mut intro.position)
+    }
+
+    /// The rest of the frame that the reader is in, framed; the position moves behind it. An
+    /// intro is over with it.
     fn rest_of_frame(&mut self, window: &Window) -> Vec<u8> {
+        if let Some(playing) = self.ahead.take_intro() {
+            return self
+                .rest_of_frame_at(playing.intro.window(), playing.position)
+                .0;
+        }
         if self.seeking {
             return Vec::new();
         }
         self.torn |= self.position < window.start();
-        let border = window.border_at_or_after(self.position);
-        let len = (border - self.position) as usize;
-        let mut framed = Vec::new();
-        if len > 0
-            && let Some(run) = window.slices_from(self.position).next()
-        {
-            self.write_framed(&mut framed, &run[..len.min(run.len())], window);
-            self.position = border;
-        }
+        let (framed, border) = self.rest_of_frame_at(window, self.position);
+        self.position = border;
         framed
     }
 
-    /// Writes `audio` to `out` with the ICY blocks that fall into it.
-    fn write_framed(&mut self, out: &mut Vec<u8>, mut audio: &[u8], window: &Window) {
+    /// The rest of the frame that `position` of `window` lies in, framed, and where it ends.
+    fn rest_of_frame_at(&mut self, window: &Window, position: u64) -> (Vec<u8>, u64) {
+        let border = window.border_at_or_after(position);
+        let len = (border - position) as usize;
+        let mut framed = Vec::new();
+        match window.slices_from(position).next() {
+            Some(run) if len > 0 => {
+                self.write_framed(&mut framed, &run[..len.min(run.len())], window, position);
+                (framed, border)
+            }
+            _ => (framed, position),
+        }
+    }
+
+    /// Writes `audio` to `out` with the ICY blocks that fall into it, titled as at `position`.
+    fn write_framed(
+        &mut self,
+        out: &mut Vec<u8>,
+        mut audio: &[u8],
+        window: &Window,
+        position: u64,
+    ) {
         while self.metaint > 0 && audio.len() > self.until_block as usize {
             let (before, after) = audio.split_at(self.until_block as usize);
             out.extend_from_slice(before);
             let mut title = self.title;
-            out.extend_from_slice(block_at(window, self.position, &mut title));
+            out.extend_from_slice(block_at(window, position, &mut title));
             self.title = title;
             self.until_block = self.metaint;
             audio = after;
@@ -452,22 +518,33 @@ impl<S: Socket> Reader<S> {
         self.until_block = self.until_block.saturating_sub(audio.len() as u32);
     }
 
-    fn add_pending(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        let mut all = self
-            .pending
-            .take()
-            .map_or_else(Vec::new, |pending| pending.to_vec());
-        all.extend_from_slice(bytes);
-        self.pending = Some(Box::new(Bytes::from(all)));
-    }
-
     fn note_join(&mut self, now: Time, window: &Window) {
         let behind = self.behind(now, window).as_millis() / 100;
         self.joined_behind = u16::try_from(behind).unwrap_or(u16::MAX);
     }
+}
+
+/// A part of a send, and how many of its bytes were taken.
+type Done = (Part, usize);
+
+/// What of `slices` the first `taken` bytes are, and the rest of a block that was torn.
+fn split_taken(
+    slices: &[IoSlice<'_>],
+    parts: &[Part; SLICES_MAX],
+    taken: usize,
+) -> ([Done; SLICES_MAX], Option<Bytes>) {
+    let mut left = taken;
+    let mut torn_block = None;
+    let mut done = [(Part::Pending, 0); SLICES_MAX];
+    for ((slice, part), done) in slices.iter().zip(parts).zip(&mut done) {
+        let part_taken = left.min(slice.len());
+        *done = (*part, part_taken);
+        left -= part_taken;
+        if matches!(part, Part::Block { .. }) && part_taken > 0 && part_taken < slice.len() {
+            torn_block = Some(Bytes::copy_from_slice(&slice[part_taken..]));
+        }
+    }
+    (done, torn_block)
 }
 
 /// The block to stand at `position` for a peer that was last told `title`; `title` follows.

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::frame::{Frame, FrameKind, MediaEvent};
 use crate::run::{Border, Run};
 
 /// A peer that takes what it is told to, and remembers it.
@@ -39,6 +40,7 @@ const POLICY: ReaderPolicy = ReaderPolicy {
     budget: Duration::from_secs(15),
     skip: true,
     skip_bytes: 400,
+    burst_bytes: 300,
 };
 
 /// A run of ten frames of ten bytes; every byte tells its frame.
@@ -347,4 +349,129 @@ fn an_idle_readers_peer_is_asked_for_rarely() {
         &mut tally,
     );
     assert_eq!(late, Served::Ended(ReaderEnd::Closed));
+}
+
+/// An intro of thirty frames of ten bytes and 100 ms each; every byte tells its frame.
+fn intro() -> Arc<Intro> {
+    let frames = (200..230u8).map(|number| {
+        MediaEvent::Frame(Frame {
+            payload: vec![number; 10].into(),
+            duration_us: 100_000,
+            kind: FrameKind::Entry,
+        })
+    });
+    Arc::new(Intro::gather(frames).expect("there is sound"))
+}
+
+/// Numbers of the whole frames in `audio`.
+fn frames(audio: &[u8]) -> Vec<u8> {
+    let frames = audio.chunks(10);
+    frames
+        .map(|frame| {
+            assert_eq!(frame, [frame[0]; 10], "a frame is whole");
+            frame[0]
+        })
+        .collect()
+}
+
+#[test]
+fn an_intro_comes_first_at_its_pace_and_then_the_live_edge() {
+    for seed in 0..100 {
+        let mut window = Window::new();
+        window.push_title(block("live"));
+        window.push(run(0, Time::ZERO));
+        let peer = Peer {
+            takes: small_numbers(seed).take(20).collect(),
+            ..Peer::default()
+        };
+        let mut reader = Reader::new(Time::ZERO, peer, b"", 64, &window, 0);
+        reader.play(Time::ZERO, intro(), &window);
+        assert_eq!(reader.position(), None);
+        let mut tally = Tally::default();
+        let burst = ReaderPolicy {
+            burst_bytes: 60,
+            ..POLICY
+        };
+        for ms in (0..6_000u64).step_by(50) {
+            let now = Time::from_millis(ms);
+            if ms % 1_000 == 0 && ms > 0 {
+                window.push(run((ms / 100) as u8, now));
+            }
+            let served = reader.serve(now, &window, &Stretch::default(), burst, &mut tally);
+            assert!(!matches!(served, Served::Ended(_)), "{served:?}");
+            let most = 60 + 30 + 10 + (ms / 10) as usize;
+            let got = reader.socket.got.len();
+            assert!(ms > 1_500 || got <= most + most / 64, "{got} at {ms} ms");
+        }
+        let (audio, titles) = strip(&reader.socket.got, 64);
+        // The intro ends at 2.3 s; the newest entry is then frame 29, of the run of 2 s.
+        let live = [29].into_iter().chain(30..60);
+        let expected: Vec<u8> = (200..230).chain(live).collect();
+        assert_eq!(frames(&audio), expected, "seed {seed}");
+        assert_eq!(titles, [(320, "live".to_owned())], "none in the intro");
+        assert_eq!(reader.position(), Some(window.end()));
+    }
+}
+
+#[test]
+fn a_short_intro_leaves_the_rest_of_the_burst_to_the_stream() {
+    let mut window = Window::new();
+    (0..10).for_each(|i| window.push(run(i * 10, Time::ZERO)));
+    let mut reader = Reader::new(Time::ZERO, Peer::default(), b"head", 0, &window, 0);
+    reader.play(Time::ZERO, intro(), &window);
+    let policy = ReaderPolicy {
+        burst_bytes: 500,
+        ..POLICY
+    };
+    let none = Stretch::default();
+    let served = reader.serve(Time::ZERO, &window, &none, policy, &mut Tally::default());
+    assert_eq!(served, Served::Steady);
+    let (head, audio) = reader.socket.got.split_at(4);
+    assert_eq!(head, b"head");
+    let expected: Vec<u8> = (200..230).chain(80..100).collect();
+    assert_eq!(frames(audio), expected, "500 bytes in all");
+}
+
+#[test]
+fn a_reader_leaves_its_intro_at_a_frame_and_takes_it_along_when_it_moves() {
+    let (mut old, mut new) = (Window::new(), Window::new());
+    old.push(run(0, Time::ZERO));
+    new.push(run(100, Time::ZERO));
+    let none = Stretch::default();
+    let mut tally = Tally::default();
+    let mut join = || {
+        let peer = Peer {
+            takes: vec![0, 14],
+            ..Peer::default()
+        };
+        let mut reader = Reader::new(Time::ZERO, peer, b"", 0, &old, 0);
+        reader.play(Time::ZERO, intro(), &old);
+        let served = reader.serve(Time::ZERO, &old, &none, POLICY, &mut tally);
+        assert_eq!(served, Served::Behind);
+        reader
+    };
+    let (mut leaves, mut moves, mut skips) = (join(), join(), join());
+
+    leaves.leave(&old);
+    leaves.socket.takes.clear();
+    let end = leaves.serve(Time::ZERO, &old, &none, POLICY, &mut tally);
+    assert_eq!(end, Served::Ended(ReaderEnd::Left));
+    assert_eq!(frames(&leaves.socket.got), [200, 201]);
+
+    moves.go_to(Time::ZERO, &old, &new);
+    moves.socket.takes.clear();
+    moves.serve(Time::ZERO, &new, &none, POLICY, &mut tally);
+    let expected: Vec<u8> = (200..230).chain([109]).collect();
+    assert_eq!(frames(&moves.socket.got), expected);
+
+    // Its player would be at the end of the intro for longer than the budget.
+    skips.socket.takes.clear();
+    old.push(run(10, Time::from_millis(15_200)));
+    let now = Time::from_millis(15_250);
+    assert!(skips.lag(now, &old) > POLICY.budget);
+    skips.serve(now, &old, &none, POLICY, &mut tally);
+    assert_eq!(tally.skips, 1);
+    let heard = frames(&skips.socket.got);
+    assert_eq!(heard[..2], [200, 201], "{heard:?}");
+    assert_eq!(heard[2..], (10..20).collect::<Vec<u8>>(), "{heard:?}");
 }

@@ -7,6 +7,7 @@
 //! runs of one mount), [`mount`] (the home side: one source, one output), [`fanout`] (the reader
 //! side: listeners as small records), [`intro`] (what they hear first).
 
+pub(crate) mod ahead;
 pub mod codec;
 pub mod fanout;
 pub mod frame;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use corecast_config::Config;
 use corecast_media::codec::AudioFormat;
 use corecast_media::frame::MediaEvent;
+use corecast_media::intro::Intros;
 use corecast_media::metadata::Metadata;
 pub use corecast_media::mount::{MountSnapshot, ReplicaUpdate, SourceInfo, SourceState};
 use corecast_media::name::{MountName, SessionId};
@@ -343,6 +344,8 @@ pub enum FromControl {
         /// The request.
         session: SessionId,
     },
+    /// The files that the settings which come next name as intros.
+    Intros(Arc<Intros>),
     /// New settings; what needs a restart is ignored by the shard.
     Reload(Arc<Config>),
     /// Take no more sessions and end those that are there within this time.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use corecast_media::codec::Codec;
 use corecast_media::frame::{Frame, FrameKind, MediaEvent};
 
 use crate::{adts, mpa, ogg};
@@ -44,6 +45,16 @@ impl Framer {
             }
             _ => Kind::Opaque(VecDeque::new()),
         })
+    }
+
+    /// Whether what it cuts may be in `codec`; never, where it knows no frames.
+    pub fn finds(&self, codec: Codec) -> bool {
+        match &self.0 {
+            Kind::Mpa(_) => matches!(codec, Codec::Mp1 | Codec::Mp2 | Codec::Mp3),
+            Kind::Adts(_) => codec == Codec::Aac,
+            Kind::Ogg(_) => codec.is_ogg(),
+            Kind::Opaque(_) => false,
+        }
     }
 
     /// Takes the next bytes of the stream.

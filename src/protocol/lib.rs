@@ -1,7 +1,8 @@
 //! Bytes to events and back, one folder for each protocol; no socket, clock or randomness.
 //!
 //! Reading order: [`text`] (texts from peers), [`http1`] (requests and answers), [`icy`] (what
-//! radio adds to them), [`audio`] (the one face of the framers [`mpa`], [`adts`] and [`ogg`]).
+//! radio adds to them), [`audio`] (the one face of the framers [`mpa`], [`adts`] and [`ogg`]),
+//! [`intro`] (a whole file cut by them).
 
 pub mod adts;
 pub mod audio;
@@ -9,6 +10,7 @@ pub mod cmaf;
 pub(crate) mod framing;
 pub mod http1;
 pub mod icy;
+pub mod intro;
 pub mod mpa;
 pub mod ogg;
 pub mod output;

@@ -94,6 +94,7 @@ impl Shard {
             id,
             topology,
             config,
+            intros,
             seats,
             port,
             backend,
@@ -102,7 +103,8 @@ impl Shard {
             ..
         } = settings;
         probe.backend.at(backend_index(backend)).set(1);
-        let hub = Hub::new(id, topology, Arc::clone(&config), Arc::clone(&seats));
+        let mut hub = Hub::new(id, topology, Arc::clone(&config), Arc::clone(&seats));
+        hub.set_intros(intros);
         Rc::new(Shard {
             id,
             seats,
@@ -406,6 +408,7 @@ impl Shard {
                 self.on_response(session, ResponsePart::Body(chunk));
             }
             FromControl::ResponseEnd { session } => self.on_response(session, ResponsePart::End),
+            FromControl::Intros(intros) => self.with_hub(|hub, _| hub.set_intros(intros)),
             FromControl::Reload(config) => {
                 self.seats.listeners.set_max(config.limits.listeners_max);
                 self.seats.sources.set_max(config.limits.sources_max);

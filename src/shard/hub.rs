@@ -14,6 +14,7 @@ use corecast_config::Config;
 use corecast_media::codec::AudioFormat;
 use corecast_media::fanout::{Socket, Tally};
 use corecast_media::frame::MediaEvent;
+use corecast_media::intro::Intros;
 use corecast_media::metadata::Metadata;
 use corecast_media::name::{MountName, SessionId, ShardId};
 use corecast_media::time::Time;
@@ -48,6 +49,7 @@ pub struct Hub<S: Socket> {
     shard: ShardId,
     topology: Topology,
     config: Arc<Config>,
+    intros: Arc<Intros>,
     seats: Arc<NodeSeats>,
     draining: bool,
     /// Mounts whose home this shard is.
@@ -179,6 +181,7 @@ impl<S: Socket> Hub<S> {
             shard,
             topology,
             config,
+            intros: Arc::default(),
             seats,
             draining: false,
             homes: Slab::new(),
@@ -275,6 +278,12 @@ impl<S: Socket> Hub<S> {
     pub fn move_to(&mut self, now: Time, from: &MountName, to: MountName) {
         self.order_move(from, to);
         self.settle(now);
+    }
+
+    /// The files that the settings name as intros, for listeners that come from now on. What is
+    /// wrong with them for a mount is logged where it starts, or at the next [`Hub::reload`].
+    pub fn set_intros(&mut self, intros: Arc<Intros>) {
+        self.intros = intros;
     }
 
     /// New settings. Mounts that exist take theirs at once.

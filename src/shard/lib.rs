@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use corecast_config::{Config, Listen, ListenProtocol};
+use corecast_media::intro::Intros;
 use corecast_media::name::{MountName, ShardId};
 use corecast_mesh::port::ShardPort;
 use corecast_mesh::seats::NodeSeats;
@@ -50,6 +51,9 @@ pub struct ShardSettings {
     pub cpu: Option<usize>,
     /// The settings; [`corecast_mesh::message::FromControl::Reload`] replaces them.
     pub config: Arc<Config>,
+    /// The intros that the settings name; [`corecast_mesh::message::FromControl::Intros`]
+    /// replaces them.
+    pub intros: Arc<Intros>,
     /// The counts that hold for the whole node.
     pub seats: Arc<NodeSeats>,
     /// Its end of the mesh.

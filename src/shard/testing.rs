@@ -114,6 +114,7 @@ impl Node {
                 topology,
                 cpu: None,
                 config: Arc::clone(&config),
+                intros: Arc::default(),
                 seats: Arc::clone(&seats),
                 port,
                 listeners: vec![(listener, Listen::default()), (door, for_shoutcast)],

@@ -14,6 +14,7 @@ use corecast_mesh::message::{
     EndReason, Event, JoinRefusal, MountReport, PublishRefusal, Recording, ReplicaUpdate,
     ShardMessage, SourceInfo, SourceState,
 };
+use corecast_protocol::intro::fits;
 
 use super::{Hub, HubEvent, Timer};
 
@@ -162,9 +163,25 @@ impl<S: Socket> Hub<S> {
             ShardMessage::PublishAnswer { session, answer },
         );
         if answer.is_ok() {
+            self.check_intro(key);
             self.answer_held(key, None);
         }
         self.tend_home(key);
+    }
+
+    /// Says where the mount's source sends something else than its intro.
+    fn check_intro(&self, key: usize) {
+        let home = &self.homes[key];
+        let file = &self.config.mount(home.name.as_str()).intro;
+        let (mount, content_type) = (&home.name, &home.mount.info().content_type);
+        if home.mount.publisher().is_some()
+            && home.name.output().is_none()
+            && let Some(intro) = self.intros.from_file(file)
+            && !fits(content_type, intro.codec())
+        {
+            let (intro, codec) = (file.display(), intro.codec());
+            tracing::warn!(%mount, %content_type, %intro, %codec, "the intro is left out");
+        }
     }
 
     pub(super) fn end_source_at_home(&mut self, now: Time, name: &MountName) {
@@ -500,6 +517,7 @@ impl<S: Socket> Hub<S> {
             let home = &mut self.homes[key];
             home.mount
                 .set_policy(policy(self.config.mount(home.name.as_str())));
+            self.check_intro(key);
             self.run_home(now, key, now);
         }
     }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use corecast_config::Config;
 use corecast_media::fanout::{Reader, ReaderEnd, Served, Socket};
+use corecast_media::intro::{Intro, Intros};
 use corecast_media::name::{MountName, SessionId};
 use corecast_media::time::Time;
 use corecast_mesh::message::{
     EndReason, JoinRefusal, SessionReport, ShardMessage, SourceInfo, SourceState,
 };
 
-use super::replica::FALLBACK_HOPS_MAX;
+use super::replica::{FALLBACK_HOPS_MAX, Replica};
 use super::{Hub, HubEvent, ListenerCard, Seat};
 
 /// A steady listener: a record in an array, no task.
@@ -29,8 +31,8 @@ pub(super) struct Listener<S> {
 }
 
 impl<S: Socket> Listener<S> {
-    /// Where it is in its replica's window.
-    pub(super) fn position(&self) -> u64 {
+    /// Where it is in its replica's window, once its intro is over.
+    pub(super) fn position(&self) -> Option<u64> {
         self.reader.position()
     }
 }
@@ -229,7 +231,10 @@ impl<S: Socket> Hub<S> {
         let replica = &mut self.replicas[key];
         replica.held -= 1;
         let position = replica.join_position();
-        let reader = Reader::new(now, socket, head, metaint, &replica.window, position);
+        let mut reader = Reader::new(now, socket, head, metaint, &replica.window, position);
+        if let Some(intro) = fit_intro(&self.config, &self.intros, replica) {
+            reader.play(now, Arc::clone(intro), &replica.window);
+        }
         let listener = self.listeners.insert(Listener {
             session,
             reader,
@@ -461,6 +466,13 @@ impl<S: Socket> Hub<S> {
             lag: listener.reader.lag(now, &replica.window),
         }
     }
+}
+
+/// What a new listener of the mount hears first.
+fn fit_intro<'a>(config: &Config, intros: &'a Intros, at: &Replica) -> Option<&'a Arc<Intro>> {
+    let file = &config.mount(at.name.base()).intro;
+    let intro = intros.from_file(file);
+    intro.filter(|intro| corecast_protocol::intro::fits(&at.info.content_type, intro.codec()))
 }
 
 /// Whether the source says that it sends Ogg; its titles are in the stream, before they are

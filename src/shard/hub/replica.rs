@@ -77,6 +77,7 @@ impl Replica {
                 budget: Duration::ZERO,
                 skip: true,
                 skip_bytes: 0,
+                burst_bytes: 0,
             },
             sent: 0,
             held: 0,
@@ -102,6 +103,7 @@ impl Replica {
             budget: settings.slow_reader_budget,
             skip: settings.slow_reader == SlowReader::Skip,
             skip_bytes: u64::from(self.pace.quantum_bytes),
+            burst_bytes: u64::from(self.burst_bytes),
         };
     }
 
@@ -227,7 +229,8 @@ impl<S: Socket> Hub<S> {
     /// Sends what the readers lack now: no more comes, and it is theirs.
     fn flush_readers(&mut self, now: Time, key: usize) {
         let end = self.replicas[key].window.end();
-        let lacking = |listener: &u32| self.listeners[*listener as usize].position() < end;
+        let position = |listener: &u32| self.listeners[*listener as usize].position();
+        let lacking = |listener: &u32| position(listener).is_some_and(|position| position < end);
         let listeners: Vec<u32> = self.staying_at(key).filter(lacking).collect();
         for listener in listeners {
             if !self.serve_listener(now, listener as usize) {
@@ -386,7 +389,7 @@ impl<S: Socket> Hub<S> {
         let replica = &self.replicas[key];
         let first = (index..index + 4).map_while(|index| replica.wheel.key(slot, index));
         let position = first
-            .map(|key| self.listeners[key as usize].position())
+            .filter_map(|key| self.listeners[key as usize].position())
             .filter(|position| *position < replica.window.end())
             .max();
         if let Some(position) = position {
