@@ -1,4 +1,15 @@
 //! What is inside a stream, as measured from its bytes.
+//!
+//! [`Codec`] and [`AudioFormat`] speak of framed sound (MPEG audio, ADTS, Ogg). The modules read
+//! the headers of coded tracks: one for each coding, [`bits`] and [`nal`] below them, and
+//! [`describe`] as their one face.
+
+pub mod aac;
+pub mod bits;
+pub mod describe;
+pub mod h264;
+pub mod nal;
+pub mod video;
 
 use std::fmt;
 
@@ -69,3 +80,26 @@ pub struct AudioFormat {
     /// Nominal bits per second where the headers say it (CBR MPEG audio, Vorbis nominal rate).
     pub bitrate_bps: u32,
 }
+
+/// Why a header of a coded track was not understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderFault {
+    /// It ends too early.
+    Truncated,
+    /// A field has a value that it must not have, or one beyond our limits.
+    Invalid(&'static str),
+    /// It is well formed and says something that corecast does not carry.
+    Unsupported(&'static str),
+}
+
+impl fmt::Display for HeaderFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HeaderFault::Truncated => f.write_str("header ends too early"),
+            HeaderFault::Invalid(field) => write!(f, "header has no possible {field}"),
+            HeaderFault::Unsupported(what) => write!(f, "{what} is not supported"),
+        }
+    }
+}
+
+impl std::error::Error for HeaderFault {}
