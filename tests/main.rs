@@ -2,13 +2,14 @@
 //!
 //! Reading order: [`harness`] (the program, sources and listeners of our own), [`clients`]
 //! (programs that we did not write), [`admission`] (who may come in), [`hooks`] (scripts that are
-//! asked and told), [`directory`] (where stations are listed), [`failures`] (what goes wrong
-//! outside), [`feed`] (who listens), [`import`] (files of other servers), [`metrics`] (their page
-//! is current), [`recording`] (media as files), [`relays`] (streams of other servers), [`tidy`]
-//! (the tree keeps its own rules).
+//! asked and told), [`cmaf`] (fragmented MP4 as ffmpeg reads it), [`directory`] (where stations are
+//! listed), [`failures`] (what goes wrong outside), [`feed`] (who listens), [`import`] (files of
+//! other servers), [`metrics`] (their page is current), [`recording`] (media as files), [`relays`]
+//! (streams of other servers), [`tidy`] (the tree keeps its own rules).
 
 mod admission;
 mod clients;
+mod cmaf;
 mod directory;
 mod failures;
 mod feed;

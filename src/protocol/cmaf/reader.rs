@@ -4,8 +4,6 @@
 
 use std::fmt;
 
-use super::FILE_TRACK_ID;
-
 /// The most boxes that are looked at in one file.
 pub const BOXES_MAX: usize = 65_536;
 
@@ -387,11 +385,6 @@ fn read_trun<'a>(
         at = end;
     }
     Ok(at)
-}
-
-/// Whether `fragment` is of the file's only track.
-pub fn is_own_track(fragment: &ReadFragment<'_>) -> bool {
-    fragment.track_id == FILE_TRACK_ID
 }
 
 /// The rest of a box, field by field.
