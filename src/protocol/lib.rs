@@ -12,6 +12,7 @@ pub mod http1;
 pub mod icy;
 pub mod intro;
 pub mod mpa;
+pub mod mpegts;
 pub mod ogg;
 pub mod output;
 pub mod rtmp;
