@@ -6,8 +6,8 @@ use super::bits::BitReader;
 /// The longest configuration that is read.
 pub const CONFIG_BYTES_MAX: usize = 1_024;
 
-/// Table 1.18; the indices behind are reserved.
-const SAMPLE_RATES_HZ: [u32; 13] = [
+/// Sampling frequencies by their index (table 1.18); the indices behind are reserved.
+pub const SAMPLE_RATES_HZ: [u32; 13] = [
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,
     7_350,
 ];

@@ -36,6 +36,14 @@ pub fn from_config(codec: TrackCodec, config: &Bytes) -> Result<TrackFormat, Hea
     }
 }
 
+/// What a decoder must know of a track without a configuration, from its unit `payload`.
+///
+/// # Errors
+/// Where the unit does not say it.
+pub fn from_unit(_codec: TrackCodec, _payload: &[u8]) -> Result<TrackFormat, HeaderFault> {
+    Err(HeaderFault::Unsupported("a track without configuration"))
+}
+
 fn pictures(
     codec: TrackCodec,
     config: &Bytes,

@@ -286,8 +286,8 @@ impl Config {
     }
 
     fn new(sps: Vec<Bytes>, pps: Vec<Bytes>, length_bytes: usize) -> Result<Self, HeaderFault> {
-        let sets = sps.iter().chain(&pps);
-        if sps.len() > 31 || pps.len() > 255 || sets.clone().any(|set| too_long(set)) {
+        let mut sets = sps.iter().chain(&pps);
+        if sps.len() > 31 || pps.len() > 255 || sets.any(too_long) {
             return Err(HeaderFault::Invalid("parameter sets"));
         }
         let first = sps

@@ -1,0 +1,306 @@
+//! Tags to tracks and access units.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use corecast_media::codec::{HeaderFault, describe, h264, nal};
+use corecast_media::frame::MediaEvent;
+use corecast_media::track::{
+    AccessUnit, MediaTime, TRACKS_MAX, Track, TrackCodec, TrackFormat, TrackId, TrackKind,
+};
+
+use super::body::{self, Content, Piece};
+use super::fault::FlvFault;
+use super::tag::TagKind;
+
+/// How long the tracks that are known wait for the other kind, by the tags' own time.
+pub const WAIT_MS_MAX: i64 = 1_000;
+/// The most units that wait.
+pub const WAIT_UNITS_MAX: usize = 256;
+/// The most bytes that wait.
+pub const WAIT_BYTES_MAX: usize = 8 * 1_024 * 1_024;
+
+const NANOS_PER_MS: i64 = 1_000_000;
+
+/// Makes events of the tags of one session.
+///
+/// The first event is [`MediaEvent::Tracks`], as soon as a unit came and both kinds are known, or
+/// the other kind did not come within [`WAIT_MS_MAX`]. Payloads are slices of the bodies.
+#[derive(Debug, Default)]
+pub struct Demuxer {
+    tracks: Vec<State>,
+    /// Whether tracks were said, and whether they changed since.
+    is_announced: bool,
+    is_changed: bool,
+    /// Units that came before the tracks were said.
+    waiting: Vec<AccessUnit>,
+    waiting_bytes: usize,
+    /// Scratch of one tag.
+    pieces: Vec<Piece>,
+    dropped_units: u64,
+    damaged_units: u64,
+}
+
+/// One track of the session.
+#[derive(Debug)]
+struct State {
+    kind: TrackKind,
+    /// The publisher's number among tracks of this kind.
+    number: u8,
+    format: TrackFormat,
+    /// The bytes of lengths in the publisher's payloads, where the coding has NAL units.
+    length_bytes: usize,
+}
+
+impl Demuxer {
+    /// A demuxer before the first tag.
+    pub fn new() -> Self {
+        Demuxer::default()
+    }
+
+    /// Units that were dropped because their decoder configuration had not come.
+    pub fn dropped_units(&self) -> u64 {
+        self.dropped_units
+    }
+
+    /// Units that were dropped because they are none.
+    pub fn damaged_units(&self) -> u64 {
+        self.damaged_units
+    }
+
+    /// Takes one tag, or one RTMP message, and appends what follows from it. `timestamp_ms` is
+    /// past the wrap of its 32 bits.
+    ///
+    /// # Errors
+    /// Where the tag cannot be used. It is lost then; later ones may be right.
+    pub fn push(
+        &mut self,
+        kind: TagKind,
+        timestamp_ms: i64,
+        payload: Bytes,
+        out: &mut Vec<MediaEvent>,
+    ) -> Result<(), FlvFault> {
+        let kind = match kind {
+            TagKind::Audio => TrackKind::Audio,
+            TagKind::Video => TrackKind::Video,
+            TagKind::Script => return Ok(()),
+        };
+        let mut pieces = std::mem::take(&mut self.pieces);
+        let mut result = body::parse(kind, payload, &mut pieces);
+        for piece in pieces.drain(..) {
+            let taken = self.on_piece(kind, timestamp_ms, piece, out);
+            result = result.and(taken);
+        }
+        self.pieces = pieces;
+        result
+    }
+
+    fn on_piece(
+        &mut self,
+        kind: TrackKind,
+        timestamp_ms: i64,
+        piece: Piece,
+        out: &mut Vec<MediaEvent>,
+    ) -> Result<(), FlvFault> {
+        match piece.content {
+            Content::Config(config) => self.on_config(kind, piece.number, piece.codec, config),
+            Content::Unit {
+                composition_ms,
+                offset_nanos,
+                keyframe,
+                payload,
+            } => {
+                let at = match self.place(kind, piece.number, piece.codec, &payload) {
+                    Some(at) => at,
+                    None => return Ok(()),
+                };
+                let dts = MediaTime::from_millis(timestamp_ms);
+                let shift = i64::from(composition_ms) * NANOS_PER_MS + i64::from(offset_nanos);
+                self.on_unit(at, dts, shift, keyframe, payload, out);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Demuxer {
+    fn on_config(
+        &mut self,
+        kind: TrackKind,
+        number: u8,
+        codec: TrackCodec,
+        config: Bytes,
+    ) -> Result<(), FlvFault> {
+        if matches!(codec, TrackCodec::Mp3 | TrackCodec::Ac3 | TrackCodec::Eac3) {
+            return Ok(());
+        }
+        let (config, length_bytes) = canonical(codec, config)?;
+        let known = self.find(kind, number).and_then(|at| self.tracks.get(at));
+        if known.is_some_and(|track| track.format.codec == codec && track.format.config == config) {
+            return Ok(());
+        }
+        let format = describe::from_config(codec, &config)?;
+        self.set_format(kind, number, format, length_bytes)
+    }
+
+    fn find(&self, kind: TrackKind, number: u8) -> Option<usize> {
+        let mut tracks = self.tracks.iter();
+        tracks.position(|track| track.kind == kind && track.number == number)
+    }
+
+    fn set_format(
+        &mut self,
+        kind: TrackKind,
+        number: u8,
+        format: TrackFormat,
+        length_bytes: usize,
+    ) -> Result<(), FlvFault> {
+        let state = State {
+            kind,
+            number,
+            format,
+            length_bytes,
+        };
+        let known = self.find(kind, number);
+        if let Some(track) = known.and_then(|at| self.tracks.get_mut(at)) {
+            *track = state;
+        } else if self.tracks.len() < TRACKS_MAX {
+            self.tracks.push(state);
+        } else {
+            return Err(FlvFault::TooManyTracks);
+        }
+        self.is_changed = true;
+        Ok(())
+    }
+
+    /// The track that a unit belongs to; `None` where its configuration did not come.
+    fn place(
+        &mut self,
+        kind: TrackKind,
+        number: u8,
+        codec: TrackCodec,
+        payload: &[u8],
+    ) -> Option<usize> {
+        let known = self.find(kind, number);
+        if let Some(at) = known
+            && self.tracks.get(at)?.format.codec == codec
+        {
+            return Some(at);
+        }
+        // Codings without a configuration say in every unit what they are.
+        let placed = describe::from_unit(codec, payload)
+            .map_err(FlvFault::from)
+            .and_then(|format| self.set_format(kind, number, format, nal::LENGTH_BYTES));
+        if placed.is_err() {
+            self.dropped_units += 1;
+            return None;
+        }
+        self.find(kind, number)
+    }
+
+    fn on_unit(
+        &mut self,
+        at: usize,
+        dts: MediaTime,
+        shift: i64,
+        flagged: bool,
+        payload: Bytes,
+        out: &mut Vec<MediaEvent>,
+    ) {
+        let Some(track) = self.tracks.get(at) else {
+            return;
+        };
+        let taken = take(track.format.codec, track.length_bytes, flagged, &payload);
+        let Ok((keyframe, payload)) = taken else {
+            self.damaged_units += 1;
+            return;
+        };
+        if payload.is_empty() {
+            return;
+        }
+        let dts = match track.kind {
+            TrackKind::Audio => dts.plus(shift),
+            TrackKind::Video => dts,
+        };
+        let pts = match track.kind {
+            TrackKind::Audio => dts,
+            TrackKind::Video => dts.plus(shift),
+        };
+        let unit = AccessUnit {
+            // At most TRACKS_MAX tracks.
+            track: TrackId(at as u8),
+            dts,
+            pts,
+            keyframe,
+            payload,
+        };
+        if !self.is_announced && self.is_waiting(&unit) {
+            self.waiting_bytes += unit.payload.len();
+            self.waiting.push(unit);
+            return;
+        }
+        self.announce(out);
+        out.push(MediaEvent::Unit(unit));
+    }
+
+    /// Whether the tracks should not be said yet.
+    fn is_waiting(&self, unit: &AccessUnit) -> bool {
+        let has = |kind| self.tracks.iter().any(|track| track.kind == kind);
+        if has(TrackKind::Audio) && has(TrackKind::Video) {
+            return false;
+        }
+        let first = self.waiting.first().map_or(unit.dts, |first| first.dts);
+        self.waiting.len() < WAIT_UNITS_MAX
+            && self.waiting_bytes + unit.payload.len() <= WAIT_BYTES_MAX
+            && unit.dts.since(first).abs() < WAIT_MS_MAX * NANOS_PER_MS
+    }
+
+    /// Says the tracks where they changed, and then what waited for them.
+    fn announce(&mut self, out: &mut Vec<MediaEvent>) {
+        if !self.is_changed {
+            return;
+        }
+        let tracks = self.tracks.iter().zip(0..).map(|(track, id)| Track {
+            id: TrackId(id),
+            format: track.format.clone(),
+        });
+        out.push(MediaEvent::Tracks(Arc::from_iter(tracks)));
+        out.extend(self.waiting.drain(..).map(MediaEvent::Unit));
+        self.waiting_bytes = 0;
+        self.is_announced = true;
+        self.is_changed = false;
+    }
+}
+
+/// A configuration in our form, and the bytes of lengths in the payloads that it speaks of.
+fn canonical(codec: TrackCodec, config: Bytes) -> Result<(Bytes, usize), HeaderFault> {
+    match codec {
+        TrackCodec::H264 => {
+            let mut parsed = h264::Config::parse(&config)?;
+            let length_bytes = parsed.length_bytes;
+            if length_bytes == nal::LENGTH_BYTES {
+                return Ok((config, length_bytes));
+            }
+            parsed.length_bytes = nal::LENGTH_BYTES;
+            Ok((parsed.record(), length_bytes))
+        }
+        _ => Ok((config, nal::LENGTH_BYTES)),
+    }
+}
+
+/// A unit in our form, and whether a decoder may start with it.
+fn take(
+    codec: TrackCodec,
+    length_bytes: usize,
+    flagged: bool,
+    payload: &Bytes,
+) -> Result<(bool, Bytes), HeaderFault> {
+    match codec {
+        TrackCodec::H264 => {
+            let payload = nal::widen(payload, length_bytes)?;
+            let content = h264::Content::parse(&payload)?;
+            Ok((content.is_keyframe(flagged), payload))
+        }
+        _ => Ok((flagged, payload.clone())),
+    }
+}

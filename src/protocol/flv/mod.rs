@@ -1,0 +1,16 @@
+//! FLV tags and what RTMP messages carry: classic (Adobe Flash Video File Format Specification
+//! 10.1, annex E) and enhanced (Enhanced RTMP v1 and v2, Veovera).
+//!
+//! [`tag`] cuts a file or stream into tags, [`demux`] makes access units of their bodies.
+
+pub mod body;
+pub mod demux;
+pub mod fault;
+pub mod tag;
+
+#[cfg(test)]
+mod tests;
+
+pub use demux::Demuxer;
+pub use fault::FlvFault;
+pub use tag::{Tag, TagKind, TagReader};
