@@ -32,8 +32,8 @@ fn what_is_imported_passes_the_check() {
         (
             "icecast.xml",
             "<icecast>\n<limits><sources>3</sources></limits>\n<mount><mount-name>/a</mount-name>\
-             \n<intro>/x</intro></mount>\n</icecast>\n",
-            "icecast.xml:4:1: icecast/mount[/a]/intro: no equivalent: ",
+             \n<charset>KOI8-R</charset></mount>\n</icecast>\n",
+            "icecast.xml:4:1: icecast/mount[/a]/charset: no equivalent: ",
         ),
         (
             "gocast.vibe",
@@ -107,7 +107,8 @@ fn the_page_for_newcomers_says_what_works() {
     let scratch = Scratch::new("newcomer");
     let settings = "<icecast><limits><clients>7</clients></limits>\n<hostname>radio.example\
                     </hostname><paths/>\n<listen-socket><port>8000</port></listen-socket>\
-                    \n<mount><mount-name>/live</mount-name><intro>/i.mp3</intro></mount></icecast>";
+                    \n<mount><mount-name>/live</mount-name><charset>KOI8-R</charset></mount>\
+                    </icecast>";
     std::fs::write(scratch.file("icecast.xml"), settings).expect("a file can be written");
     let program = Path::new(env!("CARGO_BIN_EXE_corecast"));
     let folder = program.parent().expect("a program is in a folder");
@@ -118,7 +119,7 @@ fn the_page_for_newcomers_says_what_works() {
         .output()
         .expect("a shell starts");
     assert!(output.status.success(), "{output:?}");
-    assert!(text(&output.stdout).contains("intro"), "{output:?}");
+    assert!(text(&output.stdout).contains("charset"), "{output:?}");
     let ours = std::fs::read_to_string(scratch.file("corecast.toml")).expect("it was written");
     assert!(
         ours.contains("listeners_max = 7") && ours.contains("radio.example"),

@@ -4,8 +4,9 @@
 //! (programs that we did not write), [`admission`] (who may come in), [`hooks`] (scripts that are
 //! asked and told), [`cmaf`] (fragmented MP4 as ffmpeg reads it), [`directory`] (where stations are
 //! listed), [`failures`] (what goes wrong outside), [`feed`] (who listens), [`import`] (files of
-//! other servers), [`metrics`] (their page is current), [`recording`] (media as files), [`relays`]
-//! (streams of other servers), [`tidy`] (the tree keeps its own rules).
+//! other servers), [`intro`] (what new listeners hear first), [`metrics`] (their page is current),
+//! [`recording`] (media as files), [`relays`] (streams of other servers), [`tidy`] (the tree keeps
+//! its own rules).
 
 mod admission;
 mod clients;
@@ -16,6 +17,7 @@ mod feed;
 mod harness;
 mod hooks;
 mod import;
+mod intro;
 mod metrics;
 mod recording;
 mod relays;

@@ -25,8 +25,29 @@ pub(super) fn read(root: &Entry, plan: &mut Plan) {
     for entry in root.children.iter().filter(|entry| entry.key == "mount") {
         mount::read(entry, plan);
     }
+    settle_intros(root, plan);
     separate_defaults(&shared, plan);
     settle_returns(plan);
+}
+
+/// Icecast looks for intros in the folder of its pages, whatever their path begins with.
+fn settle_intros(root: &Entry, plan: &mut Plan) {
+    let paths = root.children.iter().rfind(|entry| entry.key == "paths");
+    let folder = paths.and_then(|paths| paths.child_text("webroot"));
+    let Some(folder) = folder.map(|folder| folder.trim_end_matches('/')) else {
+        return;
+    };
+    let defaults = plan.sections.get_mut(DEFAULTS).into_iter();
+    let mounts = plan.mounts.iter_mut().map(|mount| &mut mount.settings);
+    for settings in mounts.chain(defaults) {
+        if let Some(given) = settings.get_mut("intro")
+            && let Value::Text(file) = &given.value
+            && !file.is_empty()
+        {
+            let file = file.trim_start_matches('/');
+            given.value = Value::Text(format!("{folder}/{file}"));
+        }
+    }
 }
 
 /// Unsays in each mount's own section what the default mount said and Icecast would not merge;

@@ -27,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
         Setting(MOUNT, "listener_duration_max_ms", Unit::SecondsOrNone),
     ),
     rule("dump-file", Setting(MOUNT, "dump_file", Unit::Same)),
-    rule("intro", MissingUnless(&[""], "there are no intros yet")),
+    rule("intro", Setting(MOUNT, "intro", Unit::Same)),
     rule("fallback-mount", Setting(MOUNT, "fallback", Unit::Same)),
     rule("fallback", Setting(MOUNT, "fallback", Unit::Same)),
     rule("fallback-override", Code(fallback_override)),

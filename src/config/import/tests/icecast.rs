@@ -123,7 +123,9 @@ fn a_mount_keeps_what_it_says() {
          <burst-size>100000</burst-size><source-timeout>2.5</source-timeout>\
          <mp3-metadata-interval>4096</mp3-metadata-interval><public>1</public>\
          <authentication type='htpasswd'><option name='filename' value='f'/></authentication>\
-         <intro>/intro.ogg</intro></mount>",
+         <intro>/intro.ogg</intro></mount>\
+         <mount><mount-name>/b</mount-name><intro>b.mp3</intro></mount>\
+         <paths><webroot>/var/web/</webroot></paths>",
     );
     assert_eq!(config.auth.source_password, " spé<& ");
     assert_eq!(config.auth.admin_user, "boss");
@@ -141,6 +143,7 @@ fn a_mount_keeps_what_it_says() {
         burst_bytes: 100_000,
         source_timeout: Duration::from_millis(2_500),
         metaint_bytes: 4_096,
+        intro: "/var/web/intro.ogg".into(),
         ..Mount::default()
     };
     assert_eq!(config.configured_mount("/live.ogg"), Some(&expected));
@@ -150,7 +153,12 @@ fn a_mount_keeps_what_it_says() {
         .into_iter()
         .map(|(_, path)| path)
         .collect();
-    for inner in ["username", "public", "authentication", "intro"] {
+    let other = config.configured_mount("/b");
+    assert_eq!(
+        other.map(|mount| &mount.intro),
+        Some(&"/var/web/b.mp3".into())
+    );
+    for inner in ["username", "public", "authentication"] {
         let path = format!("icecast/mount[/live.ogg]/{inner}");
         assert!(missing.contains(&path.as_str()), "{path}: {missing:?}");
     }
