@@ -101,6 +101,11 @@ impl Peer {
         matches!(self.temper, Temper::Good)
     }
 
+    /// Whether it got a frame of such an origin.
+    pub fn heard(&self, wanted: impl Fn(u32) -> bool) -> bool {
+        self.last.keys().any(|origin| wanted(*origin))
+    }
+
     /// Whether the connection ended where a listener may be left: no frame or block is torn.
     pub const fn is_at_border(&self) -> bool {
         self.frame.is_empty() && self.block_len.is_none()

@@ -20,6 +20,7 @@ use corecast_mesh::topology::Topology;
 use corecast_shard::hub::{Hub, HubEvent, ListenerCard};
 
 use crate::dice::Dice;
+use crate::intro;
 use crate::origin::Origin;
 use crate::peer::{HEAD, Peer, Temper, VirtualSocket};
 use crate::relay;
@@ -44,6 +45,8 @@ pub struct Report {
     pub sources: u64,
     /// Bytes that listeners got.
     pub bytes: u64,
+    /// Listeners that heard an intro, or a part of one.
+    pub intros: u64,
     /// Skips of slow listeners.
     pub skips: u64,
     /// Runs that full rings lost.
@@ -122,7 +125,12 @@ impl World {
             connections: Seats::new(10_000),
             lockouts: Lockouts::default(),
         });
-        let hub = |id| Hub::new(id, topology, Arc::clone(&config), Arc::clone(&seats));
+        let intros = Arc::new(intro::intros(&mut dice));
+        let hub = |id| {
+            let mut hub = Hub::new(id, topology, Arc::clone(&config), Arc::clone(&seats));
+            hub.set_intros(Arc::clone(&intros));
+            hub
+        };
         let nodes = topology.ids().map(|id| Node {
             hub: hub(id),
             stalled_until: Time::ZERO,
@@ -499,6 +507,7 @@ impl World {
         };
         let mut peer = ear.peer.borrow_mut();
         self.report.bytes += peer.got;
+        self.report.intros += u64::from(peer.heard(intro::is_intro));
         let told = matches!(
             reason,
             EndReason::SourceGone | EndReason::Drained | EndReason::Killed | EndReason::TimeLimit
@@ -573,6 +582,7 @@ fn make_config(dice: &mut Dice) -> Config {
         slow_reader_budget: Duration::from_millis(*dice.pick(&[3_000, 15_000])),
         slow_reader: *dice.pick(&[SlowReader::Skip, SlowReader::Drop]),
         metaint_bytes: *dice.pick(&[16_000, 1_000]),
+        intro: intro::some_file(dice),
         ..Mount::default()
     };
     config.mounts = vec![
