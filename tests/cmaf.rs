@@ -158,7 +158,7 @@ fn remux(codec: TrackCodec, file: &[u8]) -> (Vec<u8>, u32) {
 }
 
 /// The decoder's configuration as a track has it, out of the boxes of a sample entry.
-fn config(codec: TrackCodec, boxes: &[u8]) -> Bytes {
+pub(super) fn config(codec: TrackCodec, boxes: &[u8]) -> Bytes {
     let body = |kind: &[u8; 4]| reader::child(boxes, *kind).expect("the configuration").body;
     let config = match codec {
         TrackCodec::H264 => body(b"avcC").to_vec(),

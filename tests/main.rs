@@ -5,8 +5,8 @@
 //! asked and told), [`cmaf`] (fragmented MP4 as ffmpeg reads it), [`directory`] (where stations are
 //! listed), [`failures`] (what goes wrong outside), [`feed`] (who listens), [`import`] (files of
 //! other servers), [`intro`] (what new listeners hear first), [`metrics`] (their page is current),
-//! [`recording`] (media as files), [`relays`] (streams of other servers), [`tidy`] (the tree keeps
-//! its own rules).
+//! [`mpegts`] (transport streams as ffmpeg reads them), [`recording`] (media as files), [`relays`]
+//! (streams of other servers), [`tidy`] (the tree keeps its own rules).
 
 mod admission;
 mod clients;
@@ -19,6 +19,7 @@ mod hooks;
 mod import;
 mod intro;
 mod metrics;
+mod mpegts;
 mod recording;
 mod relays;
 mod tidy;

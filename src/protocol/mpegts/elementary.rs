@@ -1,6 +1,8 @@
 //! Access units in the form that transport streams carry: NAL units behind start codes, AAC in
 //! ADTS, Opus behind control headers; and what the PMT says about each.
 
+use bytes::Bytes;
+use corecast_media::codec::{aac, h264, nal};
 use corecast_media::track::{AccessUnit, TrackCodec, TrackFormat};
 
 use super::psi;
@@ -43,9 +45,9 @@ const ADTS_FRAME_BYTES_MAX: usize = (1 << 13) - 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Coding {
     /// H.264 with the parameter sets that stand before keyframes, as NAL units.
-    H264(Vec<Vec<u8>>),
+    H264(Vec<Bytes>),
     /// HEVC, in the same way.
-    H265(Vec<Vec<u8>>),
+    H265(Vec<Bytes>),
     /// AAC with an ADTS header that lacks its length.
     Aac([u8; ADTS_HEADER_BYTES]),
     /// MPEG audio of this stream type.
@@ -63,7 +65,7 @@ impl Coding {
     /// carry, or whose configuration cannot be said there.
     pub fn of(format: &TrackFormat) -> Option<Self> {
         match format.codec {
-            TrackCodec::H264 => Some(Coding::H264(avc_sets(&format.config).unwrap_or_default())),
+            TrackCodec::H264 => Some(Coding::H264(avc_sets(&format.config))),
             TrackCodec::H265 => Some(Coding::H265(hevc_sets(&format.config).unwrap_or_default())),
             TrackCodec::Aac => adts_header(&format.config).map(Coding::Aac),
             TrackCodec::Mp3 if format.sample_rate_hz >= MPEG1_RATE_HZ_MIN => {
@@ -164,23 +166,8 @@ const HEVC: NalKind = NalKind {
 /// NAL units behind start codes (ISO/IEC 14496-10 annex B), with a delimiter in front of every
 /// unit and the parameter sets in front of every keyframe (ISO/IEC 13818-1 sections 2.14.1 and
 /// 2.17.1). What the source itself sends of these is left as it is.
-fn write_nals(
-    out: &mut Vec<u8>,
-    kind: &NalKind,
-    sets: &[Vec<u8>],
-    unit: &AccessUnit,
-) -> Option<()> {
-    let mut nals = Vec::new();
-    let mut rest = unit.payload.as_ref();
-    while !rest.is_empty() {
-        let (length, behind) = rest.split_first_chunk::<4>()?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-        let (nal, behind) = behind.split_at_checked(length)?;
-        if !nal.is_empty() {
-            nals.push(nal);
-        }
-        rest = behind;
-    }
+fn write_nals(out: &mut Vec<u8>, kind: &NalKind, sets: &[Bytes], unit: &AccessUnit) -> Option<()> {
+    let nals: Vec<&[u8]> = nal::units(&unit.payload).collect::<Result<_, _>>().ok()?;
     let type_of = |nal: &&[u8]| nal.first().map(|&first| (kind.type_of)(first));
     let mut push = |nal: &[u8]| {
         out.extend_from_slice(&START_CODE);
@@ -202,19 +189,16 @@ fn write_nals(
     Some(())
 }
 
-/// The parameter sets of an AVCDecoderConfigurationRecord (ISO/IEC 14496-15 section 5.3.3.1).
-fn avc_sets(config: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let mut rest = config.get(5..)?;
-    let mut sets = Vec::new();
-    for mask in [0x1f, 0xff] {
-        let (&count, behind) = rest.split_first()?;
-        rest = take_sets(count & mask, behind, &mut sets)?;
-    }
-    Some(sets)
+/// The parameter sets of an AVCDecoderConfigurationRecord; none where it cannot be read, since a
+/// source may send them with its pictures.
+fn avc_sets(config: &Bytes) -> Vec<Bytes> {
+    h264::Config::parse(config)
+        .map(|config| [config.sps, config.pps].concat())
+        .unwrap_or_default()
 }
 
 /// The parameter sets of an HEVCDecoderConfigurationRecord (section 8.3.3.1).
-fn hevc_sets(config: &[u8]) -> Option<Vec<Vec<u8>>> {
+fn hevc_sets(config: &[u8]) -> Option<Vec<Bytes>> {
     let (&arrays, mut rest) = config.get(22..)?.split_first()?;
     let mut sets = Vec::new();
     for _ in 0..arrays {
@@ -223,48 +207,35 @@ fn hevc_sets(config: &[u8]) -> Option<Vec<Vec<u8>>> {
         };
         rest = take_sets(count, behind, &mut sets)?;
     }
+    // Encoders describe themselves there too.
+    sets.retain(|set: &Bytes| {
+        set.first()
+            .is_some_and(|&first| HEVC.set_types.contains(&(HEVC.type_of)(first)))
+    });
     Some(sets)
 }
 
-fn take_sets<'a>(count: u8, mut rest: &'a [u8], sets: &mut Vec<Vec<u8>>) -> Option<&'a [u8]> {
+fn take_sets<'a>(count: u8, mut rest: &'a [u8], sets: &mut Vec<Bytes>) -> Option<&'a [u8]> {
     for _ in 0..count {
         let (length, behind) = rest.split_first_chunk::<2>()?;
         let (set, behind) = behind.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        sets.push(set.to_vec());
+        sets.push(Bytes::copy_from_slice(set));
         rest = behind;
     }
     Some(rest)
 }
 
-/// The ADTS header (ISO/IEC 14496-3 section 1.A.2.2) for an AudioSpecificConfig (section 1.6.2.1).
-/// With explicit SBR or PS it tells the core coder, as implicit signalling does. `None` where
-/// ADTS has no field for it: object types above 4, other rates, channels from a PCE.
+/// The ADTS header (ISO/IEC 14496-3 section 1.A.2.2) for an AudioSpecificConfig. It tells the core
+/// coder and leaves SBR and PS to be found in the sound. `None` where ADTS has no field for it:
+/// object types above 4, other rates and frame lengths, channels from a PCE.
 fn adts_header(config: &[u8]) -> Option<[u8; ADTS_HEADER_BYTES]> {
-    if config.len() < 2 {
-        return None;
-    }
-    let mut bits = config
-        .iter()
-        .take(8)
-        .fold(0_u64, |bits, &byte| bits << 8 | u64::from(byte));
-    bits <<= 8 * (8 - config.len().min(8));
-    let mut take = |count: u32| {
-        let value = (bits >> (64 - count)) as u8;
-        bits <<= count;
-        value
-    };
-    let mut object = take(5);
-    let rate = take(4);
-    let channels = take(4);
-    if object == 5 || object == 29 {
-        // The rate of the extension, then the type of the core.
-        if take(4) == 15 {
-            return None;
-        }
-        object = take(5);
-    }
-    let fits = matches!(object, 1..=4) && rate < 13 && matches!(channels, 1..=7);
-    if !fits {
+    let config = aac::Config::parse(config).ok()?;
+    // The index of the rate as such a configuration has it, behind five bits.
+    let [high, low] = aac::low_complexity(config.core_rate_hz, 1)?;
+    let rate = (high & 7) << 1 | low >> 7;
+    let channels = config.channel_configuration;
+    let object = config.object_type;
+    if !matches!(object, 1..=4) || !matches!(channels, 1..=7) || config.frame_samples != 1_024 {
         return None;
     }
     let profile = (object - 1) << 6 | rate << 2 | channels >> 2;

@@ -14,12 +14,16 @@ use super::psi::Program;
 use super::{PCR_PER_TICK, PCR_WRAP, TICKS_HZ, Writer};
 use crate::output::StreamWriter;
 
-const SPS: &[u8] = &[0x67, 0x64, 0x00, 0x1f, 0xac];
-pub(super) const PPS: &[u8] = &[0x68, 0xee, 0x3c, 0x80];
+/// 320x180 at 25 Hz, as an encoder wrote them.
+const SPS: &[u8] = &[
+    0x67, 0x4d, 0x40, 0x0c, 0xec, 0xa0, 0xa0, 0xcf, 0xcf, 0x80, 0x88, 0, 0, 3, 0, 8, 0, 0, 3, 1,
+    0x90, 0x78, 0xa1, 0x4c, 0xb0,
+];
+pub(super) const PPS: &[u8] = &[0x68, 0xce, 0x0f, 0xc8];
 const HEVC_SETS: [&[u8]; 3] = [&[0x40, 1, 0xaa], &[0x42, 1, 0xbb], &[0x44, 1, 0xcc]];
 
 fn avc_config() -> Vec<u8> {
-    let mut config = vec![1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, SPS.len() as u8];
+    let mut config = vec![1, 0x4d, 0x40, 0x0c, 0xff, 0xe1, 0, SPS.len() as u8];
     config.extend_from_slice(SPS);
     config.extend_from_slice(&[1, 0, PPS.len() as u8]);
     config.extend_from_slice(PPS);
