@@ -2,13 +2,16 @@
 //! own that die, come back, redirect and say nonsense.
 //!
 //! Reading order: [`origin`] (a server that does as it is told), [`icecast`], [`losses`],
-//! [`demand`].
+//! [`demand`]; whole servers: [`masters`], [`liars`] (those that hang, lie and die).
 
 mod demand;
 mod icecast;
+mod liars;
 mod losses;
+mod masters;
 mod origin;
 
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
@@ -58,6 +61,12 @@ impl Relaying {
         relays.iter().find(|relay| relay["mount"] == mount).cloned()
     }
 
+    /// What the API says of the master called `main`.
+    fn master(&self) -> Value {
+        let document = self.server.get_as_admin("/api/v1/relays").json();
+        document["masters"][0].clone()
+    }
+
     /// Waits until the relay to `mount` is in `state`.
     fn wait_state(&self, mount: &str, state: &str) -> Value {
         wait_for(&format!("{mount} is {state}"), SOON, || {
@@ -68,6 +77,11 @@ impl Relaying {
 
 fn write(folder: &Scratch, relays: &str) {
     std::fs::write(folder.file("c.toml"), relays).expect("the folder takes files");
+}
+
+/// A `[[master]]` called `main` that is asked often.
+fn master(address: SocketAddr, more: &str) -> String {
+    format!("[[master]]\nname = 'main'\nurl = 'http://{address}'\ninterval_ms = 500\n{more}\n")
 }
 
 /// A `[[relay]]` to `/r` that tries again soon.

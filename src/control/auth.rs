@@ -53,6 +53,12 @@ impl Credentials {
         bool::from(user & same(&self.password, auth.admin_password.as_bytes()))
     }
 
+    /// Whether these are of a server that relays all our mounts.
+    pub(crate) fn are_relay(&self, auth: &Auth) -> bool {
+        let user = same(&self.user, auth.relay_user.as_bytes());
+        bool::from(user & same(&self.password, auth.relay_password.as_bytes()))
+    }
+
     /// Whether these may feed `mount`: the mount's own password, or the global one where it has
     /// none, by the user `source` or a nameless one; or the admin's.
     pub(crate) fn are_source(&self, config: &Config, mount: &str) -> bool {
@@ -185,6 +191,7 @@ mod tests {
         let empty = |text| said(text).expect("good credentials");
         assert!(!empty("source:").are_source(&config, "/live"));
         assert!(!empty("admin:").are_admin(&config.auth));
+        assert!(!empty("relay:").are_relay(&config.auth));
     }
 
     #[test]

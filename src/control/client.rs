@@ -1,7 +1,8 @@
 //! Requests of our own to other people's HTTP servers, which may hang, lie and die.
 //!
-//! A request has one time limit for everything, its answer a bounded head; the body of an answer
-//! says nothing to us and is only read so that the other side can finish it.
+//! A request has one time limit for everything, its answer a bounded head. The body of an answer to
+//! a form says nothing to us and is only read so that the other side can finish it; any other one
+//! has a bound that its reader names.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,8 +12,8 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use form_urlencoded::Serializer;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Request, Uri};
-use http_body_util::{BodyExt, Full};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, request};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -52,6 +53,13 @@ pub(crate) struct Reply {
     pub(crate) headers: HeaderMap,
     body: Incoming,
     until: Instant,
+}
+
+/// An answer with its whole body.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
 }
 
 /// Why there is no answer.
@@ -102,28 +110,64 @@ impl Client {
         limit: Duration,
     ) -> Result<Reply, Failure> {
         let until = Instant::now() + limit;
-        let (uri, own) = target(url).ok_or_else(|| Failure::Broken("no good URL".to_owned()))?;
-        let mut request = Request::post(uri)
-            .header(USER_AGENT, AGENT)
+        let request = request::Builder::new()
+            .method(Method::POST)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-        if let Some(authorization) = login
-            .map_or(own, |login| Some(login.said()))
-            .and_then(basic)
-        {
+        let answer = self.send(request, url, login, Bytes::from(form), until);
+        let (head, body) = answer.await?.into_parts();
+        Ok(Reply {
+            headers: head.headers,
+            body,
+            until,
+        })
+    }
+
+    /// Asks for `url` and reads the answer to its end, `limit` for all of it. A body of more than
+    /// `bytes_max` bytes is no answer.
+    pub(crate) async fn get(
+        &self,
+        url: &str,
+        login: Option<Login<'_>>,
+        bytes_max: usize,
+        limit: Duration,
+    ) -> Result<Page, Failure> {
+        let until = Instant::now() + limit;
+        let answer = self.send(request::Builder::new(), url, login, Bytes::new(), until);
+        let (head, body) = answer.await?.into_parts();
+        let whole = Limited::new(body, bytes_max).collect();
+        match timeout_at(until, whole).await {
+            Ok(Ok(body)) => Ok(Page {
+                status: head.status,
+                body: body.to_bytes(),
+            }),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                let why = format!("the answer has more than {bytes_max} bytes");
+                Err(Failure::Broken(why))
+            }
+            Ok(Err(error)) => Err(Failure::Broken(error.to_string())),
+            Err(_) => Err(Failure::Late),
+        }
+    }
+
+    async fn send(
+        &self,
+        request: request::Builder,
+        url: &str,
+        login: Option<Login<'_>>,
+        body: Bytes,
+        until: Instant,
+    ) -> Result<Response<Incoming>, Failure> {
+        let (uri, own) = target(url).ok_or_else(|| Failure::Broken("no good URL".to_owned()))?;
+        let login = login.map_or(own, |login| Some(login.said()));
+        let mut request = request.uri(uri).header(USER_AGENT, AGENT);
+        if let Some(authorization) = login.and_then(basic) {
             request = request.header(AUTHORIZATION, authorization);
         }
         let request = request
-            .body(Full::new(Bytes::from(form)))
+            .body(Full::new(body))
             .map_err(|error| Failure::Broken(error.to_string()))?;
         match timeout_at(until, self.0.request(request)).await {
-            Ok(Ok(answer)) => {
-                let (head, body) = answer.into_parts();
-                Ok(Reply {
-                    headers: head.headers,
-                    body,
-                    until,
-                })
-            }
+            Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(Failure::Broken(reason(&error))),
             Err(_) => Err(Failure::Late),
         }

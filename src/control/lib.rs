@@ -7,7 +7,8 @@
 //! (resources as JSON), `icecast` (the surfaces of Icecast), `page` (the page at `/`), `health`,
 //! `problem`, `auth`, `form`, `charset`, `clock`; `resolve` (names of hosts for shards); `client`
 //! (requests of our own), `guests` (listeners with a password), `hooks` (scripts that are asked
-//! and told), `directory` (where stations are listed); `event` and `access_log` (what is written
+//! and told), `directory` (where stations are listed), `masters`
+//! (servers all of whose mounts are relayed); `event` and `access_log` (what is written
 //! down), `recorder` (media as files), `audience` (who listens, counted), `titles` (what was
 //! playing), `feed` (events for those who watch), `probe` (what is counted).
 
@@ -27,6 +28,7 @@ mod guests;
 mod health;
 mod hooks;
 mod icecast;
+mod masters;
 mod node;
 mod outbox;
 mod page;

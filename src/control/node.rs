@@ -1,10 +1,11 @@
 //! What request handlers share, and the orders by which they reach the plane's loop.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use corecast_config::Config;
+use corecast_config::{Config, Master, Relay};
 use corecast_media::intro::Intros;
 use corecast_media::name::{MountName, SessionId, ShardId};
 use corecast_media::time::Time;
@@ -16,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::audience::Audience;
 use crate::feed::Feed;
+use crate::masters::MasterState;
 use crate::probe::ControlProbe;
 use crate::problem::Problem;
 use crate::query::NodeSnapshot;
@@ -49,6 +51,13 @@ pub(crate) enum Order {
         /// The mount that takes them, if one does.
         fallback: Option<MountName>,
     },
+    /// The list of a master has come.
+    Listed {
+        /// The master, as it was asked.
+        master: Box<Master>,
+        /// What follows from the list.
+        relays: Vec<Relay>,
+    },
     /// Take no more sessions and end those that are there within this time.
     Drain(Duration),
     /// End at once.
@@ -70,6 +79,8 @@ pub(crate) struct Node {
     pub(crate) audience: Mutex<Audience>,
     /// As above.
     pub(crate) titles: Mutex<Titles>,
+    /// As above; by the masters' names.
+    pub(crate) masters: Mutex<BTreeMap<String, MasterState>>,
     pub(crate) feed: Feed,
 }
 
@@ -106,6 +117,11 @@ impl Node {
     /// The titles that were.
     pub(crate) fn titles(&self) -> MutexGuard<'_, Titles> {
         self.titles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of each master.
+    pub(crate) fn masters(&self) -> MutexGuard<'_, BTreeMap<String, MasterState>> {
+        self.masters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends `message` to `shard`, after everything that was ordered before.

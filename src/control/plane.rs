@@ -27,6 +27,7 @@ use crate::exchange::Exchange;
 use crate::feed::Feed;
 use crate::guests::Guests;
 use crate::hooks::Hooks;
+use crate::masters::Masters;
 use crate::node::{Node, Order};
 use crate::outbox::Outbox;
 use crate::probe::ControlProbe;
@@ -129,6 +130,7 @@ impl Control {
             probe: Arc::clone(&probe),
             audience: Mutex::new(Audience::new(Arc::clone(&probe))),
             titles: Mutex::default(),
+            masters: Mutex::default(),
             feed: Feed::new(settings.started_unix, Arc::clone(&probe)),
         });
         let control = Control {
@@ -170,6 +172,7 @@ struct Plane {
     guests: Guests,
     hooks: Hooks,
     directories: Directories,
+    masters: Masters,
     recorder: Recorder,
     stopped: bool,
     probe: Arc<ControlProbe>,
@@ -199,7 +202,8 @@ impl Plane {
             recorder: Recorder::new(Arc::new(Disk), Arc::clone(&probe)),
             guests: Guests::new(Arc::clone(&node)),
             hooks: Hooks::new(client.clone(), Arc::clone(&node)),
-            directories: Directories::new(client, Arc::clone(&node)),
+            directories: Directories::new(client.clone(), Arc::clone(&node)),
+            masters: Masters::new(client, Arc::clone(&node)),
             exchange,
             stopped: false,
             node,
@@ -329,6 +333,10 @@ impl Plane {
             Order::Reload(config) => self.handle_reload(config),
             Order::Intros(intros) => self.send_all(|| FromControl::Intros(Arc::clone(&intros))),
             Order::SetFallback { mount, fallback } => self.handle_fallback(&mount, fallback),
+            Order::Listed { master, relays } => {
+                self.masters.handle_list(&master, relays);
+                self.follow_masters();
+            }
             Order::Drain(grace) => {
                 self.node.draining.store(true, Ordering::Relaxed);
                 self.node.feed.close();
@@ -349,7 +357,22 @@ impl Plane {
 
     fn handle_reload(&mut self, config: Arc<Config>) {
         self.scribe.handle_reload(&config);
-        self.apply(config);
+        self.masters.handle_reload(&config);
+        let mut config = Arc::unwrap_or_clone(config);
+        config.relays_listed = self.masters.relays(&config);
+        self.apply(Arc::new(config));
+        self.node.feed.handle_reload(SystemTime::now());
+    }
+
+    /// Has the relays run that the masters' lists name.
+    fn follow_masters(&mut self) {
+        let config = self.node.config();
+        let relays = self.masters.relays(&config);
+        if relays != config.relays_listed {
+            let mut config = Config::clone(&config);
+            config.relays_listed = relays;
+            self.apply(Arc::new(config));
+        }
     }
 
     fn handle_fallback(&mut self, mount: &MountName, fallback: Option<MountName>) {
@@ -368,6 +391,7 @@ impl Plane {
             }
         }
         self.apply(Arc::new(config));
+        self.node.feed.handle_reload(SystemTime::now());
     }
 
     /// Has everybody follow these settings from now on.
@@ -379,7 +403,6 @@ impl Plane {
         self.queries.handle_change();
         self.config.send_replace(Arc::clone(&config));
         self.directories.handle_reload(&config);
-        self.node.feed.handle_reload(SystemTime::now());
     }
 
     fn send_all(&mut self, message: impl Fn() -> FromControl) {

@@ -14,6 +14,9 @@ const HOOK_RESULTS: &[&str] = &["allowed", "denied", "told", "late", "failed", "
 /// What may come of a directory's call.
 const DIRECTORY_RESULTS: &[&str] = &["added", "touched", "removed", "refused", "late", "failed"];
 
+/// What may come of asking a master for its list.
+const LIST_RESULTS: &[&str] = &["taken", "refused", "nonsense", "late", "failed"];
+
 probe! {
     /// What the control plane counts; written by its thread only.
     pub struct ControlProbe {
@@ -57,6 +60,8 @@ probe! {
         /// Calls of directories, by what came of them.
         directory_calls: Family<Counter> =
             "corecast_directory_calls_total" by "result" in DIRECTORY_RESULTS;
+        /// Times that masters were asked for their lists, by what came of it.
+        master_lists: Family<Counter> = "corecast_master_lists_total" by "result" in LIST_RESULTS;
         /// Seconds since the server started.
         uptime: Gauge = "corecast_uptime_seconds";
     }

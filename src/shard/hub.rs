@@ -208,6 +208,12 @@ impl<S: Socket> Hub<S> {
         self.settle(now);
     }
 
+    /// `session`, which feeds a mount whose home this shard is, lets any other source have it
+    /// from now on.
+    pub fn give_way(&mut self, session: SessionId) {
+        self.set_yields(session);
+    }
+
     /// Media of an accepted publisher, in order.
     pub fn push_media(&mut self, now: Time, session: SessionId, events: Vec<MediaEvent>) {
         self.forward_media(session, events);
@@ -371,6 +377,11 @@ impl<S: Socket> Hub<S> {
     /// Whether `mount` lives on this shard.
     pub fn is_home_of(&self, mount: &MountName) -> bool {
         self.topology.home(mount) == self.shard
+    }
+
+    /// Whether a source feeds `mount`, whose home this shard is.
+    pub fn is_live(&self, mount: &MountName) -> bool {
+        self.is_live_at_home(mount)
     }
 
     /// Listeners at `mount`, whose home this shard is, on all shards, and those that wait for the

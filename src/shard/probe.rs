@@ -116,6 +116,8 @@ probe! {
         sources_ended: Family<Counter> = "corecast_sources_ended_total" by "reason" in REASONS;
         /// Sources that feed a mount now.
         sources: Gauge = "corecast_sources";
+        /// Streams of other servers that began to feed a mount.
+        relays_started: Counter = "corecast_relays_started_total";
         /// Messages that met a full ring; those to shards wait, events for control are dropped.
         ring_full: Family<Counter> = "corecast_ring_full_total" by "ring" in RINGS;
         /// Requests that control did not answer in time.

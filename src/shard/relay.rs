@@ -76,6 +76,8 @@ impl Relays {
 #[derive(Debug)]
 struct Desk {
     settings: Relay,
+    /// A master's list has it, not the settings: it gives way to any other source.
+    listed: bool,
     mount: MountName,
     stop: Signal,
     wanted: Signal,
@@ -83,7 +85,7 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(settings: Relay, mount: MountName, now: Time) -> Self {
+    fn new(settings: Relay, listed: bool, mount: MountName, now: Time) -> Self {
         let report = RelayReport {
             mount: mount.clone(),
             state: RelayState::Idle,
@@ -93,10 +95,23 @@ impl Desk {
         };
         Desk {
             settings,
+            listed,
             mount,
             stop: Signal::default(),
             wanted: Signal::default(),
             report: RefCell::new(report),
+        }
+    }
+
+    /// Waits, for this reason; since when it does so stays.
+    fn rest(&self, now: Time, why: &str) {
+        let resting = {
+            let report = self.report.borrow();
+            report.state == RelayState::Waiting && *report.error == *why
+        };
+        if !resting {
+            self.report.borrow_mut().error = Arc::from(why);
+            self.enter(now, RelayState::Waiting);
         }
     }
 
@@ -118,21 +133,29 @@ pub(crate) async fn run(shard: &Rc<Shard>) {
 /// Ends relays that are gone or other than before, and starts those that are new.
 fn follow_settings(shard: &Rc<Shard>) {
     let config = shard.config();
-    let is_home = |mount: &MountName| shard.look(|hub| hub.is_home_of(mount));
+    let configured = config.relays.iter().map(|relay| (relay, false));
+    let listed = config.relays_listed.iter().map(|relay| (relay, true));
+    // What is configured comes last and so wins.
+    let wanted: BTreeMap<&str, (&Relay, bool)> = listed
+        .chain(configured)
+        .map(|(relay, listed)| (relay.mount.as_str(), (relay, listed)))
+        .collect();
     let mut desks = shard.relays.desks.borrow_mut();
     desks.retain(|mount, desk| {
-        let stays = config.relay(mount.as_str()) == Some(&desk.settings);
+        let stays = wanted.get(mount.as_str()) == Some(&(&desk.settings, desk.listed));
         if !stays {
             desk.stop.set();
         }
         stays
     });
-    for settings in &config.relays {
-        let Ok(mount) = MountName::parse(&settings.mount) else {
+    for (mount, (settings, listed)) in wanted {
+        let Ok(mount) = MountName::parse(mount) else {
             continue;
         };
-        if is_home(&mount) && !desks.contains_key(&mount) {
-            let desk = Rc::new(Desk::new(settings.clone(), mount.clone(), shard.now()));
+        let is_home = shard.look(|hub| hub.is_home_of(&mount));
+        if is_home && !desks.contains_key(&mount) {
+            let desk = Desk::new(settings.clone(), listed, mount.clone(), shard.now());
+            let desk = Rc::new(desk);
             desks.insert(mount, Rc::clone(&desk));
             let task = supervise(Rc::clone(shard), desk);
             shard.tasks.spawn(task);
@@ -166,6 +189,11 @@ async fn relay(shard: &Rc<Shard>, desk: &Desk) {
             turns.reset();
             desk.enter(shard.now(), RelayState::Idle);
             desk.wanted.wait().await;
+            continue;
+        }
+        if desk.listed && shard.look(|hub| hub.is_live(&desk.mount)) {
+            desk.rest(shard.now(), "the mount has a source of its own");
+            monoio::time::sleep(LOOK).await;
             continue;
         }
         let Some(url) = urls.get(turns.next()) else {

@@ -26,7 +26,12 @@ fn set_title(address: SocketAddr, mount: &str, title: &str) {
 
 /// Hears `mount` until both titles came, the second after the first; every frame must be right and
 /// follow on the one before it.
-fn hear_both_titles(from: SocketAddr, mount: &str, origin: SocketAddr, origin_mount: &str) {
+pub(super) fn hear_both_titles(
+    from: SocketAddr,
+    mount: &str,
+    origin: SocketAddr,
+    origin_mount: &str,
+) {
     set_title(origin, origin_mount, "Ada+-+One");
     let mut reader = IcyReader::open(from, mount);
     assert_eq!(reader.answer.header("icy-name"), Some(NAME));

@@ -1,10 +1,10 @@
 //! A server that answers every request with the same head and then plays numbered MP3 frames in
-//! real time, until it is dropped.
+//! real time, until it is dropped. Asked for the list of its mounts it says whatever it is told to.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,9 +23,14 @@ pub(crate) struct Origin {
     acceptor: Option<JoinHandle<()>>,
 }
 
+/// How a request for the list of mounts begins.
+const LIST_REQUEST: &str = "GET /admin/streamlist.txt ";
+
 struct State {
     head: String,
     first_frame: u64,
+    /// The whole answer to a request for the list; none hangs.
+    list: Mutex<Option<Vec<u8>>>,
     stop: AtomicBool,
     requests: Mutex<Vec<String>>,
     streams: Mutex<Vec<TcpStream>>,
@@ -38,6 +43,7 @@ impl Origin {
         let state = Arc::new(State {
             head: head.to_owned(),
             first_frame,
+            list: Mutex::default(),
             stop: AtomicBool::new(false),
             requests: Mutex::default(),
             streams: Mutex::default(),
@@ -63,18 +69,30 @@ impl Origin {
         }
     }
 
+    /// Answers requests for the list with `list`, which is a whole answer, from now on; with
+    /// nothing it takes them and is silent.
+    pub(crate) fn set_list(&self, list: Option<&[u8]>) {
+        let mut kept = lock(&self.state.list);
+        *kept = list.map(<[u8]>::to_vec);
+    }
+
+    /// The heads of all requests for the list so far.
+    pub(crate) fn list_requests(&self) -> Vec<String> {
+        let mut requests = self.requests();
+        requests.retain(|request| request.starts_with(LIST_REQUEST));
+        requests
+    }
+
     /// The heads of all requests so far.
     pub(crate) fn requests(&self) -> Vec<String> {
-        let requests = self.state.requests.lock();
-        requests.unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.state.requests).clone()
     }
 }
 
 impl Drop for Origin {
     fn drop(&mut self) {
         self.state.stop.store(true, Ordering::Relaxed);
-        let streams = self.state.streams.lock();
-        for stream in streams.unwrap_or_else(PoisonError::into_inner).iter() {
+        for stream in lock(&self.state.streams).iter() {
             let _ = stream.shutdown(Shutdown::Both);
         }
         // Wakes the acceptor.
@@ -95,11 +113,13 @@ fn play(state: &State, mut stream: TcpStream) {
         }
     }
     let shared = stream.try_clone().expect("a socket can be shared");
-    let locked = state.streams.lock();
-    locked.unwrap_or_else(PoisonError::into_inner).push(shared);
+    lock(&state.streams).push(shared);
     let request = String::from_utf8_lossy(&request).into_owned();
-    let locked = state.requests.lock();
-    locked.unwrap_or_else(PoisonError::into_inner).push(request);
+    let is_list = request.starts_with(LIST_REQUEST);
+    lock(&state.requests).push(request);
+    if is_list {
+        return tell_list(state, stream);
+    }
     if stream.write_all(state.head.as_bytes()).is_err() || !state.head.contains(" 200 ") {
         return;
     }
@@ -114,4 +134,21 @@ fn play(state: &State, mut stream: TcpStream) {
         next = until;
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+fn tell_list(state: &State, mut stream: TcpStream) {
+    let list = lock(&state.list).clone();
+    match list {
+        Some(list) => {
+            // The other side may have enough before it has all.
+            let _ = stream.write_all(&list);
+            let _ = stream.shutdown(Shutdown::Write);
+        }
+        // Until it gives up, or we are dropped.
+        None => drop(stream.read(&mut [0])),
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

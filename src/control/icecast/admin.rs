@@ -1,7 +1,7 @@
 //! `/admin/...`: which command a path is, who may give it, and in which form it is answered.
 //!
-//! A command about a mount may come from the mount's source too, every other one only from the
-//! admin. Paths that end in `.xsl` are answered with a page, the others with XML.
+//! A command about a mount may come from the mount's source too, the plain list of mounts from
+//! servers that relay them, every other one only from the admin. Paths that end in `.xsl` are answered with a page, the others with XML.
 
 use std::sync::Arc;
 
@@ -171,7 +171,7 @@ async fn run(
         let mount = mount.ok_or(Failure::bad("Unknown admin request"))?;
         return playlist::with_credentials(&config, headers, form, &mount);
     }
-    check_rights(&config, headers, mount.as_deref())?;
+    check_rights(&config, headers, mount.as_deref(), shape)?;
     if mount.is_none() && !command.is_general() {
         return Err(Failure::bad("Unknown admin request"));
     }
@@ -213,11 +213,18 @@ async fn run(
     })
 }
 
-/// The admin may everything; a source what is about its own mount.
-fn check_rights(config: &Config, headers: &HeaderMap, mount: Option<&str>) -> Result<(), Failure> {
+/// The admin may everything, a source what is about its own mount; whoever relays our mounts gets
+/// the plain list of them.
+fn check_rights(
+    config: &Config,
+    headers: &HeaderMap,
+    mount: Option<&str>,
+    shape: Shape,
+) -> Result<(), Failure> {
     let credentials = Credentials::parse(headers);
     let good = credentials.is_some_and(|given| match mount {
         Some(mount) => given.are_source(config, mount),
+        None if shape == Shape::Text && given.are_relay(&config.auth) => true,
         None => given.are_admin(&config.auth),
     });
     if good {

@@ -1,5 +1,7 @@
 //! Lists of `/admin/`: the statistics, the mounts, the listeners of a mount.
 
+use std::collections::BTreeSet;
+
 use axum::response::Response;
 use corecast_config::shown_ip;
 use corecast_mesh::message::{MountReport, SessionReport};
@@ -38,11 +40,16 @@ pub(super) fn destinations(call: &Call<'_>, from: &MountReport) -> Element {
     Element::of("icestats", elements)
 }
 
-/// The names of the mounts that have a source, a line each: what slaves read.
+/// The names of the mounts that have a source, or get one when somebody listens; a line each, for
+/// those who relay all of them.
 pub(super) fn plain(call: &Call<'_>) -> Response {
-    let hidden = |report: &&MountReport| call.config.mount(report.mount.as_str()).hidden;
-    let shown = on_air(call).filter(|report| !hidden(report));
-    let text: String = shown.map(|report| format!("{}\n", report.mount)).collect();
+    let relays = call.config.relays.iter().filter(|relay| relay.on_demand);
+    let names: BTreeSet<&str> = on_air(call)
+        .map(|report| report.mount.as_str())
+        .chain(relays.map(|relay| relay.mount.as_str()))
+        .filter(|name| !call.config.mount(name).hidden)
+        .collect();
+    let text: String = names.iter().map(|name| format!("{name}\n")).collect();
     answer(StatusCode::OK, "text/plain; charset=utf-8", text)
 }
 

@@ -79,8 +79,9 @@ pub(crate) fn server_counts(node: &Node, config: &Config) -> Stats {
     let listeners = total("corecast_listeners_started_total", None);
     stats.number("listener_connections", listeners);
     stats.number("listeners", node.seats.listeners.taken());
-    stats.number("source_client_connections", sources);
-    stats.number("source_relay_connections", 0_u32);
+    let relays = total("corecast_relays_started_total", None);
+    stats.number("source_client_connections", sources.saturating_sub(relays));
+    stats.number("source_relay_connections", relays);
     stats.number("source_total_connections", sources);
     stats.number("sources", node.seats.sources.taken());
     stats.number("stats", 0_u32);

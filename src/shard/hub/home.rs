@@ -138,6 +138,11 @@ impl<S: Socket> Hub<S> {
             return;
         };
         let info = Arc::new(laid_over(&info, self.config.mount(name.as_str())));
+        let before = self.homes[key].mount.publisher();
+        if let Some(before) = before.filter(|before| self.yields(*before)) {
+            self.homes[key].mount.unpublish(now, before);
+            self.end_elsewhere(&name, before, EndReason::TakenOver);
+        }
         let home = &mut self.homes[key];
         let was_gone = matches!(home.mount.state(), SourceState::Gone { .. });
         let answer = match home.mount.publish(now, session, Arc::clone(&info)) {
@@ -324,6 +329,11 @@ impl<S: Socket> Hub<S> {
             };
             self.send(shard, answer);
         }
+    }
+
+    pub(super) fn is_live_at_home(&self, name: &MountName) -> bool {
+        let home = self.home_of.get(name).and_then(|key| self.homes.get(*key));
+        home.is_some_and(|home| home.mount.state() == SourceState::Live)
     }
 
     /// Seats taken at the mount, whose home this shard is, and listeners that wait for its relay.

@@ -19,6 +19,8 @@ pub(super) struct Publisher {
     info: Arc<SourceInfo>,
     since: Time,
     bytes: u64,
+    /// It lets any other source have its mount.
+    yields: bool,
 }
 
 impl Publisher {
@@ -65,6 +67,7 @@ impl<S: Socket> Hub<S> {
             info: Arc::clone(&info),
             since: now,
             bytes: 0,
+            yields: false,
         };
         self.publishers.insert(session, publisher);
         let home = self.topology.home(&mount);
@@ -76,6 +79,18 @@ impl<S: Socket> Hub<S> {
                 info,
             },
         );
+    }
+
+    pub(super) fn set_yields(&mut self, session: SessionId) {
+        if let Some(publisher) = self.publishers.get_mut(&session) {
+            publisher.yields = true;
+        }
+    }
+
+    /// Whether this is a source of this shard that lets any other one have its mount.
+    pub(super) fn yields(&self, session: SessionId) -> bool {
+        let publisher = self.publishers.get(&session);
+        publisher.is_some_and(|publisher| publisher.yields)
     }
 
     pub(super) fn handle_publish_answer(

@@ -385,12 +385,18 @@ impl<'a> Publication<'a> {
             reason: EndReason::SourceGone,
         };
         let (mount, info) = (desk.mount.clone(), stream.info.clone());
-        shard.with_hub(|hub, now| hub.publish(now, session, mount, info));
+        shard.with_hub(|hub, now| {
+            hub.publish(now, session, mount, info);
+            if desk.listed {
+                hub.give_way(session);
+            }
+        });
         let verdict = monoio::time::timeout(VERDICT_MAX, &mut publication.ticket.answer).await;
         match verdict {
             Ok(Ok(Ok(()))) => {
                 publication.live = true;
                 shard.probe.sources.add(1);
+                shard.probe.relays_started.add(1);
                 Ok(publication)
             }
             Ok(Ok(Err(refusal))) => {

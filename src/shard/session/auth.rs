@@ -20,6 +20,12 @@ pub(crate) fn may_publish(config: &Config, mount: &str, credentials: &Credential
     as_source | as_admin
 }
 
+/// Whether `credentials` are those of servers that relay all our mounts.
+pub(crate) fn are_relay(config: &Config, credentials: &Credentials) -> bool {
+    let auth = &config.auth;
+    same(&credentials.password, &auth.relay_password) & same(&credentials.user, &auth.relay_user)
+}
+
 /// Compares in a time that depends on the lengths only. An empty secret fits nothing.
 fn same(given: &str, secret: &str) -> bool {
     !secret.is_empty() & bool::from(given.as_bytes().ct_eq(secret.as_bytes()))
@@ -71,6 +77,11 @@ mod tests {
             assert_eq!(allowed_now, allowed, "{mount} {user} {password}");
         }
         let nothing_set = Config::default();
+        assert!(!are_relay(&nothing_set, &given("relay", "")));
+        let mut relayed = Config::default();
+        relayed.auth.relay_password = "between us".into();
+        assert!(are_relay(&relayed, &given("relay", "between us")));
+        assert!(!are_relay(&relayed, &given("", "between us")));
         assert!(!may_publish(&nothing_set, "/any", &given("", "")));
     }
 }

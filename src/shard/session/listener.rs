@@ -13,6 +13,7 @@ use corecast_protocol::icy::ListenerHead;
 use corecast_protocol::icy::listener::wants_metadata;
 use corecast_protocol::icy::source::credentials;
 
+use super::auth;
 use super::question::{self, Finding};
 use crate::admission::guessing::{self, Surface};
 use crate::admission::{Refused, bars};
@@ -127,7 +128,7 @@ fn render_head(request: &Request, seat: &Seat, metaint: u32) -> Bytes {
 }
 
 /// Whether somebody with a seat may listen. Who only asks for the head is not asked about: hooks
-/// count listeners.
+/// count listeners. Who relays all our mounts has a login of its own for them.
 async fn admit(
     connection: &mut Connection,
     request: &Request,
@@ -145,6 +146,10 @@ async fn admit(
     let locked = guessing::locked_out(&shard, Surface::Listeners, ip);
     if guesses && let Some(refused) = locked {
         return Finding::Unwelcome(refused);
+    }
+    let given = credentials(request.headers());
+    if given.is_some_and(|given| auth::are_relay(&config, &given)) {
+        return Finding::Welcome(None);
     }
     let finding = question::ask(connection, asked).await;
     let denied = matches!(&finding, Finding::Unwelcome(refused) if refused.status == 401);
