@@ -123,8 +123,8 @@ fn set(section: &str, key: &str, text: &str, place: Place, draft: &mut Draft) {
     }
 }
 
-/// All acceptors at once, separated by commas; those of the file are forgotten. `shoutcast:`
-/// before an address makes it one for Shoutcast sources.
+/// All acceptors at once, separated by commas; those of the file are forgotten. `shoutcast:` or
+/// `rtmp:` before an address says what is spoken there.
 fn set_listen(key: &str, text: &str, place: &Place, draft: &mut Draft) {
     const ADDRESS: &str = "address";
     if key != ADDRESS && Listen::property(key).is_some() {
@@ -137,13 +137,15 @@ fn set_listen(key: &str, text: &str, place: &Place, draft: &mut Draft) {
     draft.listen.clear();
     for address in text.split(',') {
         let mut listen = Listen::default();
-        let address = match address.trim().strip_prefix("shoutcast:") {
-            Some(address) => {
-                listen.protocol = ListenProtocol::Shoutcast;
-                address
+        let mut address = address.trim();
+        for (prefix, protocol) in [
+            ("shoutcast:", ListenProtocol::Shoutcast),
+            ("rtmp:", ListenProtocol::Rtmp),
+        ] {
+            if let Some(rest) = address.strip_prefix(prefix) {
+                (address, listen.protocol) = (rest, protocol);
             }
-            None => address.trim(),
-        };
+        }
         let value = value::from_text(Kind::Address, address);
         draft.set_listen(&mut listen, key, Ok(value), place);
         draft.listen.push((listen, place.clone()));

@@ -184,6 +184,13 @@ pub fn sample() -> String {
             push_prose(&mut text, &format!("{doc} Takes {takes} ({effect})."));
             text.push_str(&format!("{mark}{key} = {}\n", value::shown(&default)));
         }
+        if chapter.head == format!("[[{}]]", Listen::NAME) {
+            // Those that are there without any, beyond the first.
+            for listen in Config::default().listen.iter().skip(1) {
+                text.push_str(&format!("\n{}\n", chapter.head));
+                push_settings(&mut text, listen, |_| true, |_| String::new());
+            }
+        }
     }
     text
 }

@@ -56,6 +56,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
             .iter()
             .map(|listen| match listen.protocol {
                 ListenProtocol::Http => format!("\"{}\"", listen.address),
+                ListenProtocol::Rtmp => format!("\"rtmp:{}\"", listen.address),
                 ListenProtocol::Shoutcast => {
                     format!("\"shoutcast:{}{}\"", listen.address, listen.shoutcast_mount)
                 }

@@ -45,7 +45,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             server: Server::default(),
-            listen: vec![Listen::default()],
+            listen: vec![Listen::default(), Listen::rtmp()],
             shards: Shards::default(),
             limits: Limits::default(),
             auth: Auth::default(),
@@ -150,13 +150,15 @@ section! {
 section! {
     /// One acceptor each; as many as wanted. The environment and the command line give the
     /// addresses of all of them at once, separated by commas; before one for Shoutcast sources
-    /// stands `shoutcast:`.
+    /// stands `shoutcast:`, before one for RTMP `rtmp:`. Without any there are two: HTTP on port
+    /// 8000 and RTMP on port 1935.
     pub struct Listen in "listen" {
         /// Address and port; `[::]:8000` takes IPv4 too.
         address: SocketAddr =
             SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8_000)), Kind::Address, Restart;
-        /// What is spoken there: `"http"`, or `"shoutcast"` for sources that speak nothing newer.
-        /// Their encoders connect to the port after the one that they are told.
+        /// What is spoken there: `"http"`, `"rtmp"` for encoders and players of video, or
+        /// `"shoutcast"` for sources that speak nothing newer. Their encoders connect to the port
+        /// after the one that they are told.
         protocol: ListenProtocol =
             ListenProtocol::Http, Kind::Choice(ListenProtocol::WORDS), Restart;
         /// The mount that Shoutcast sources feed, since they name none.
@@ -170,8 +172,21 @@ choice! {
         /// HTTP.
         #[default]
         Http = "http",
+        /// RTMP: publishers and players.
+        Rtmp = "rtmp",
         /// Legacy Shoutcast sources.
         Shoutcast = "shoutcast",
+    }
+}
+
+impl Listen {
+    /// The acceptor for RTMP that is there where the settings name none at all.
+    pub fn rtmp() -> Self {
+        Listen {
+            address: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 1_935)),
+            protocol: ListenProtocol::Rtmp,
+            ..Listen::default()
+        }
     }
 }
 
@@ -394,6 +409,22 @@ section! {
             Duration = Duration::from_secs(5), millis(100, 60_000), Reload;
         /// Whether a hook that fails or is late lets in who it was asked about.
         hook_failure_allows: bool = false, Kind::Bool, Reload;
+        /// When the mount is there as HLS too, with low latency, at its name and `.m3u8`:
+        /// `"on_demand"` while somebody asks for it, `"always"` so that the first one waits for
+        /// nothing and a CDN finds every segment, `"off"` never.
+        hls: HlsMode = HlsMode::OnDemand, Kind::Choice(HlsMode::WORDS), Reload;
+        /// How long a segment is aimed to be; it ends at the first keyframe after that. Takes
+        /// effect with the mount's next source.
+        hls_segment as "hls_segment_ms":
+            Duration = Duration::from_secs(2), millis(500, 10_000), Reload;
+        /// The longest part of a segment: what a player is behind the source by three of. Takes
+        /// effect with the mount's next source.
+        hls_part as "hls_part_ms":
+            Duration = Duration::from_millis(200), millis(50, 2_000), Reload;
+        /// How far back a player may go; segments are kept in memory for this long. Takes effect
+        /// with the mount's next source.
+        hls_window as "hls_window_ms":
+            Duration = Duration::from_secs(60), millis(10_000, 3_600_000), Reload;
         /// Whether directories and status pages leave the mount out.
         hidden: bool = false, Kind::Bool, Reload;
     }
@@ -420,6 +451,19 @@ impl Latency {
             Latency::Live => Duration::from_millis(250),
             Latency::Instant => Duration::ZERO,
         }
+    }
+}
+
+choice! {
+    /// When a mount is packaged as HLS.
+    pub enum HlsMode {
+        /// While somebody asks for it.
+        #[default]
+        OnDemand = "on_demand",
+        /// As long as it has a source.
+        Always = "always",
+        /// Never.
+        Off = "off",
     }
 }
 

@@ -153,6 +153,8 @@ pub enum JoinRefusal {
     NotFound,
     /// The mount is known but has no source now.
     NoSource,
+    /// The mount has tracks, and no bytes of its own: only its outputs can be read.
+    OutputsOnly,
     /// The mount has all the listeners it may have.
     MountFull,
     /// The node has all the listeners it may have.

@@ -37,6 +37,7 @@ use timers::{Timer, Timers};
 mod home;
 mod listener;
 mod outbox;
+mod outputs;
 mod publisher;
 mod replica;
 mod timers;
@@ -402,7 +403,7 @@ impl<S: Socket> Hub<S> {
             .iter()
             .map(|(session, p)| p.report(*session));
         ShardSnapshot {
-            mounts: self.homes.iter().map(|(_, home)| home.report()).collect(),
+            mounts: self.mount_reports(),
             relays: Vec::new(),
             sessions: match sessions {
                 true => publishers.chain(listeners).collect(),
@@ -411,7 +412,7 @@ impl<S: Socket> Hub<S> {
             sent: self
                 .replicas
                 .iter()
-                .map(|(_, r)| (r.name.clone(), r.sent))
+                .map(|(_, r)| (r.name.to_base(), r.sent))
                 .collect(),
         }
     }

@@ -36,6 +36,7 @@ use crate::driver::Shard;
 use crate::net::acceptor;
 pub use crate::net::backend::{ResolvedBackend, probe_backend};
 pub use crate::probe::ShardProbe;
+use crate::session::Door;
 
 /// How long the shard waits for its tasks once they are told to end.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
@@ -122,14 +123,15 @@ async fn serve(settings: ShardSettings, listeners: Vec<(TcpListener, Listen)>) -
     });
     for (listener, listen) in listeners {
         let listener = Rc::new(listener);
-        let shoutcast = match listen.protocol {
-            ListenProtocol::Http => None,
-            ListenProtocol::Shoutcast => Some(shoutcast_mount(&listen)?),
+        let door = match listen.protocol {
+            ListenProtocol::Http => Door::Http,
+            ListenProtocol::Rtmp => Door::Rtmp,
+            ListenProtocol::Shoutcast => Door::Shoutcast(shoutcast_mount(&listen)?),
         };
         spawn_part(&shard, "acceptor", move |shard| {
-            let (listener, shoutcast) = (Rc::clone(&listener), shoutcast.clone());
+            let (listener, door) = (Rc::clone(&listener), door.clone());
             async move {
-                let handle = |accept| session::handle_accept(&shard, accept, shoutcast.as_ref());
+                let handle = |accept| session::handle_accept(&shard, accept, &door);
                 acceptor::run(listener.try_clone()?, handle).await
             }
         });

@@ -13,20 +13,30 @@ use crate::probe::Refusal;
 pub(crate) fn bar(config: &Config, ip: IpAddr, request: &Request) -> Option<Refused> {
     let limits = &config.limits;
     let lists = (&*limits.allow_ips, &*limits.deny_ips, &*limits.deny_agents);
-    bar_by(lists, ip, request)
+    bar_by(lists, ip, || agent_of(request))
 }
 
-/// The same for a listener of one mount.
-pub(crate) fn bar_listener(config: &Config, ip: IpAddr, request: &Request) -> Option<Refused> {
-    let mount = config.mount(request.path());
+/// The same for a listener of `mount`, whatever it speaks.
+pub(crate) fn bar_listener(
+    config: &Config,
+    mount: &str,
+    ip: IpAddr,
+    agent: &str,
+) -> Option<Refused> {
+    let mount = config.mount(mount);
     let lists = (&*mount.allow_ips, &*mount.deny_ips, &*mount.deny_agents);
-    bar_by(lists, ip, request)
+    bar_by(lists, ip, || agent.to_owned())
+}
+
+/// The program that sent `request`, as it says.
+pub(crate) fn agent_of(request: &Request) -> String {
+    text::decode(request.headers().find("user-agent").unwrap_or_default()).into_owned()
 }
 
 fn bar_by(
     (allowed, denied, agents): (&[Network], &[Network], &[String]),
     ip: IpAddr,
-    request: &Request,
+    agent: impl FnOnce() -> String,
 ) -> Option<Refused> {
     if !may_come(allowed, denied, ip) {
         let text = "your address may not come in";
@@ -35,8 +45,7 @@ fn bar_by(
     if agents.is_empty() {
         return None;
     }
-    let agent = request.headers().find("user-agent").unwrap_or_default();
-    let agent = text::decode(agent).to_lowercase();
+    let agent = agent().to_lowercase();
     let denied = agents
         .iter()
         .any(|pattern| fits(&pattern.to_lowercase(), &agent));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use corecast_config::{Config, Mount as MountSettings};
+use corecast_config::{Config, Latency, Mount as MountSettings};
 use corecast_media::fanout::Socket;
 use corecast_media::frame::MediaEvent;
 use corecast_media::metadata::Metadata;
@@ -14,6 +14,8 @@ use corecast_mesh::message::{
     EndReason, Event, JoinRefusal, MountReport, PublishRefusal, Recording, ReplicaUpdate,
     ShardMessage, SourceInfo, SourceState,
 };
+
+use super::outputs::{Tracks, Written};
 use corecast_protocol::intro::fits;
 
 use super::{Hub, HubEvent, Timer};
@@ -21,8 +23,12 @@ use super::{Hub, HubEvent, Timer};
 /// One mount at home.
 #[derive(Debug)]
 pub(super) struct Home {
-    name: MountName,
-    mount: Mount,
+    pub(super) name: MountName,
+    pub(super) mount: Mount,
+    /// Its tracks, and what is written from them.
+    pub(super) tracks: Tracks,
+    /// How it is written, where it is the output of another mount.
+    pub(super) written: Option<Written>,
     /// Shards with a replica, in order.
     subscribers: Vec<ShardId>,
     listeners: u32,
@@ -44,6 +50,22 @@ struct Held {
 }
 
 impl Home {
+    fn new(name: MountName, policy: Policy, written: Option<Written>) -> Self {
+        Home {
+            name,
+            mount: Mount::new(policy),
+            tracks: Tracks::new(),
+            written,
+            subscribers: Vec::new(),
+            listeners: 0,
+            listeners_peak: 0,
+            slow_listeners: 0,
+            recorded: None,
+            held: Vec::new(),
+            armed: None,
+        }
+    }
+
     pub(super) fn report(&self) -> MountReport {
         MountReport {
             mount: self.name.clone(),
@@ -61,19 +83,34 @@ impl Home {
         }
     }
 
+    /// Seats taken, without those at its outputs.
+    pub(super) fn listeners(&self) -> u32 {
+        self.listeners
+    }
+
     fn seat(&mut self, count: u32) {
         self.listeners += count;
         self.listeners_peak = self.listeners_peak.max(self.listeners);
     }
 }
 
-/// The part of a mount's settings that its home needs.
-fn policy(settings: &MountSettings) -> Policy {
+/// The part of a mount's settings that its home needs. What is written from tracks follows the
+/// mount that it is written from, and is never later than live.
+fn policy(config: &Config, name: &MountName) -> Policy {
+    let settings = config.mount(name.base());
+    let fallback = MountName::parse(&settings.fallback).ok();
+    let wait_max = settings.latency.wait_max();
     Policy {
-        takeover: settings.takeover,
+        takeover: settings.takeover || name.output().is_some(),
         source_timeout: settings.source_timeout,
-        fallback: MountName::parse(&settings.fallback).ok(),
-        wait_max: settings.latency.wait_max(),
+        fallback: match name.output() {
+            Some(output) => fallback.map(|fallback| fallback.with_output(output)),
+            None => fallback,
+        },
+        wait_max: match name.output() {
+            Some(_) => wait_max.min(Latency::Live.wait_max()),
+            None => wait_max,
+        },
         quantum_bytes: settings.quantum_bytes,
         burst_bytes: settings.burst_bytes,
     }
@@ -104,27 +141,24 @@ fn is_configured(config: &Config, name: &MountName) -> bool {
 
 impl<S: Socket> Hub<S> {
     /// The mount, made now if it is configured or `make` says so.
-    fn home_key(&mut self, name: &MountName, make: bool) -> Option<usize> {
+    pub(super) fn home_key(&mut self, now: Time, name: &MountName, make: bool) -> Option<usize> {
         if let Some(key) = self.home_of.get(name) {
             return Some(*key);
+        }
+        if let Some(output) = name.output() {
+            return self.start_output(now, name, output);
         }
         if !make && !is_configured(&self.config, name) {
             return None;
         }
-        let mount = Mount::new(policy(self.config.mount(name.as_str())));
-        let key = self.homes.insert(Home {
-            name: name.clone(),
-            mount,
-            subscribers: Vec::new(),
-            listeners: 0,
-            listeners_peak: 0,
-            slow_listeners: 0,
-            recorded: None,
-            held: Vec::new(),
-            armed: None,
-        });
+        Some(self.insert_home(name, None))
+    }
+
+    pub(super) fn insert_home(&mut self, name: &MountName, written: Option<Written>) -> usize {
+        let policy = policy(&self.config, name);
+        let key = self.homes.insert(Home::new(name.clone(), policy, written));
         self.home_of.insert(name.clone(), key);
-        Some(key)
+        key
     }
 
     pub(super) fn handle_publish(
@@ -134,7 +168,7 @@ impl<S: Socket> Hub<S> {
         session: SessionId,
         info: Arc<SourceInfo>,
     ) {
-        let Some(key) = self.home_key(&name, true) else {
+        let Some(key) = self.home_key(now, &name, true) else {
             return;
         };
         let info = Arc::new(laid_over(&info, self.config.mount(name.as_str())));
@@ -168,8 +202,9 @@ impl<S: Socket> Hub<S> {
             ShardMessage::PublishAnswer { session, answer },
         );
         if answer.is_ok() {
-            self.check_intro(key);
+            self.publish_outputs(now, key);
             self.answer_held(key, None);
+            self.check_intro(key);
         }
         self.tend_home(key);
     }
@@ -197,6 +232,7 @@ impl<S: Socket> Hub<S> {
             return;
         };
         // Who ends a source does not want it waited for.
+        self.unpublish_outputs(now, key, session, true);
         self.homes[key].mount.unpublish(now, session);
         self.homes[key].mount.give_up();
         self.end_elsewhere(name, session, EndReason::Killed);
@@ -227,6 +263,9 @@ impl<S: Socket> Hub<S> {
         let Some(&key) = self.home_of.get(name) else {
             return;
         };
+        if self.homes[key].mount.publisher() == Some(session) {
+            self.write_outputs(now, key, session, &events);
+        }
         self.homes[key].mount.push(now, session, events);
         self.tend_home(key);
     }
@@ -241,7 +280,10 @@ impl<S: Socket> Hub<S> {
         let Some(&key) = self.home_of.get(name) else {
             return;
         };
-        if self.homes[key].mount.unpublish(now, session) {
+        if self.homes[key].mount.publisher() == Some(session) {
+            // First, while the source keeps the mount itself from being forgotten.
+            self.unpublish_outputs(now, key, session, false);
+            self.homes[key].mount.unpublish(now, session);
             let event = Event::SourceEnded {
                 mount: name.clone(),
                 session,
@@ -258,6 +300,7 @@ impl<S: Socket> Hub<S> {
         };
         // What waits belongs to the old title, and is not held up for the new one.
         self.homes[key].mount.handle_timeout(now);
+        self.write_title(now, key, &metadata);
         self.homes[key].mount.set_metadata(Arc::new(metadata));
         self.tend_home(key);
     }
@@ -269,7 +312,7 @@ impl<S: Socket> Hub<S> {
         mount: MountName,
         session: SessionId,
     ) {
-        let key = self.home_key(&mount, false);
+        let key = self.home_key(now, &mount, false);
         if let Some(key) = key
             && let Some(until) = self.call_relay(now, key)
         {
@@ -303,12 +346,12 @@ impl<S: Socket> Hub<S> {
     /// until when a listener waits for that.
     fn call_relay(&mut self, now: Time, key: usize) -> Option<Time> {
         let home = &self.homes[key];
-        let relay = self.config.relay(home.name.as_str());
+        let relay = self.config.relay(home.name.base());
         let relay = relay.filter(|relay| relay.on_demand && !self.draining)?;
         if home.mount.state() == SourceState::Live {
             return None;
         }
-        let mount = home.name.clone();
+        let mount = home.name.to_base();
         self.events.push_back(HubEvent::Wanted { mount });
         matches!(home.mount.state(), SourceState::Gone { .. }).then(|| now + relay.wait_max)
     }
@@ -354,11 +397,14 @@ impl<S: Socket> Hub<S> {
             }
             return (Err(JoinRefusal::NoSource), fallback);
         }
-        let max = self.config.mount(home.name.as_str()).listeners_max;
-        if max > 0 && home.listeners >= max {
+        if home.written.is_none() && home.tracks.are_coded() {
+            return (Err(JoinRefusal::OutputsOnly), None);
+        }
+        let max = self.config.mount(home.name.base()).listeners_max;
+        if max > 0 && self.listeners_of(key) >= max {
             return (Err(JoinRefusal::MountFull), None);
         }
-        home.seat(1);
+        self.homes[key].seat(1);
         self.subscribe(key, from);
         (Ok(()), None)
     }
@@ -372,18 +418,21 @@ impl<S: Socket> Hub<S> {
         seats: u32,
         hops: u8,
     ) {
-        let answer = match self.home_key(&mount, false) {
+        let key = self.home_key(now, &mount, false);
+        let answer = match key {
             None => Err(None),
             Some(key) => match self.homes[key].mount.state() {
                 SourceState::Gone { fallback } => Err(fallback),
                 SourceState::Live | SourceState::Waiting => {
                     self.homes[key].seat(seats);
                     self.subscribe(key, shard);
-                    self.run_home(now, key, now);
                     Ok(())
                 }
             },
         };
+        if let Some(key) = key {
+            self.run_home(now, key, now);
+        }
         self.send(
             shard,
             ShardMessage::MoveAnswer {
@@ -447,7 +496,7 @@ impl<S: Socket> Hub<S> {
     }
 
     /// Passes on what the mount says, arms its timer, and lets it go where nobody needs it.
-    fn tend_home(&mut self, key: usize) {
+    pub(super) fn tend_home(&mut self, key: usize) {
         self.broadcast(key);
         let home = &mut self.homes[key];
         let patience = home.held.iter().map(|held| held.until).min();
@@ -459,7 +508,9 @@ impl<S: Socket> Hub<S> {
     fn broadcast(&mut self, key: usize) {
         while let Some(update) = self.homes[key].mount.poll_update() {
             let home = &self.homes[key];
-            if let ReplicaUpdate::Metadata(metadata) = &update {
+            if let ReplicaUpdate::Metadata(metadata) = &update
+                && home.written.is_none()
+            {
                 let (mount, metadata) = (home.name.clone(), Arc::clone(metadata));
                 self.events
                     .push_back(HubEvent::Event(Event::Metadata { mount, metadata }));
@@ -477,7 +528,8 @@ impl<S: Socket> Hub<S> {
     /// Hands media to control where the mount's settings want it in a file.
     fn record(&mut self, key: usize, update: &ReplicaUpdate) {
         let home = &mut self.homes[key];
-        if self.config.mount(home.name.as_str()).dump_file.is_empty() && home.recorded.is_none() {
+        let wanted = !self.config.mount(home.name.base()).dump_file.is_empty();
+        if home.written.is_some() || !wanted && home.recorded.is_none() {
             return;
         }
         let (payload, entry) = match update {
@@ -511,11 +563,19 @@ impl<S: Socket> Hub<S> {
         self.events.push_back(HubEvent::Record(recording));
     }
 
-    fn forget_home_if_unused(&mut self, key: usize) {
+    pub(super) fn forget_home_if_unused(&mut self, key: usize) {
         let home = &self.homes[key];
         let gone = matches!(home.mount.state(), SourceState::Gone { .. });
         let unused = home.subscribers.is_empty() && home.listeners == 0 && home.held.is_empty();
-        if gone && unused && !is_configured(&self.config, &home.name) {
+        if home.written.is_some() {
+            if unused {
+                self.end_output(key);
+            }
+        } else if gone
+            && unused
+            && home.tracks.outputs.is_empty()
+            && !is_configured(&self.config, &home.name)
+        {
             self.home_of.remove(&home.name);
             self.homes.remove(key);
         }
@@ -525,8 +585,7 @@ impl<S: Socket> Hub<S> {
         let keys: Vec<usize> = self.homes.iter().map(|(key, _)| key).collect();
         for key in keys {
             let home = &mut self.homes[key];
-            home.mount
-                .set_policy(policy(self.config.mount(home.name.as_str())));
+            home.mount.set_policy(policy(&self.config, &home.name));
             self.check_intro(key);
             self.run_home(now, key, now);
         }

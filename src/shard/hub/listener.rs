@@ -159,7 +159,7 @@ impl<S: Socket> Hub<S> {
             });
             return;
         };
-        let returns = self.config.mount(seating.mount.as_str()).fallback_return;
+        let returns = self.config.mount(seating.mount.base()).fallback_return;
         if returns
             && seating.returns_to.is_none()
             && let Some(key) = refused_by
@@ -174,9 +174,9 @@ impl<S: Socket> Hub<S> {
 
     fn seat(&self, key: usize) -> Seat {
         let replica = &self.replicas[key];
-        let settings = self.config.mount(replica.name.as_str());
+        let settings = self.config.mount(replica.name.base());
         let own_titles = replica.format.codec.is_ogg() || is_ogg_type(&replica.info);
-        let metaint = if own_titles {
+        let metaint = if own_titles || replica.name.output().is_some() {
             0
         } else {
             settings.metaint_bytes
@@ -310,7 +310,7 @@ impl<S: Socket> Hub<S> {
         self.seats.listeners.give_back();
         let at = listener.replica as usize;
         self.free_seats(at, 1, u32::from(reason == EndReason::TooSlow));
-        let mount = self.replicas[at].name.clone();
+        let mount = self.replicas[at].name.to_base();
         if listener.returns_to != listener.replica {
             let home = listener.returns_to as usize;
             self.replicas[home].away -= 1;
@@ -458,7 +458,7 @@ impl<S: Socket> Hub<S> {
         SessionReport {
             session: listener.session,
             publisher: false,
-            mount: replica.name.clone(),
+            mount: replica.name.to_base(),
             peer: listener.card.peer,
             user_agent: Arc::clone(&listener.card.user_agent),
             since: listener.card.since,

@@ -97,7 +97,7 @@ impl Replica {
     }
 
     fn configure(&mut self, config: &Config) {
-        let settings = config.mount(self.name.as_str());
+        let settings = config.mount(self.name.base());
         self.burst_bytes = burst_bytes(settings.burst_bytes, self.pace);
         self.policy = ReaderPolicy {
             budget: settings.slow_reader_budget,
@@ -326,7 +326,7 @@ impl<S: Socket> Hub<S> {
         let same_kind = self.replicas[key]
             .info
             .continues_as(&self.replicas[to].info);
-        let name = self.replicas[key].name.as_str();
+        let name = self.replicas[key].name.base();
         let stay = match self.config.mount(name).fallback_return {
             _ if ordered => Stay::ForGood,
             true => Stay::UntilItsSourceIsBack,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use corecast_config::Config;
-use corecast_media::name::{MountName, SessionId};
+use corecast_media::name::{MountName, Output, SessionId};
 use corecast_mesh::message::{EndReason, JoinRefusal};
 use corecast_protocol::http1::{BodyFraming, Method, Request};
 use corecast_protocol::icy::ListenerHead;
@@ -15,13 +15,17 @@ use corecast_protocol::icy::source::credentials;
 
 use super::auth;
 use super::question::{self, Finding};
+use super::stream::stream_of;
+use super::websocket::{upgrade_head, websocket_key};
+use crate::admission::Refused;
+use crate::admission::bars::{self, agent_of};
 use crate::admission::guessing::{self, Surface};
-use crate::admission::{Refused, bars};
 use crate::driver::Shard;
 use crate::http::connection::Connection;
 use crate::http::control::{Outcome, log_header, log_line, log_text, record};
 use crate::http::response::{Plain, SERVER, unix_seconds};
 use crate::hub::{ListenerCard, Seat};
+use crate::net::TcpSocket;
 use crate::probe::Refusal;
 
 /// How long the mount's home may take to answer.
@@ -30,32 +34,30 @@ const SEAT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Makes the peer a listener of the mount that it asks for. The connection comes back where it
 /// may bring another request.
 pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option<Connection> {
-    let Ok(mount) = MountName::parse(request.path()) else {
+    let shard = Rc::clone(&connection.shard);
+    let config = shard.config();
+    let Some(stream) = stream_of(&config, request.path()) else {
         return Box::pin(refuse(connection, request, refused(JoinRefusal::NotFound))).await;
     };
-    let shard = Rc::clone(&connection.shard);
-    if let Some(refused) = bars::bar_listener(&shard.config(), connection.peer.ip(), request) {
+    let stream = match websocket_key(request) {
+        Some(_) if stream.output() == Some(Output::Flv) => stream.with_output(Output::WsFlv),
+        _ => stream,
+    };
+    let mount = stream.to_base();
+    let agent = agent_of(request);
+    let barred = bars::bar_listener(&config, mount.as_str(), connection.peer.ip(), &agent);
+    if let Some(refused) = barred {
         return Box::pin(refuse(connection, request, refused)).await;
     }
-    let mut wish = Wish {
-        shard: Rc::clone(&shard),
-        session: shard.next_session(),
-        open: true,
-    };
-    let answer = shard.expect_seat(wish.session);
-    shard.with_hub(|hub, now| hub.reserve(now, wish.session, mount.clone()));
-    let seat = match monoio::time::timeout(SEAT_TIMEOUT, answer).await {
-        Ok(Ok(Ok(seat))) => seat,
-        Ok(Ok(Err(refusal))) => {
-            wish.open = false;
-            let refused = redirected(&shard.config(), request, refusal);
+    let mut wish = Wish::new(&shard, shard.next_session());
+    let seat = match wish.seat(stream.clone()).await {
+        Ok(seat) => seat,
+        Err(refusal) => {
+            let refused = redirected(&config, &mount, request, refusal);
             return Box::pin(refuse(connection, request, refused)).await;
         }
-        Ok(Err(_)) | Err(_) => {
-            return Box::pin(refuse(connection, request, refused(JoinRefusal::NoSource))).await;
-        }
     };
-    let finding = Box::pin(admit(&mut connection, request, wish.session, mount)).await;
+    let finding = Box::pin(admit(&mut connection, request, wish.session, mount.clone())).await;
     let stay_max = match finding {
         Finding::Welcome(stay_max) => stay_max,
         Finding::Unwelcome(refused) => {
@@ -68,25 +70,66 @@ pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option
     } else {
         0
     };
-    let head = render_head(request, &seat, metaint);
+    let head = match (stream.output(), websocket_key(request)) {
+        (Some(Output::WsFlv), Some(key)) => upgrade_head(key),
+        _ => render_head(request, &seat, metaint),
+    };
     if request.method() == Method::Head {
         return Box::pin(answer_head(connection, request, &head)).await;
     }
-    let card = card(&connection, request, &shard, stay_max);
-    let session = wish.session;
+    let card = card(&connection, request, &mount, stay_max);
     let socket = connection.into_steady().ok()?;
-    wish.open = false;
-    shard.probe.listeners_started.add(1);
-    shard.probe.listeners.add(1);
-    shard.with_hub(|hub, now| hub.attach(now, session, socket, head, metaint, card));
+    wish.attach(socket, head, metaint, card);
     None
 }
 
 /// A seat, or the wish for one, that is given up unless the listener is attached.
-struct Wish {
+pub(crate) struct Wish {
     shard: Rc<Shard>,
     session: SessionId,
     open: bool,
+}
+
+impl Wish {
+    /// Nothing is asked yet.
+    pub(crate) fn new(shard: &Rc<Shard>, session: SessionId) -> Self {
+        Wish {
+            shard: Rc::clone(shard),
+            session,
+            open: false,
+        }
+    }
+
+    /// Asks the home of `stream` for a seat, once.
+    pub(crate) async fn seat(&mut self, stream: MountName) -> Result<Seat, JoinRefusal> {
+        let answer = self.shard.expect_seat(self.session);
+        self.open = true;
+        self.shard
+            .with_hub(|hub, now| hub.reserve(now, self.session, stream));
+        match monoio::time::timeout(SEAT_TIMEOUT, answer).await {
+            Ok(Ok(Ok(seat))) => Ok(seat),
+            Ok(Ok(Err(refusal))) => {
+                self.open = false;
+                Err(refusal)
+            }
+            Ok(Err(_)) | Err(_) => Err(JoinRefusal::NoSource),
+        }
+    }
+
+    /// Hands the socket to the hub; the listener is steady from now on.
+    pub(crate) fn attach(
+        mut self,
+        socket: TcpSocket,
+        head: Bytes,
+        metaint: u32,
+        card: Box<ListenerCard>,
+    ) {
+        self.open = false;
+        let (shard, session) = (&self.shard, self.session);
+        shard.probe.listeners_started.add(1);
+        shard.probe.listeners.add(1);
+        shard.with_hub(|hub, now| hub.attach(now, session, socket, head, metaint, card));
+    }
 }
 
 impl Drop for Wish {
@@ -162,11 +205,12 @@ async fn admit(
 fn card(
     connection: &Connection,
     request: &Request,
-    shard: &Shard,
+    mount: &MountName,
     stay_max: Option<Duration>,
 ) -> Box<ListenerCard> {
+    let shard = &connection.shard;
     let config = shard.config();
-    let settings = config.mount(request.path());
+    let settings = config.mount(mount.as_str());
     let limit = settings.listener_duration_max;
     let limit = (!limit.is_zero()).then_some(limit);
     let stay_max = limit.into_iter().chain(stay_max).min();
@@ -209,10 +253,16 @@ async fn answer_head(
     None
 }
 
-fn refused(refusal: JoinRefusal) -> Refused {
+/// What somebody without a seat is told.
+pub(crate) fn refused(refusal: JoinRefusal) -> Refused {
     match refusal {
         JoinRefusal::NotFound => Refused::new(404, "there is no such mount", Refusal::NotFound),
         JoinRefusal::NoSource => Refused::busy("the mount has no source now", Refusal::NoSource),
+        JoinRefusal::OutputsOnly => Refused::new(
+            404,
+            "the mount has tracks: add .m3u8, .flv or .ts to its name",
+            Refusal::NotFound,
+        ),
         JoinRefusal::MountFull => {
             Refused::busy("the mount has all the listeners it may have", Refusal::Full)
         }
@@ -226,9 +276,14 @@ fn refused(refusal: JoinRefusal) -> Refused {
 
 /// As [`refused`], but who finds all seats taken is sent on where the settings know another
 /// server.
-fn redirected(config: &Config, request: &Request, refusal: JoinRefusal) -> Refused {
+fn redirected(
+    config: &Config,
+    mount: &MountName,
+    request: &Request,
+    refusal: JoinRefusal,
+) -> Refused {
     let elsewhere = config
-        .mount(request.path())
+        .mount(mount.as_str())
         .redirect_full
         .trim_end_matches('/');
     let full = matches!(refusal, JoinRefusal::MountFull | JoinRefusal::NodeFull);

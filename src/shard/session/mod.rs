@@ -1,14 +1,19 @@
 //! Sessions: what a connection is for once its request is read.
 //!
 //! Reading order: this file (from an accepted connection to its session), [`auth`] (who may feed a
-//! mount), [`question`] (whom control is asked about), [`source`], [`shoutcast`] (sources of old),
-//! [`listener`].
+//! mount), [`question`] (whom control is asked about), [`publication`] (a source's place),
+//! [`source`], [`shoutcast`] (sources of old), [`rtmp`], [`listener`], [`stream`] (which stream a
+//! path names).
 
 pub(crate) mod auth;
 pub(crate) mod listener;
+pub(crate) mod publication;
 pub(crate) mod question;
+pub(crate) mod rtmp;
 pub(crate) mod shoutcast;
 pub(crate) mod source;
+pub(crate) mod stream;
+pub(crate) mod websocket;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -43,16 +48,26 @@ const REFUSALS_MAX: u32 = 32;
 /// How long such a connection may still talk.
 const LINGER_MAX: Duration = Duration::from_secs(1);
 
-/// Takes what the acceptor brings: starts a task, or refuses the connection. Behind a door of
-/// legacy Shoutcast sources stands the mount that they feed.
-pub(crate) fn handle_accept(shard: &Rc<Shard>, accept: Accept, shoutcast: Option<&MountName>) {
+/// What is spoken at an acceptor.
+#[derive(Clone, Debug)]
+pub(crate) enum Door {
+    /// HTTP.
+    Http,
+    /// RTMP.
+    Rtmp,
+    /// Legacy Shoutcast sources; the mount that they feed, since they name none.
+    Shoutcast(MountName),
+}
+
+/// Takes what the acceptor brings: starts a task, or refuses the connection.
+pub(crate) fn handle_accept(shard: &Rc<Shard>, accept: Accept, door: &Door) {
     match accept {
         Accept::Connection(fd, peer) => {
             shard.probe.connections_accepted.add(1);
             if shard.seats.connections.take() {
-                start(shard, fd, peer, shoutcast.cloned());
+                start(shard, fd, peer, door);
             } else {
-                turn_away(shard, fd);
+                turn_away(shard, fd, door);
             }
         }
         Accept::Failed(error) => {
@@ -62,13 +77,14 @@ pub(crate) fn handle_accept(shard: &Rc<Shard>, accept: Accept, shoutcast: Option
     }
 }
 
-fn start(shard: &Rc<Shard>, fd: OwnedFd, peer: SocketAddr, shoutcast: Option<MountName>) {
+fn start(shard: &Rc<Shard>, fd: OwnedFd, peer: SocketAddr, door: &Door) {
     let connection = Connection::new(Rc::clone(shard), fd, peer);
     let (shard, tasks) = (Rc::clone(shard), Rc::clone(&shard.tasks));
     // Boxed once: each layer around a future would hold it twice otherwise.
-    let serving: Pin<Box<dyn Future<Output = ()>>> = match shoutcast {
-        None => Box::pin(serve(connection)),
-        Some(mount) => Box::pin(shoutcast::serve(connection, mount)),
+    let serving: Pin<Box<dyn Future<Output = ()>>> = match door {
+        Door::Http => Box::pin(serve(connection)),
+        Door::Rtmp => Box::pin(rtmp::serve(connection)),
+        Door::Shoutcast(mount) => Box::pin(shoutcast::serve(connection, mount.clone())),
     };
     tasks.spawn(async move {
         if let Err(panic) = isolated(serving).await {
@@ -80,12 +96,16 @@ fn start(shard: &Rc<Shard>, fd: OwnedFd, peer: SocketAddr, shoutcast: Option<Mou
 }
 
 /// Tells a connection for which there is no place that it must come again later.
-fn turn_away(shard: &Rc<Shard>, fd: OwnedFd) {
+fn turn_away(shard: &Rc<Shard>, fd: OwnedFd, door: &Door) {
     shard
         .probe
         .refused
         .at(Refusal::ConnectionsMax as usize)
         .add(1);
+    if matches!(door, Door::Rtmp) {
+        // Nothing can be said before the handshake.
+        return;
+    }
     let mut answer = Plain::to_nobody(503, "the server has all the connections it may have");
     answer.extra = Some(("Retry-After", "5"));
     let mut tcp = TcpConnection::new(fd);

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use corecast_config::{Config, Latency, is_reserved_path};
 use corecast_media::name::{MountName, SessionId};
 use corecast_media::time::Time;
-use corecast_mesh::message::{EndReason, PublishRefusal, SourceInfo};
+use corecast_mesh::message::{EndReason, SourceInfo};
 use corecast_protocol::audio::Framer;
 use corecast_protocol::http1::{
     BodyFraming, ChunkedDecoder, ChunkedEvent, Request, ResponseHead, Version,
@@ -19,23 +19,18 @@ use corecast_protocol::icy::source::credentials;
 use monoio::time::Instant;
 
 use super::auth;
+use super::publication::Publication;
 use super::question::{self, Finding};
+use super::stream::is_output;
 use crate::admission::Refused;
 use crate::admission::guessing::{self, Surface};
-use crate::driver::{PublisherTicket, Shard};
+use crate::driver::Shard;
 use crate::http::connection::{BodyFault, Connection};
 use crate::http::control::{Outcome, record};
 use crate::http::response::{CONTINUE, Plain, SERVER, unix_seconds, version_for};
 use crate::net::buffer::SCRATCH_BYTES;
-use crate::probe::{Refusal, reason_index};
+use crate::probe::Refusal;
 use crate::task::{First, first};
-
-/// How long the mount's home may take to answer.
-const VERDICT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long after a first refusal a mount in use is asked once more: longer than the pace of
-/// reads, by which the end of a connection is seen.
-const SECOND_TRY: Duration = Duration::from_millis(300);
 
 /// No source is given up sooner, however short its mount waits for a lost one: an encoder of Ogg
 /// may send a page every few seconds.
@@ -105,12 +100,8 @@ pub(crate) async fn publish(mut connection: Connection, request: Request, admitt
     let shard = Rc::clone(&connection.shard);
     let ids = (session, since);
     let mount = wish.mount.clone();
-    let mut asked = ask(&shard, session, &wish, connection.peer).await;
-    if matches!(&asked, Err(refused) if matches!(refused.counted, Refusal::InUse)) {
-        // An encoder that reconnects at once may be ahead of our look at its old connection.
-        monoio::time::sleep(SECOND_TRY).await;
-        asked = ask(&shard, session, &wish, connection.peer).await;
-    }
+    let info = source_info(&wish, connection.peer);
+    let asked = Publication::ask(&shard, session, &mount, info).await;
     let mut publication = match asked {
         Ok(publication) => publication,
         Err(refused) => {
@@ -173,27 +164,6 @@ pub(crate) fn tell(
     shard.tell_access(line);
 }
 
-/// Asks the mount's home for its source slot.
-async fn ask(
-    shard: &Rc<Shard>,
-    session: SessionId,
-    wish: &SourceRequest,
-    peer: SocketAddr,
-) -> Result<Publication, Refused> {
-    let mut publication = Publication::new(shard, session);
-    let (mount, info) = (wish.mount.clone(), source_info(wish, peer));
-    shard.with_hub(|hub, now| hub.publish(now, session, mount, info));
-    let verdict = monoio::time::timeout(VERDICT_TIMEOUT, &mut publication.ticket.answer).await;
-    match verdict {
-        Ok(Ok(Ok(()))) => Ok(publication),
-        Ok(Ok(Err(refusal))) => {
-            publication.open = false;
-            Err(refused(refusal))
-        }
-        Ok(Err(_)) | Err(_) => Err(LATE),
-    }
-}
-
 /// What the request publishes, if it may, and for how long at most; nothing where the peer has
 /// gone meanwhile.
 async fn admit(
@@ -222,7 +192,7 @@ async fn admit(
         let text = "a source needs the right password";
         return Err(Some(Refused::unauthorized(text)));
     }
-    let wish = wish(request).map_err(Some)?;
+    let wish = wish(&config, request).map_err(Some)?;
     if known {
         return Ok((wish, None));
     }
@@ -240,9 +210,9 @@ async fn admit(
 }
 
 /// What the request wants to publish.
-fn wish(request: &Request) -> Result<SourceRequest, Refused> {
+fn wish(config: &Config, request: &Request) -> Result<SourceRequest, Refused> {
     let refused = |status, text| Refused::new(status, text, Refusal::NotFound);
-    if is_reserved_path(request.path()) {
+    if is_reserved_path(request.path()) || is_output(config, request.path()) {
         return Err(refused(403, "this path cannot be a mount"));
     }
     SourceRequest::from_request(request).map_err(|bad| refused(bad.status, bad.reason))
@@ -252,17 +222,6 @@ fn source_info(wish: &SourceRequest, peer: SocketAddr) -> SourceInfo {
     SourceInfo {
         address: Some(peer),
         ..wish.info.clone()
-    }
-}
-
-/// The mount's home gave no verdict.
-const LATE: Refused = Refused::busy("the server is busy", Refusal::Full);
-
-fn refused(refusal: PublishRefusal) -> Refused {
-    match refusal {
-        PublishRefusal::InUse => Refused::new(409, "Mountpoint in use", Refusal::InUse),
-        PublishRefusal::SourcesMax => Refused::busy("too many sources connected", Refusal::Full),
-        PublishRefusal::Draining => Refused::busy("the server is shutting down", Refusal::Draining),
     }
 }
 
@@ -320,60 +279,6 @@ async fn finish(mut connection: Connection, request: &Request, reason: EndReason
             ..Plain::to(request, status, text)
         };
         connection.refuse(answer).await;
-    }
-}
-
-/// A place at a mount, or the wish for one. Given up when dropped.
-struct Publication {
-    shard: Rc<Shard>,
-    session: SessionId,
-    ticket: PublisherTicket,
-    /// The hub knows the session.
-    open: bool,
-    /// The hub accepted it.
-    live: bool,
-    reason: EndReason,
-}
-
-impl Publication {
-    fn new(shard: &Rc<Shard>, session: SessionId) -> Self {
-        let ticket = shard.expect_publish(session);
-        let reason = EndReason::Internal;
-        Publication {
-            shard: Rc::clone(shard),
-            session,
-            ticket,
-            open: true,
-            live: false,
-            reason,
-        }
-    }
-
-    fn start(&mut self) {
-        self.live = true;
-        self.shard.probe.sources.add(1);
-    }
-
-    fn end(&mut self, reason: EndReason) {
-        self.reason = reason;
-    }
-}
-
-impl Drop for Publication {
-    fn drop(&mut self) {
-        self.shard.forget_publisher(self.session);
-        if self.live {
-            self.shard.probe.sources.add(-1);
-            self.shard
-                .probe
-                .sources_ended
-                .at(reason_index(self.reason))
-                .add(1);
-        }
-        if self.open {
-            self.shard
-                .with_hub(|hub, now| hub.unpublish(now, self.session, self.reason));
-        }
     }
 }
 

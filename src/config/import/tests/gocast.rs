@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::icecast::check_rules;
 use super::*;
-use crate::section::Mount;
+use crate::section::{Listen, ListenProtocol, Mount};
 
 /// All of GoCast's own settings with its own defaults.
 const WHOLE: &str = "\
@@ -182,8 +182,10 @@ fn an_address_that_is_none_never_becomes_all_of_them() {
         ("server { hostname x }", "[::]:8000"),
     ] {
         let (config, _) = imported("gocast.vibe", text);
-        assert_eq!(config.listen.len(), 1);
-        assert_eq!(config.listen[0].address.to_string(), expected, "{text}");
+        let http = |listen: &&Listen| listen.protocol == ListenProtocol::Http;
+        let doors: Vec<_> = config.listen.iter().filter(http).collect();
+        assert_eq!(doors.len(), 1);
+        assert_eq!(doors[0].address.to_string(), expected, "{text}");
     }
 }
 

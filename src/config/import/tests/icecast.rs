@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::super::rule::{Becomes, Rule};
 use super::*;
 use crate::relay::Relay;
-use crate::section::Mount;
+use crate::section::{ListenProtocol, Mount};
 
 /// The settings that the Debian package brings, written anew.
 const PACKAGED: &str = "\
@@ -294,6 +294,7 @@ fn sockets_become_acceptors() {
         let addresses: Vec<String> = config
             .listen
             .iter()
+            .filter(|listen| listen.protocol == ListenProtocol::Http)
             .map(|listen| listen.address.to_string())
             .collect();
         (addresses.join(" "), imported)

@@ -1,0 +1,240 @@
+//! What is written from a mount's tracks, at the mount's home.
+//!
+//! Each output is a mount of its own with the name of [`MountName::with_output`]: it has the
+//! source and the settings of its base, and windows, readers, seats and slow readers as every
+//! mount. It exists while somebody reads it; a writer that nobody reads does not run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use corecast_media::fanout::Socket;
+use corecast_media::frame::MediaEvent;
+use corecast_media::gop::{GopCache, GopLimits};
+use corecast_media::metadata::Metadata;
+use corecast_media::name::{MountName, Output, SessionId};
+use corecast_media::time::Time;
+use corecast_mesh::message::{MountReport, SourceInfo};
+use corecast_protocol::mpegts;
+use corecast_protocol::output::StreamWriter;
+
+use super::Hub;
+
+/// How much of a mount's past is there for an output that starts: enough for three segments of
+/// two seconds and the group of pictures before them.
+const GOP_LIMITS: GopLimits = GopLimits {
+    age_max: Duration::from_secs(8),
+    bytes_max: 32 * 1024 * 1024,
+};
+
+/// The tracks of a mount and what is written from them.
+#[derive(Debug)]
+pub(super) struct Tracks {
+    gop: GopCache,
+    /// Whether the source sends tracks; else frames of radio.
+    coded: bool,
+    /// The mounts that are this one's outputs.
+    pub(super) outputs: Vec<usize>,
+}
+
+/// How an output is written.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// The mount that it is written from.
+    base: usize,
+    writer: Box<dyn StreamWriter>,
+}
+
+impl Tracks {
+    pub(super) fn new() -> Self {
+        Tracks {
+            gop: GopCache::new(GOP_LIMITS),
+            coded: false,
+            outputs: Vec::new(),
+        }
+    }
+
+    /// Whether there are no bytes of the mount itself, only what is written from its tracks.
+    pub(super) fn are_coded(&self) -> bool {
+        self.coded
+    }
+
+    /// What the outputs are written from, out of what the source sent.
+    fn take(&mut self, now: Time, events: &[MediaEvent]) -> Vec<MediaEvent> {
+        let mut media = Vec::new();
+        for event in events {
+            match event {
+                MediaEvent::Tracks(tracks) => {
+                    self.coded = true;
+                    self.gop.set_tracks(Arc::clone(tracks));
+                    media.push(event.clone());
+                }
+                MediaEvent::Unit(unit) => {
+                    self.gop.push(now, unit.clone());
+                    media.push(event.clone());
+                }
+                MediaEvent::Metadata(_) => media.push(event.clone()),
+                MediaEvent::Frame(_) | MediaEvent::Format(_) | MediaEvent::InitHeaders(_) => {}
+            }
+        }
+        media
+    }
+
+    /// Another source comes.
+    fn restart(&mut self) {
+        self.gop.reset();
+        self.coded = false;
+    }
+}
+
+fn writer(output: Output) -> Option<Box<dyn StreamWriter>> {
+    match output {
+        Output::Ts => Some(Box::new(mpegts::Writer::new())),
+        Output::Flv | Output::WsFlv | Output::Rtmp => None,
+    }
+}
+
+/// What the source of an output says.
+fn info_of(info: &SourceInfo, output: Output) -> Arc<SourceInfo> {
+    Arc::new(SourceInfo {
+        content_type: output.content_type().into(),
+        ..info.clone()
+    })
+}
+
+impl<S: Socket> Hub<S> {
+    /// The output `name` of a mount whose home this shard is, written from what is known of the
+    /// mount's tracks; nothing where there is no such mount.
+    pub(super) fn start_output(
+        &mut self,
+        now: Time,
+        name: &MountName,
+        output: Output,
+    ) -> Option<usize> {
+        let base = self.home_key(now, &name.to_base(), false)?;
+        let written = Written {
+            base,
+            writer: writer(output)?,
+        };
+        let key = self.insert_home(name, Some(written));
+        self.homes[base].tracks.outputs.push(key);
+        if let Some(session) = self.homes[base].mount.publisher() {
+            self.publish_output(now, key, session);
+            let newest = self.homes[base].tracks.gop.replay_newest();
+            let past: Vec<(Time, MediaEvent)> = newest.collect();
+            for (arrived, event) in past {
+                self.write_output(arrived, key, session, &[event]);
+            }
+        }
+        Some(key)
+    }
+
+    /// The mount has another source: its outputs have it too.
+    pub(super) fn publish_outputs(&mut self, now: Time, base: usize) {
+        self.homes[base].tracks.restart();
+        let Some(session) = self.homes[base].mount.publisher() else {
+            return;
+        };
+        for key in self.homes[base].tracks.outputs.clone() {
+            self.publish_output(now, key, session);
+            self.tend_home(key);
+        }
+    }
+
+    fn publish_output(&mut self, now: Time, key: usize, session: SessionId) {
+        let Some(base) = self.homes[key].written.as_ref().map(|written| written.base) else {
+            return;
+        };
+        let Some(output) = self.homes[key].name.output() else {
+            return;
+        };
+        let info = info_of(self.homes[base].mount.info(), output);
+        // Never refused: who has the mount has its outputs.
+        let _ = self.homes[key].mount.publish(now, session, info);
+    }
+
+    /// The mount's source is gone, and with it that of its outputs.
+    pub(super) fn unpublish_outputs(
+        &mut self,
+        now: Time,
+        base: usize,
+        session: SessionId,
+        for_good: bool,
+    ) {
+        for key in self.homes[base].tracks.outputs.clone() {
+            self.homes[key].mount.unpublish(now, session);
+            if for_good {
+                self.homes[key].mount.give_up();
+            }
+            self.tend_home(key);
+        }
+    }
+
+    /// What the source of `base` sent, for its outputs.
+    pub(super) fn write_outputs(
+        &mut self,
+        now: Time,
+        base: usize,
+        session: SessionId,
+        events: &[MediaEvent],
+    ) {
+        let tracks = &mut self.homes[base].tracks;
+        let media = tracks.take(now, events);
+        if media.is_empty() {
+            return;
+        }
+        for key in tracks.outputs.clone() {
+            self.write_output(now, key, session, &media);
+            self.tend_home(key);
+        }
+    }
+
+    /// A title from outside the stream, for the outputs of `base`.
+    pub(super) fn write_title(&mut self, now: Time, base: usize, title: &Metadata) {
+        if let Some(session) = self.homes[base].mount.publisher() {
+            let event = MediaEvent::Metadata(title.clone());
+            self.write_outputs(now, base, session, &[event]);
+        }
+    }
+
+    fn write_output(&mut self, now: Time, key: usize, session: SessionId, media: &[MediaEvent]) {
+        let home = &mut self.homes[key];
+        let Some(written) = &mut home.written else {
+            return;
+        };
+        let mut events = Vec::new();
+        for event in media {
+            written.writer.write(event, &mut events);
+        }
+        home.mount.push(now, session, events);
+    }
+
+    /// Nobody reads an output any more.
+    pub(super) fn end_output(&mut self, key: usize) {
+        let home = self.homes.remove(key);
+        self.home_of.remove(&home.name);
+        if let Some(written) = home.written {
+            let base = &mut self.homes[written.base];
+            base.tracks.outputs.retain(|output| *output != key);
+            self.forget_home_if_unused(written.base);
+        }
+    }
+
+    /// Seats taken at a mount and all its outputs, whichever of them is asked about.
+    pub(super) fn listeners_of(&self, key: usize) -> u32 {
+        let written = self.homes[key].written.as_ref();
+        let base = &self.homes[written.map_or(key, |written| written.base)];
+        let outputs = base.tracks.outputs.iter();
+        let written: u32 = outputs.map(|key| self.homes[*key].listeners()).sum();
+        base.listeners().saturating_add(written)
+    }
+
+    /// The mounts whose home this shard is, their outputs counted with them.
+    pub(super) fn mount_reports(&self) -> Vec<MountReport> {
+        let bases = self.homes.iter().filter(|(_, home)| home.written.is_none());
+        let report = |(key, home): (usize, &super::home::Home)| MountReport {
+            listeners: self.listeners_of(key),
+            ..home.report()
+        };
+        bases.map(report).collect()
+    }
+}
