@@ -9,6 +9,7 @@ pub mod audio;
 pub mod cmaf;
 pub mod flv;
 pub(crate) mod framing;
+pub mod hls;
 pub mod http1;
 pub mod icy;
 pub mod intro;
