@@ -5,19 +5,30 @@
 //! until both say `None`. Random bytes come in as arguments; time does not matter here. After an
 //! error what is left in `poll_transmit` is still sent, then the connection is closed.
 //!
-//! Reading order: [`chunk`] (messages in chunks, both ways), [`amf`] (what commands are written
-//! in), [`handshake`], [`command`] (what is asked and answered), [`server`] and [`client`].
+//! Reading order: [`chunk`] (messages in chunks, both ways), [`message`], [`amf`] (what commands
+//! are written in), [`server`].
 
 use std::fmt;
 
 use bytes::Bytes;
 
+mod address;
+pub mod amf;
 pub mod chunk;
+mod clock;
+mod command;
+mod connect;
+mod digest;
+mod handshake;
+pub mod limits;
+mod link;
 pub mod message;
+mod reply;
 pub mod server;
 
+pub use address::Url;
 pub use chunk::write_message;
-pub use message::MessageType;
+pub use message::{Message, MessageType};
 pub use server::{End, Event, ServerSession, StreamRequest};
 
 /// The message stream that media is on: a server of ours hands out no other.

@@ -1,7 +1,11 @@
 //! Messages in chunks (section 5.3).
 
+mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
+pub use reader::ChunkReader;
 pub use writer::write_message;
 
 /// The chunk size before anyone announced another, in bytes (section 5.4.1).
