@@ -17,5 +17,6 @@ pub mod mpa;
 pub mod mpegts;
 pub mod ogg;
 pub mod output;
+pub mod radio;
 pub mod rtmp;
 pub mod text;

@@ -9,7 +9,7 @@ pub const HEADER_BYTES: usize = 7;
 pub const FRAME_BYTES_MAX: usize = (1 << 13) - 1;
 
 /// Samples per channel in one raw data block.
-const BLOCK_SAMPLES: u32 = 1_024;
+pub const BLOCK_SAMPLES: u32 = 1_024;
 
 /// Section 1.6.3.4, table 1.18; the indices behind are reserved, and none are in ADTS.
 const SAMPLE_RATES_HZ: [u32; 13] = [
@@ -21,7 +21,9 @@ const SAMPLE_RATES_HZ: [u32; 13] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     is_mpeg2: bool,
+    has_crc: bool,
     profile: u8,
+    rate_index: u8,
     sample_rate_hz: u32,
     channel_configuration: u8,
     frame_bytes: u16,
@@ -44,10 +46,13 @@ impl Header {
         if frame_bytes <= HEADER_BYTES as u16 + check_bytes {
             return None;
         }
+        let rate_index = (b2 >> 2) & 0b1111;
         Some(Header {
             is_mpeg2: b1 & 0b1000 != 0,
+            has_crc,
             profile: b2 >> 6,
-            sample_rate_hz: *SAMPLE_RATES_HZ.get(usize::from((b2 >> 2) & 0b1111))?,
+            rate_index,
+            sample_rate_hz: *SAMPLE_RATES_HZ.get(usize::from(rate_index))?,
             channel_configuration: ((b2 & 1) << 2) | (b3 >> 6),
             frame_bytes,
             blocks,
@@ -62,6 +67,27 @@ impl Header {
     /// Samples per channel in the frame, of the core coder where SBR doubles them.
     pub fn samples(&self) -> u32 {
         u32::from(self.blocks) * BLOCK_SAMPLES
+    }
+
+    /// Raw data blocks in the frame, 1 to 4.
+    pub fn blocks(&self) -> u8 {
+        self.blocks
+    }
+
+    /// Where the raw data block begins in a frame that has a single one.
+    pub fn payload_at(&self) -> usize {
+        HEADER_BYTES + if self.has_crc { 2 } else { 0 }
+    }
+
+    /// The same parameters as an AudioSpecificConfig (section 1.6.2.1): object type, index of the
+    /// rate, channel configuration, and three zeros (table 4.1). Bands that are replicated are not
+    /// spoken of.
+    pub fn specific_config(&self) -> [u8; 2] {
+        // Table 1.A.11: the profile is the object type less one.
+        let word = (u16::from(self.profile) + 1) << 11
+            | u16::from(self.rate_index) << 7
+            | u16::from(self.channel_configuration) << 3;
+        word.to_be_bytes()
     }
 
     /// The stream's parameters as the header has them: with implicit SBR or PS the decoded sound

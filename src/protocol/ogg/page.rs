@@ -89,6 +89,12 @@ impl Page {
         }
     }
 
+    /// Its number in its logical stream, which counts up by one and starts over (section 6 item 5).
+    pub fn sequence(&self) -> u32 {
+        let field = self.bytes.get(18..22).and_then(|field| field.first_chunk());
+        field.map_or(0, |field| u32::from_le_bytes(*field))
+    }
+
     /// Whether at least one packet begins in it that is not the rest of an earlier page's.
     pub fn has_packet_start(&self) -> bool {
         self.pieces().nth(usize::from(self.is_continued)).is_some()

@@ -1,0 +1,101 @@
+//! Spectral band replication that no header speaks of (ISO/IEC 14496-3 section 1.6.5.3, "implicit
+//! signalling"): it stands in the sound itself, as the last element of each raw data block.
+
+/// Core coders of at most this rate may have a band above; none is known beyond.
+pub(super) const CORE_RATE_MAX_HZ: u32 = 24_000;
+
+/// Blocks in a row that must carry a band. Each may look so by chance in about one of 16.
+pub(super) const BLOCKS: usize = 4;
+
+/// Section 4.4.2.1, table 4.85: `ID_FIL` and `ID_END`.
+const ID_FIL: u32 = 6;
+const ID_END: u32 = 7;
+
+/// Section 4.4.2.7: the payload of a fill element that `EXT_SBR_DATA` or `EXT_SBR_DATA_CRC` name.
+const EXT_SBR: [u32; 2] = [0b1101, 0b1110];
+
+/// The longest fill element: four bits, and then eight more (table 4.11).
+const FILL_BYTES_MAX: usize = 14 + 255;
+
+/// Whether the raw data block `block` ends in a fill element with a replicated band. Its elements
+/// cannot be counted from the front without decoding them, so the end is matched backwards: a
+/// length of so many bytes must stand just so many bytes in front of the end.
+pub(super) fn is_in(block: &[u8]) -> bool {
+    let Some(last) = block.iter().rposition(|&byte| byte != 0) else {
+        return false;
+    };
+    let trailing = block.get(last).map_or(0, |byte| byte.trailing_zeros());
+    // ID_END is three ones; zeros behind fill the byte only.
+    let end_bits = (last + 1) * 8 - trailing as usize;
+    let Some(fill_end) = end_bits.checked_sub(3) else {
+        return false;
+    };
+    if last + 1 != block.len() || bits(block, fill_end, 3) != Some(ID_END) {
+        return false;
+    }
+    (1..=FILL_BYTES_MAX).any(|bytes| {
+        let head_bits = if bytes < 15 { 3 + 4 } else { 3 + 4 + 8 };
+        let Some(start) = fill_end.checked_sub(head_bits + bytes * 8) else {
+            return false;
+        };
+        let said = match bits(block, start + 3, 4) {
+            Some(15) => bits(block, start + 7, 8).map(|more| 14 + more as usize),
+            Some(count) => Some(count as usize),
+            None => None,
+        };
+        bits(block, start, 3) == Some(ID_FIL)
+            && said == Some(bytes)
+            && bits(block, start + head_bits, 4).is_some_and(|kind| EXT_SBR.contains(&kind))
+    })
+}
+
+/// `count` bits, at most 8, from bit `at` on.
+fn bits(bytes: &[u8], at: usize, count: u32) -> Option<u32> {
+    let high = u32::from(*bytes.get(at / 8)?);
+    let low = u32::from(bytes.get(at / 8 + 1).copied().unwrap_or(0));
+    if at + count as usize > bytes.len() * 8 {
+        return None;
+    }
+    let word = (high << 8) | low;
+    Some((word >> (16 - (at % 8) as u32 - count)) & ((1 << count) - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bits written as text, filled up to whole bytes.
+    fn block(text: &str) -> Vec<u8> {
+        let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b' ').collect();
+        let byte = |digits: &[u8]| {
+            let place = |(at, digit): (usize, &u8)| (digit - b'0') << (7 - at);
+            digits.iter().enumerate().map(place).sum()
+        };
+        digits.chunks(8).map(byte).collect()
+    }
+
+    #[test]
+    fn a_band_is_the_last_element() {
+        let short = "101 110 0010 1101 101010101010 111";
+        assert!(is_in(&block(short)));
+        assert!(is_in(&block(&short.replace("1101 1", "1110 1"))));
+        let filling = "01".repeat(4 * 20 - 2);
+        let long = format!("0 110 1111 00000110 1101 {filling} 111");
+        assert!(is_in(&block(&long)));
+        for other in [
+            // Another extension, a wrong length, no end, nothing.
+            short.replace("1101 1", "0001 1"),
+            short.replace("0010", "0011"),
+            short.replace(" 111", " 011"),
+            String::new(),
+            "111".to_owned(),
+            "00000000".to_owned(),
+        ] {
+            assert!(!is_in(&block(&other)), "{other}");
+        }
+        // Bytes behind the end are none of a block.
+        let mut behind = block(short);
+        behind.push(0);
+        assert!(!is_in(&behind));
+    }
+}
