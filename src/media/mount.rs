@@ -214,6 +214,14 @@ impl Mount {
         }
     }
 
+    /// What the present source said is shown otherwise from now on; its kind is the same.
+    pub fn set_info(&mut self, info: Arc<SourceInfo>) {
+        if *info != *self.info {
+            self.info = Arc::clone(&info);
+            self.updates.push_back(ReplicaUpdate::Info(info));
+        }
+    }
+
     /// Gives the source slot to `session`.
     ///
     /// # Errors

@@ -40,6 +40,7 @@ mod outbox;
 mod outputs;
 mod publisher;
 mod replica;
+mod settings;
 mod timers;
 
 /// The most readers served in one [`Hub::handle_timeout`]: 3 ms at the usual cost of a send.

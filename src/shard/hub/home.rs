@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use corecast_config::{Config, Latency, Mount as MountSettings};
+use corecast_config::Config;
 use corecast_media::fanout::Socket;
 use corecast_media::frame::MediaEvent;
 use corecast_media::metadata::Metadata;
@@ -16,7 +16,7 @@ use corecast_mesh::message::{
 };
 
 use super::outputs::{Tracks, Written};
-use corecast_protocol::intro::fits;
+use super::settings::{laid_over, policy};
 
 use super::{Hub, HubEvent, Timer};
 
@@ -34,6 +34,8 @@ pub(super) struct Home {
     listeners: u32,
     listeners_peak: u32,
     slow_listeners: u64,
+    /// What the source said, without the mount's settings over it.
+    pub(super) said: Arc<SourceInfo>,
     /// The source whose media is being recorded.
     recorded: Option<SessionId>,
     /// Listeners that wait for a relay on demand.
@@ -60,6 +62,7 @@ impl Home {
             listeners: 0,
             listeners_peak: 0,
             slow_listeners: 0,
+            said: Arc::default(),
             recorded: None,
             held: Vec::new(),
             armed: None,
@@ -91,46 +94,6 @@ impl Home {
     fn seat(&mut self, count: u32) {
         self.listeners += count;
         self.listeners_peak = self.listeners_peak.max(self.listeners);
-    }
-}
-
-/// The part of a mount's settings that its home needs. What is written from tracks follows the
-/// mount that it is written from, and is never later than live.
-fn policy(config: &Config, name: &MountName) -> Policy {
-    let settings = config.mount(name.base());
-    let fallback = MountName::parse(&settings.fallback).ok();
-    let wait_max = settings.latency.wait_max();
-    Policy {
-        takeover: settings.takeover || name.output().is_some(),
-        source_timeout: settings.source_timeout,
-        fallback: match name.output() {
-            Some(output) => fallback.map(|fallback| fallback.with_output(output)),
-            None => fallback,
-        },
-        wait_max: match name.output() {
-            Some(_) => wait_max.min(Latency::Live.wait_max()),
-            None => wait_max,
-        },
-        quantum_bytes: settings.quantum_bytes,
-        burst_bytes: settings.burst_bytes,
-    }
-}
-
-/// What the source said, with the mount's own settings laid over it.
-fn laid_over(info: &SourceInfo, settings: &MountSettings) -> SourceInfo {
-    let prefer = |own: &str, said: &Arc<str>| {
-        if own.is_empty() {
-            Arc::clone(said)
-        } else {
-            Arc::from(own)
-        }
-    };
-    SourceInfo {
-        name: prefer(&settings.stream_name, &info.name),
-        description: prefer(&settings.description, &info.description),
-        genre: prefer(&settings.genre, &info.genre),
-        url: prefer(&settings.url, &info.url),
-        ..info.clone()
     }
 }
 
@@ -171,7 +134,8 @@ impl<S: Socket> Hub<S> {
         let Some(key) = self.home_key(now, &name, true) else {
             return;
         };
-        let info = Arc::new(laid_over(&info, self.config.mount(name.as_str())));
+        let said = info;
+        let info = Arc::new(laid_over(&said, self.config.mount(name.as_str())));
         let before = self.homes[key].mount.publisher();
         if let Some(before) = before.filter(|before| self.yields(*before)) {
             self.homes[key].mount.unpublish(now, before);
@@ -182,6 +146,7 @@ impl<S: Socket> Hub<S> {
         let answer = match home.mount.publish(now, session, Arc::clone(&info)) {
             Err(_) => Err(PublishRefusal::InUse),
             Ok(admitted) => {
+                home.said = said;
                 if was_gone {
                     home.listeners_peak = home.listeners;
                 }
@@ -207,21 +172,6 @@ impl<S: Socket> Hub<S> {
             self.check_intro(key);
         }
         self.tend_home(key);
-    }
-
-    /// Says where the mount's source sends something else than its intro.
-    fn check_intro(&self, key: usize) {
-        let home = &self.homes[key];
-        let file = &self.config.mount(home.name.as_str()).intro;
-        let (mount, content_type) = (&home.name, &home.mount.info().content_type);
-        if home.mount.publisher().is_some()
-            && home.name.output().is_none()
-            && let Some(intro) = self.intros.from_file(file)
-            && !fits(content_type, intro.codec())
-        {
-            let (intro, codec) = (file.display(), intro.codec());
-            tracing::warn!(%mount, %content_type, %intro, %codec, "the intro is left out");
-        }
     }
 
     pub(super) fn end_source_at_home(&mut self, now: Time, name: &MountName) {
@@ -578,16 +528,6 @@ impl<S: Socket> Hub<S> {
         {
             self.home_of.remove(&home.name);
             self.homes.remove(key);
-        }
-    }
-
-    pub(super) fn reload_homes(&mut self, now: Time) {
-        let keys: Vec<usize> = self.homes.iter().map(|(key, _)| key).collect();
-        for key in keys {
-            let home = &mut self.homes[key];
-            home.mount.set_policy(policy(&self.config, &home.name));
-            self.check_intro(key);
-            self.run_home(now, key, now);
         }
     }
 }

@@ -94,7 +94,7 @@ fn writer(output: Output) -> Option<Box<dyn StreamWriter>> {
 }
 
 /// What the source of an output says.
-fn info_of(info: &SourceInfo, output: Output) -> Arc<SourceInfo> {
+pub(super) fn info_of(info: &SourceInfo, output: Output) -> Arc<SourceInfo> {
     Arc::new(SourceInfo {
         content_type: output.content_type().into(),
         ..info.clone()
