@@ -36,6 +36,8 @@ pub(crate) enum Order {
         /// Who waits for it.
         waiter: oneshot::Sender<Arc<NodeSnapshot>>,
     },
+    /// Give nobody an answer from before.
+    Refresh,
     /// This listener is in its mount's file of users.
     Welcome(Box<Question>),
     /// This request is answered.
@@ -97,6 +99,13 @@ impl Node {
 
     /// As [`Node::snapshot`], without sessions: what pages ask for again and again.
     pub(crate) async fn overview(&self) -> Result<Arc<NodeSnapshot>, Problem> {
+        self.ask(false).await
+    }
+
+    /// As [`Node::overview`], with what changed a moment ago: an answer that is given again may be
+    /// older than a source that was just taken.
+    pub(crate) async fn overview_of_now(&self) -> Result<Arc<NodeSnapshot>, Problem> {
+        self.order(Order::Refresh);
         self.ask(false).await
     }
 

@@ -328,6 +328,7 @@ impl Plane {
                 self.outbox.send(&mut self.port, shard, message);
             }
             Order::Ask { sessions, waiter } => self.queries.handle_ask(now, sessions, waiter),
+            Order::Refresh => self.queries.handle_change(),
             Order::Answered(session) => self.exchange.handle_answered(session),
             Order::Welcome(question) => self.ask_hooks(*question),
             Order::Reload(config) => self.handle_reload(config),

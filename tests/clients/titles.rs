@@ -5,7 +5,11 @@ use std::time::Duration;
 use super::harness::server::{ADMIN_PASSWORD, SOURCE_PASSWORD};
 use super::harness::{Backend, IcyReader, Server, Station, http, icy, mpeg};
 
-super::on_both_backends!(titles_arrive_whole_and_alone, who_may_set_titles);
+super::on_both_backends!(
+    titles_arrive_whole_and_alone,
+    who_may_set_titles,
+    a_title_may_come_as_soon_as_its_source_is_taken
+);
 
 const MOUNT: &str = "/live";
 
@@ -181,4 +185,18 @@ fn who_may_set_titles(backend: Backend) {
     assert_eq!(both.status, 200);
     let title = server.mount(MOUNT).map(|report| report["title"].clone());
     assert_eq!(title.expect("it is live"), "Ada - Steps");
+}
+
+/// mpd and ezstream send it at once and never again.
+fn a_title_may_come_as_soon_as_its_source_is_taken(backend: Backend) {
+    let (server, _station) = start(backend);
+    for number in 0..10 {
+        let mount = format!("/new{number}");
+        // An answer that may be given again, from before the mount.
+        assert_eq!(server.mount(&mount), None);
+        let _station = Station::play(&server, &mount);
+        server.set_title(&mount, b"Ada - Steps");
+        let title = server.mount(&mount).map(|report| report["title"].clone());
+        assert_eq!(title.expect("it is live"), "Ada - Steps");
+    }
 }

@@ -16,6 +16,7 @@ use crate::auth::Credentials;
 use crate::charset;
 use crate::form::Form;
 use crate::node::Node;
+use crate::query::NodeSnapshot;
 
 /// `GET` or `POST /admin/metadata?mount=&mode=updinfo&song=&artist=&title=&url=&charset=`; a form
 /// in the body is as good as the query.
@@ -90,7 +91,12 @@ async fn set(
         Some(b"updinfo") => {}
         Some(_) => return Ok(response(false, "No such action")),
     }
-    let snapshot = node.overview().await?;
+    let mut snapshot = node.overview().await?;
+    let on_air = |snapshot: &NodeSnapshot| snapshot.mount(mount).is_some_and(is_on_air);
+    if !on_air(&snapshot) {
+        // Encoders say their first title as soon as they are taken.
+        snapshot = node.overview_of_now().await?;
+    }
     match snapshot.mount(mount).filter(|report| is_on_air(report)) {
         Some(report) => {
             let metadata = metadata_of(form, report);
