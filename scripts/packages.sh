@@ -2,7 +2,7 @@
 # Every package that ./x may install, in one place. Sourced by ./x.
 #
 # One row per need: who needs it, what must be there (a command, several of which one is enough, or
-# a file), the Debian and Ubuntu package that brings it, and why.
+# a file, whose path may have wildcards), the Debian and Ubuntu package that brings it, and why.
 packages='
 build  cc                                      build-essential  links the program, compiles C parts
 build  /etc/ssl/certs/ca-certificates.crt      ca-certificates  lets cargo fetch crates
@@ -16,9 +16,23 @@ test   ffmpeg                                  ffmpeg           source and liste
 test   ffprobe                                 ffmpeg           says what is in a stream
 test   shout                                   libshout-tools   source (libshout)
 test   liquidsoap                              liquidsoap       source in every format
+test   ezstream                                ezstream         source of files
+test   ices2                                   ices2            source of Ogg files
+test   mpd                                     mpd              source that plays music
+test   butt                                    butt             source with a window
+test   Xvfb                                    xvfb             a screen for butt
+test   pulseaudio                              pulseaudio       a sound card for butt and Firefox
+test   /usr/lib/*/alsa-lib/*_pcm_pulse.so      libasound2-plugins  lets butt hear it
+test   gst-launch-1.0                          gstreamer1.0-tools  source and listener
+test   /usr/lib/*/gstreamer-1.0/libgstogg.so   gstreamer1.0-plugins-base  Ogg for it
+test   /usr/lib/*/gstreamer-1.0/libgstsoup.so  gstreamer1.0-plugins-good  HTTP and Icecast for it
 test   mpv                                     mpv              listener
+test   mplayer                                 mplayer          listener
+test   vlc                                     vlc-bin          listener
+test   /usr/lib/*/vlc/plugins/*/libhttp_*.so   vlc-plugin-base  HTTP and codecs for it
 test   streamripper                            streamripper     listener that splits on titles
 test   chromium|chromium-browser|google-chrome chromium         listener in a browser
+test   firefox-esr|firefox                     firefox-esr      listener in another browser
 test   promtool                                prometheus       checks /metrics
 test   icecast2                                icecast2         the peer that answers are compared with
 '
@@ -34,7 +48,7 @@ missing_packages() {
 
 is_there() {
     local names name
-    case $1 in /*) [ -e "$1" ]; return ;; esac
+    case $1 in /*) compgen -G "$1" >/dev/null; return ;; esac
     IFS='|' read -ra names <<<"$1"
     for name in "${names[@]}"; do
         if command -v "$name" >/dev/null; then return 0; fi
@@ -50,7 +64,7 @@ ensure_packages() {
 
     say "Packages that are missing here:"
     while IFS=$'\t' read -r package why; do
-        printf '  %-18s %s\n' "$package" "$why"
+        printf '  %-26s %s\n' "$package" "$why"
     done <<<"$missing"
     mapfile -t names < <(cut -f1 <<<"$missing")
 
@@ -91,6 +105,7 @@ install_packages() {
     for package in "$@"; do
         case $package in
         icecast2 | prometheus) "${as_root[@]}" systemctl disable --quiet "$package" || true ;;
+        mpd) "${as_root[@]}" systemctl disable --quiet mpd.socket mpd.service || true ;;
         esac
     done
 }

@@ -6,6 +6,7 @@
 
 mod admin;
 mod browser;
+mod encoders;
 mod icecast;
 mod listeners;
 mod ogg;

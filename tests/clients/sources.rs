@@ -17,29 +17,31 @@ super::on_both_backends!(
 );
 
 /// How long each of them plays.
-const PLAYED_S: u32 = 5;
+pub(super) const PLAYED_S: u32 = 5;
 /// What curl sends at three times that rate, 64 KiB at once.
 const UPLOADED_S: u32 = 12;
 /// Longer than any of them may take.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
 
 /// What a source plays and what the server must know of it.
-struct Program {
+pub(super) struct Program {
     /// How its `User-Agent` begins.
     agent: &'static str,
-    mount: &'static str,
+    pub(super) mount: &'static str,
     codec: &'static str,
     rate: u32,
     content_type: &'static str,
     /// What every byte must be, where the source sends a file as it is.
     sent: Option<(Cut, PathBuf)>,
+    /// What it says that it plays.
+    title: Option<&'static str>,
     /// Whether it closes without having read our answer: its kernel then throws away what it has
     /// not sent yet, the last frames.
     resets: bool,
 }
 
 impl Program {
-    const fn new(
+    pub(super) const fn new(
         agent: &'static str,
         mount: &'static str,
         codec: &'static str,
@@ -53,12 +55,18 @@ impl Program {
             rate,
             content_type,
             sent: None,
+            title: None,
             resets: false,
         }
     }
 
-    fn exactly(mut self, cut: Cut, file: &Path) -> Self {
+    pub(super) fn exactly(mut self, cut: Cut, file: &Path) -> Self {
         self.sent = Some((cut, file.to_owned()));
+        self
+    }
+
+    pub(super) const fn titled(mut self, title: &'static str) -> Self {
+        self.title = Some(title);
         self
     }
 
@@ -68,13 +76,18 @@ impl Program {
     }
 
     /// Waits until the mount is live, checks what the server says of it, and listens.
-    fn listen(&self, server: &Server) -> Client {
+    pub(super) fn listen(&self, server: &Server) -> Client {
         let Program { mount, codec, .. } = *self;
         let report = server.wait_live(mount);
         assert_eq!(report["codec"], codec, "{report}");
         assert_eq!(report["sample_rate_hz"], self.rate, "{report}");
         assert_eq!(report["channels"], 2, "{report}");
         assert_eq!(report["content_type"], self.content_type, "{report}");
+        if let Some(title) = self.title {
+            wait_for(&format!("{mount} has the title {title}"), LIMIT, || {
+                (server.mount(mount)?["title"] == title).then_some(())
+            });
+        }
         let report = server
             .get_as_admin(&format!("/api/v1/mounts{mount}"))
             .json();
@@ -99,7 +112,7 @@ impl Program {
     }
 
     /// What the listener has at the end plays without a fault, and is what was sent.
-    fn check(&self, listener: Client) {
+    pub(super) fn check(&self, listener: Client) {
         let heard = listener.succeed(LIMIT).stdout;
         let seconds = seconds_decoded(self.mount, &heard);
         assert!(seconds > 2.0, "{}: {seconds} s were heard", self.mount);
@@ -136,7 +149,7 @@ pub(crate) fn seconds_decoded(what: &str, heard: &[u8]) -> f64 {
 }
 
 /// Listeners of a source that ended wait for it for a moment, then the mount ends.
-fn start(backend: Backend) -> Server {
+pub(super) fn start(backend: Backend) -> Server {
     let settings = [
         "mount_defaults.latency=live",
         "mount_defaults.burst_bytes=8192",
@@ -146,7 +159,7 @@ fn start(backend: Backend) -> Server {
 }
 
 /// All sources at once, each with its listener.
-fn play(server: &Server, programs: Vec<(Program, Command)>) {
+pub(super) fn play(server: &Server, programs: Vec<(Program, Command)>) {
     std::thread::scope(|scope| {
         for (played, mut command) in programs {
             scope.spawn(move || {

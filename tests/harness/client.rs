@@ -13,16 +13,26 @@ use super::{Scratch, wait_for};
 /// The programs that the tests run, by their names, and the Debian package of each. `./x test`
 /// installs them.
 pub(crate) const PROGRAMS: &[(&str, &str)] = &[
+    ("Xvfb", "xvfb"),
+    ("butt", "butt"),
     ("chromium|chromium-browser|google-chrome", "chromium"),
     ("curl", "curl"),
+    ("ezstream", "ezstream"),
     ("ffmpeg", "ffmpeg"),
     ("ffprobe", "ffmpeg"),
+    ("firefox-esr|firefox", "firefox-esr"),
+    ("gst-launch-1.0", "gstreamer1.0-tools"),
     ("icecast2", "icecast2"),
+    ("ices2", "ices2"),
     ("liquidsoap", "liquidsoap"),
+    ("mpd", "mpd"),
+    ("mplayer", "mplayer"),
     ("mpv", "mpv"),
     ("promtool", "prometheus"),
+    ("pulseaudio", "pulseaudio"),
     ("shout", "libshout-tools"),
     ("streamripper", "streamripper"),
+    ("vlc", "vlc-bin"),
 ];
 
 /// A command for `name`. A program that is missing fails the test: nothing is left out in silence.
