@@ -6,7 +6,8 @@
 //! (asks every shard for its state), `node` (what handlers share), `router` (every path), `api`
 //! (resources as JSON), `icecast` (the surfaces of Icecast), `page` (the page at `/`), `health`,
 //! `problem`, `auth`, `form`, `charset`, `clock`; `resolve` (names of hosts for shards); `client`
-//! (requests of our own), `guests` (listeners with a password), `hooks` (scripts that are asked
+//! (requests of our own), `guests` (listeners with a password), `users` (their
+//! files), `hooks` (scripts that are asked
 //! and told), `directory` (where stations are listed), `masters`
 //! (servers all of whose mounts are relayed); `event` and `access_log` (what is written
 //! down), `recorder` (media as files), `audience` (who listens, counted), `titles` (what was
@@ -40,6 +41,7 @@ mod recorder;
 mod resolve;
 mod router;
 mod titles;
+mod users;
 
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,7 @@ use crate::probe::ControlProbe;
 use crate::problem::Problem;
 use crate::query::NodeSnapshot;
 use crate::titles::Titles;
+use crate::users::Editor;
 
 /// What the loop is asked to do, in order. The queue has no bound of its own: a request has one
 /// query and, by its credits, a few chunks in it, and requests are bounded.
@@ -84,6 +85,7 @@ pub(crate) struct Node {
     /// As above; by the masters' names.
     pub(crate) masters: Mutex<BTreeMap<String, MasterState>>,
     pub(crate) feed: Feed,
+    pub(crate) users: Editor,
 }
 
 impl Node {

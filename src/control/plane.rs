@@ -36,6 +36,7 @@ use crate::recorder::Recorder;
 use crate::recorder::storage::Disk;
 use crate::resolve;
 use crate::router::router;
+use crate::users::Editor;
 
 /// Messages and orders handled before request handlers get their turn.
 const TURN_MAX: usize = 256;
@@ -132,6 +133,7 @@ impl Control {
             titles: Mutex::default(),
             masters: Mutex::default(),
             feed: Feed::new(settings.started_unix, Arc::clone(&probe)),
+            users: Editor::default(),
         });
         let control = Control {
             node,

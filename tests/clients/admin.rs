@@ -1,6 +1,8 @@
 //! Icecast's admin commands, pages and playlists beside a real Icecast 2.4 with the same sources
 //! and listeners: the same codes, elements, order, types and words.
 
+mod users;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

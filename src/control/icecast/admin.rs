@@ -75,7 +75,11 @@ impl Command {
     fn acts(self) -> bool {
         matches!(
             self,
-            Command::KillClient | Command::KillSource | Command::MoveClients | Command::Fallbacks
+            Command::KillClient
+                | Command::KillSource
+                | Command::MoveClients
+                | Command::Fallbacks
+                | Command::ManageAuth
         )
     }
 
@@ -200,7 +204,7 @@ async fn run(
         (Command::KillSource, Some(report)) => commands::kill_source(&call, report)?,
         (Command::MoveClients, Some(report)) => commands::move_clients(&call, report)?,
         (Command::Fallbacks, Some(report)) => return commands::set_fallback(&call, report),
-        (Command::ManageAuth, Some(report)) => commands::manage_auth(&call, report)?,
+        (Command::ManageAuth, Some(report)) => commands::manage_auth(&call, report).await?,
         (Command::UpdateMetadata, Some(report)) => {
             let source = Element::source(report.mount.as_str(), Vec::new());
             Element::of("icestats", vec![source])
@@ -208,6 +212,7 @@ async fn run(
         _ => lists::mounts(&call),
     };
     Ok(match shape {
+        Shape::Page if command == Command::ManageAuth => html::users(&document),
         Shape::Page => html::admin(&document),
         Shape::Xml | Shape::Text => xml_answer(&document),
     })

@@ -1,5 +1,8 @@
-//! Commands of `/admin/` that change something: they end sessions, move listeners, and set where
-//! listeners go when a source is gone.
+//! Commands of `/admin/` that change something: they end sessions, move listeners, set where
+//! listeners go when a source is gone, and say who may listen.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
 
 use axum::response::Response;
 use corecast_media::name::MountName;
@@ -10,6 +13,7 @@ use super::admin::Call;
 use super::xml::Element;
 use super::{Failure, answer, lists, response};
 use crate::node::Order;
+use crate::users::{self, Change, Changed};
 
 /// Ends one listener of the mount.
 pub(super) fn kill_client(call: &Call<'_>, report: &MountReport) -> Result<Element, Failure> {
@@ -100,12 +104,86 @@ pub(super) fn set_fallback(call: &Call<'_>, report: &MountReport) -> Result<Resp
     Ok(answer(StatusCode::OK, "text/html; charset=utf-8", page))
 }
 
-/// Users of the mount's listeners: a file that the operator keeps, a hook, or nobody decides.
-pub(super) fn manage_auth(call: &Call<'_>, report: &MountReport) -> Result<Element, Failure> {
-    let settings = call.config.mount(report.mount.as_str());
-    let message = match super::authenticator(settings) {
-        None => "missing parameter",
-        Some(_) => "Users of this mount are not kept here",
+/// Lists, adds and deletes users of the mount's listeners, in the file that the settings name.
+/// Where a hook decides there is none to list, and nothing can be changed.
+pub(super) async fn manage_auth(call: &Call<'_>, report: &MountReport) -> Result<Element, Failure> {
+    let mount = report.mount.as_str();
+    let settings = call.config.mount(mount);
+    let missing = || Failure::bad("missing parameter");
+    if super::authenticator(settings).is_none() {
+        return Err(missing());
+    }
+    let path = &settings.listener_htpasswd;
+    let path = (!path.as_os_str().is_empty()).then_some(path);
+    let text = |name| call.form.text(name).map(Cow::into_owned);
+    let change = match text("action").as_deref() {
+        Some("add") => Some(Change::Add {
+            user: text("username").ok_or_else(missing)?,
+            password: text("password").ok_or_else(missing)?,
+        }),
+        Some("delete") => Some(Change::Delete {
+            user: text("username").ok_or_else(missing)?,
+        }),
+        _ => None,
     };
-    Err(Failure::bad(message))
+    let message = match change {
+        Some(change) => {
+            call.is_ours()?;
+            Some(change_users(call, mount, path, change).await)
+        }
+        None => None,
+    };
+    let mut users = match path.cloned() {
+        Some(path) => names(path).await?,
+        None => Vec::new(),
+    };
+    users.sort_unstable();
+    let user = |name| Element::of("User", vec![Element::text("username", name)]);
+    let source = Element::source(mount, users.into_iter().map(user).collect());
+    let message = message.map(|message| {
+        let message = Element::text("message", message);
+        Element::of("iceresponse", vec![message])
+    });
+    let elements = std::iter::once(source).chain(message);
+    Ok(Element::of("icestats", elements.collect()))
+}
+
+/// What came of the change, in Icecast's words.
+async fn change_users(
+    call: &Call<'_>,
+    mount: &str,
+    path: Option<&PathBuf>,
+    change: Change,
+) -> &'static str {
+    let failed = match change {
+        Change::Add { .. } => "User add failed - check the icecast error log",
+        Change::Delete { .. } => "User delete failed - check the icecast error log",
+    };
+    let Some(path) = path else {
+        tracing::warn!(mount, "a hook knows the users of the mount, no file");
+        return failed;
+    };
+    match call.node.users.change(path.clone(), change).await {
+        Ok(changed) => {
+            tracing::info!(mount, ?changed, "users changed by an admin");
+            match changed {
+                Changed::Added => "User added",
+                Changed::Exists => "User already exists - not added",
+                Changed::Deleted => "User deleted",
+            }
+        }
+        Err(error) => {
+            tracing::warn!(mount, path = %path.display(), %error, "users not changed");
+            failed
+        }
+    }
+}
+
+async fn names(path: PathBuf) -> Result<Vec<String>, Failure> {
+    let read = tokio::task::spawn_blocking(move || users::names(&path)).await;
+    read.map_err(Into::into).flatten().map_err(|error| {
+        tracing::warn!(%error, "cannot read the file of listeners");
+        let message = "The file of users cannot be read";
+        Failure::Page(StatusCode::INTERNAL_SERVER_ERROR, message)
+    })
 }

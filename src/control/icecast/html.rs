@@ -95,15 +95,7 @@ pub(crate) async fn version(State(node): State<Arc<Node>>) -> Response {
 
 /// The page of an admin command.
 pub(crate) fn admin(document: &Element) -> Response {
-    let mut body = String::from("<h1>Administration</h1>\n");
-    menu(
-        &mut body,
-        &[
-            ("stats.xsl", "Admin Home"),
-            ("listmounts.xsl", "Mountpoint List"),
-            ("/status.xsl", "Public Home"),
-        ],
-    );
+    let mut body = head_of_admin();
     let elements = document.elements();
     let from = elements
         .iter()
@@ -117,6 +109,66 @@ pub(crate) fn admin(document: &Element) -> Response {
         }
     }
     page("Administration", &body)
+}
+
+/// The page of the users of a mount.
+pub(crate) fn users(document: &Element) -> Response {
+    let mut body = head_of_admin();
+    for element in document.elements() {
+        match &element.mount {
+            Some(mount) => put_users(&mut body, mount, element.elements()),
+            None => put_table(&mut body, element.elements()),
+        }
+    }
+    page("Administration", &body)
+}
+
+fn head_of_admin() -> String {
+    let mut body = String::from("<h1>Administration</h1>\n");
+    menu(
+        &mut body,
+        &[
+            ("stats.xsl", "Admin Home"),
+            ("listmounts.xsl", "Mountpoint List"),
+            ("/status.xsl", "Public Home"),
+        ],
+    );
+    body
+}
+
+fn put_users(body: &mut String, mount: &str, users: &[Element]) {
+    let (shown, query) = (escaped(mount), query_of(mount));
+    push(
+        body,
+        format_args!(
+            "<div class=\"roundbox\"><h3 class=\"mount\">Mount Point {shown}</h3>\n\
+             <table><thead><tr><th>User</th><th>Action</th></tr></thead><tbody>\n"
+        ),
+    );
+    for name in users.iter().flat_map(Element::elements) {
+        if let Content::Text(name) = &name.content {
+            let (shown, user) = (escaped(name), query_of(name));
+            push(
+                body,
+                format_args!(
+                    "<tr><td>{shown}</td><td><a href=\"manageauth.xsl?mount={query}&amp;\
+                     username={user}&amp;action=delete\">Delete</a></td></tr>\n"
+                ),
+            );
+        }
+    }
+    push(
+        body,
+        format_args!(
+            "</tbody></table>\n<form method=\"post\" action=\"manageauth.xsl?mount={query}\">\
+             <label for=\"username\">User:</label> \
+             <input id=\"username\" name=\"username\" type=\"text\" /> \
+             <label for=\"password\">Password:</label> \
+             <input id=\"password\" name=\"password\" type=\"password\" />\
+             <input type=\"hidden\" name=\"action\" value=\"add\" />\
+             <input type=\"submit\" value=\"Add User\" /></form></div>\n"
+        ),
+    );
 }
 
 fn put_mount(body: &mut String, report: &MountReport, stats: &Stats) {
@@ -193,15 +245,16 @@ fn put_source(body: &mut String, mount: &str, elements: &[Element], from: Option
         menu(body, &[(&target, "Move Listeners here")]);
     } else {
         let target = |command| format!("{command}.xsl?mount={query}");
-        menu(
-            body,
-            &[
-                (&target("listclients"), "List Clients"),
-                (&target("moveclients"), "Move Listeners"),
-                (&target("updatemetadata"), "Update Metadata"),
-                (&target("killsource"), "Kill Source"),
-            ],
-        );
+        let users = target("manageauth");
+        let guarded = elements.iter().any(|it| it.name == "authenticator");
+        let links = [
+            (&*target("listclients"), "List Clients"),
+            (&*target("moveclients"), "Move Listeners"),
+            (&*target("updatemetadata"), "Update Metadata"),
+            (&*target("killsource"), "Kill Source"),
+        ];
+        let more = guarded.then_some((&*users, "Manage Authentication"));
+        menu(body, &links.into_iter().chain(more).collect::<Vec<_>>());
     }
     if elements.is_empty() {
         put_title_form(body, mount);
