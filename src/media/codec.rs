@@ -5,11 +5,16 @@
 //! [`describe`] as their one face.
 
 pub mod aac;
+pub mod ac3;
+pub mod av1;
 pub mod bits;
 pub mod describe;
 pub mod h264;
+pub mod h265;
 pub mod nal;
+pub mod sound;
 pub mod video;
+pub mod vp9;
 
 use std::fmt;
 

@@ -12,7 +12,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("corecast-telemetry", &[]),
     ("corecast-media", &[]),
     ("corecast-protocol", &["media"]),
-    ("corecast-mesh", &["config", "telemetry", "media"]),
+    ("corecast-mesh", &["config", "telemetry", "media", "protocol"]),
     (
         "corecast-shard",
         &["config", "telemetry", "media", "protocol", "mesh"],
@@ -55,7 +55,15 @@ const LAYERS: &[(&str, &[Layer])] = &[
             ("session", &["http", "hub", "admission", "net"]),
         ],
     ),
-    (PROTOCOLS, &[("icy", &["http1"]), ("rtmp", &["flv"])]),
+    (
+        PROTOCOLS,
+        &[
+            ("flv", &["rtmp"]),
+            ("hls", &["cmaf"]),
+            ("icy", &["http1"]),
+            ("radio", &["adts", "mpa", "ogg"]),
+        ],
+    ),
 ];
 const PROTOCOLS: &str = "src/protocol/";
 /// Folders in `protocol` that are no protocol.

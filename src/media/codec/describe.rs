@@ -1,11 +1,13 @@
-//! The one face of the headers: a configuration or a first unit to a [`TrackFormat`].
+//! The one face of the headers: a configuration or a unit to a [`TrackFormat`], and what a unit
+//! says of itself.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::sound::{Mp3Header, OPUS_RATE_HZ, OpusHead, Sound, StreamInfo};
 use super::video::Picture;
-use super::{HeaderFault, aac, h264};
+use super::{HeaderFault, aac, ac3, av1, h264, h265, sound, vp9};
 use crate::track::{TrackCodec, TrackFormat};
 
 /// The longest configuration of a track that is kept, in bytes.
@@ -27,21 +29,104 @@ pub fn from_config(codec: TrackCodec, config: &Bytes) -> Result<TrackFormat, Hea
             let rate = sps.frame_rate_millihz;
             Ok(pictures(codec, config, &sps.rfc6381(), sps.picture, rate))
         }
+        TrackCodec::H265 => {
+            let sps = h265::Config::parse(config)?.first;
+            let rate = sps.frame_rate_millihz;
+            let rfc6381 = sps.profile.rfc6381();
+            Ok(pictures(codec, config, &rfc6381, sps.picture, rate))
+        }
+        TrackCodec::Av1 => {
+            let header = av1::Config::parse(config)?.header;
+            let header = header.ok_or(HeaderFault::Unsupported("AV1 without sequence header"))?;
+            let rate = header.frame_rate_millihz;
+            let rfc6381 = header.rfc6381();
+            Ok(pictures(codec, config, &rfc6381, header.picture, rate))
+        }
+        TrackCodec::Vp9 => {
+            let parsed = vp9::Config::parse(config)?;
+            let rfc6381 = parsed.rfc6381();
+            Ok(pictures(codec, config, &rfc6381, Picture::default(), 0))
+        }
         TrackCodec::Aac => {
             let parsed = aac::Config::parse(config)?;
-            let (rate, channels) = (parsed.sample_rate_hz(), parsed.channels());
-            Ok(sound(codec, config, &parsed.rfc6381(), rate, channels))
+            let sound = Sound {
+                sample_rate_hz: parsed.sample_rate_hz(),
+                channels: parsed.channels(),
+            };
+            Ok(sounds(codec, config, &parsed.rfc6381(), sound))
         }
-        _ => Err(HeaderFault::Unsupported("a configuration")),
+        TrackCodec::Opus => {
+            let sound = Sound {
+                sample_rate_hz: OPUS_RATE_HZ,
+                channels: OpusHead::parse(config)?.channels,
+            };
+            Ok(sounds(codec, config, "opus", sound))
+        }
+        TrackCodec::Flac => {
+            let info = StreamInfo::parse(config)?;
+            Ok(sounds(codec, config, "flac", info.sound))
+        }
+        TrackCodec::Mp3 | TrackCodec::Ac3 | TrackCodec::Eac3 => {
+            Err(HeaderFault::Unsupported("a configuration"))
+        }
     }
 }
 
-/// What a decoder must know of a track without a configuration, from its unit `payload`.
+/// What a decoder must know of a track whose units say it themselves, from its unit `payload`.
 ///
 /// # Errors
-/// Where the unit does not say it.
-pub fn from_unit(_codec: TrackCodec, _payload: &[u8]) -> Result<TrackFormat, HeaderFault> {
-    Err(HeaderFault::Unsupported("a track without configuration"))
+/// Where the unit does not say it, and for codings with a configuration of their own.
+pub fn from_unit(codec: TrackCodec, payload: &[u8]) -> Result<TrackFormat, HeaderFault> {
+    let none = Bytes::new();
+    match codec {
+        // RFC 6381 knows it as an object of MPEG-4; it is what playlists want.
+        TrackCodec::Mp3 => {
+            let header = Mp3Header::parse(payload)?;
+            Ok(sounds(codec, &none, "mp4a.40.34", header.sound))
+        }
+        TrackCodec::Ac3 | TrackCodec::Eac3 => {
+            let header = ac3::Header::parse(payload)?;
+            let is_enhanced = codec == TrackCodec::Eac3;
+            if header.is_enhanced != is_enhanced {
+                return Err(HeaderFault::Invalid("AC-3 version"));
+            }
+            let rfc6381 = if is_enhanced { "ec-3" } else { "ac-3" };
+            Ok(sounds(codec, &none, rfc6381, header.sound))
+        }
+        TrackCodec::Vp9 => {
+            let header = vp9::FrameHeader::parse(payload)?;
+            let (Some(mut config), Some(picture)) = (header.config, header.picture) else {
+                return Err(HeaderFault::Unsupported("a start without keyframe"));
+            };
+            config.level = vp9::level_of(picture);
+            Ok(pictures(
+                codec,
+                &config.record(),
+                &config.rfc6381(),
+                picture,
+                0,
+            ))
+        }
+        _ => Err(HeaderFault::Unsupported("a track without configuration")),
+    }
+}
+
+/// The nanoseconds that a unit of sound plays; 0 where it does not say it, and for pictures.
+pub fn sound_nanos(format: &TrackFormat, payload: &[u8]) -> u64 {
+    let samples = match format.codec {
+        TrackCodec::Aac => {
+            return aac::Config::parse(&format.config).map_or(0, |config| config.frame_nanos());
+        }
+        TrackCodec::Mp3 => Mp3Header::parse(payload).map_or(0, |header| header.samples),
+        TrackCodec::Opus => sound::opus_samples(payload),
+        TrackCodec::Flac => sound::flac_samples(payload),
+        TrackCodec::Ac3 | TrackCodec::Eac3 => {
+            ac3::Header::parse(payload).map_or(0, |header| header.samples)
+        }
+        TrackCodec::H264 | TrackCodec::H265 | TrackCodec::Av1 | TrackCodec::Vp9 => 0,
+    };
+    let rate = u64::from(format.sample_rate_hz.max(1));
+    (u64::from(samples) * 1_000_000_000 + rate / 2) / rate
 }
 
 fn pictures(
@@ -63,13 +148,7 @@ fn pictures(
     }
 }
 
-fn sound(
-    codec: TrackCodec,
-    config: &Bytes,
-    rfc6381: &str,
-    sample_rate_hz: u32,
-    channels: u8,
-) -> TrackFormat {
+fn sounds(codec: TrackCodec, config: &Bytes, rfc6381: &str, sound: Sound) -> TrackFormat {
     TrackFormat {
         codec,
         config: config.clone(),
@@ -77,7 +156,7 @@ fn sound(
         width: 0,
         height: 0,
         frame_rate_millihz: 0,
-        sample_rate_hz,
-        channels,
+        sample_rate_hz: sound.sample_rate_hz,
+        channels: sound.channels,
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use corecast_media::codec::{HeaderFault, describe, h264, nal};
+use corecast_media::codec::{HeaderFault, av1, describe, h264, h265, nal, sound, vp9};
 use corecast_media::frame::MediaEvent;
 use corecast_media::track::{
     AccessUnit, MediaTime, TRACKS_MAX, Track, TrackCodec, TrackFormat, TrackId, TrackKind,
@@ -11,6 +11,7 @@ use corecast_media::track::{
 
 use super::body::{self, Content, Piece};
 use super::fault::FlvFault;
+use super::script;
 use super::tag::TagKind;
 
 /// How long the tracks that are known wait for the other kind, by the tags' own time.
@@ -26,12 +27,14 @@ const NANOS_PER_MS: i64 = 1_000_000;
 ///
 /// The first event is [`MediaEvent::Tracks`], as soon as a unit came and both kinds are known, or
 /// the other kind did not come within [`WAIT_MS_MAX`]. Payloads are slices of the bodies.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Demuxer {
     tracks: Vec<State>,
     /// Whether tracks were said, and whether they changed since.
     is_announced: bool,
     is_changed: bool,
+    /// Whether the other kind may still come.
+    awaits_both: bool,
     /// Units that came before the tracks were said.
     waiting: Vec<AccessUnit>,
     waiting_bytes: usize,
@@ -52,10 +55,26 @@ struct State {
     length_bytes: usize,
 }
 
+impl Default for Demuxer {
+    fn default() -> Self {
+        Demuxer::new()
+    }
+}
+
 impl Demuxer {
     /// A demuxer before the first tag.
     pub fn new() -> Self {
-        Demuxer::default()
+        Demuxer {
+            tracks: Vec::new(),
+            is_announced: false,
+            is_changed: false,
+            awaits_both: true,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            pieces: Vec::new(),
+            dropped_units: 0,
+            damaged_units: 0,
+        }
     }
 
     /// Units that were dropped because their decoder configuration had not come.
@@ -83,7 +102,10 @@ impl Demuxer {
         let kind = match kind {
             TagKind::Audio => TrackKind::Audio,
             TagKind::Video => TrackKind::Video,
-            TagKind::Script => return Ok(()),
+            TagKind::Script => {
+                self.on_script(&payload, out);
+                return Ok(());
+            }
         };
         let mut pieces = std::mem::take(&mut self.pieces);
         let mut result = body::parse(kind, payload, &mut pieces);
@@ -93,6 +115,16 @@ impl Demuxer {
         }
         self.pieces = pieces;
         result
+    }
+
+    /// `onMetaData`: a title is passed on, and where only one kind is announced, nothing waits for
+    /// the other.
+    fn on_script(&mut self, payload: &[u8], out: &mut Vec<MediaEvent>) {
+        let Some(said) = script::parse(payload) else {
+            return;
+        };
+        self.awaits_both = said.has_audio == said.has_video;
+        out.extend(said.metadata.map(MediaEvent::Metadata));
     }
 
     fn on_piece(
@@ -218,6 +250,10 @@ impl Demuxer {
         if payload.is_empty() {
             return;
         }
+        self.refresh(at, keyframe, &payload);
+        let Some(track) = self.tracks.get(at) else {
+            return;
+        };
         let dts = match track.kind {
             TrackKind::Audio => dts.plus(shift),
             TrackKind::Video => dts,
@@ -243,10 +279,37 @@ impl Demuxer {
         out.push(MediaEvent::Unit(unit));
     }
 
+    /// Takes over what only units say: the rate of sound without a configuration, the size of
+    /// VP9's pictures.
+    fn refresh(&mut self, at: usize, keyframe: bool, payload: &[u8]) {
+        let Some(track) = self.tracks.get_mut(at) else {
+            return;
+        };
+        let says_itself = match track.format.codec {
+            TrackCodec::Mp3 | TrackCodec::Ac3 | TrackCodec::Eac3 => true,
+            TrackCodec::Vp9 => keyframe,
+            _ => false,
+        };
+        if !says_itself {
+            return;
+        }
+        let Ok(mut said) = describe::from_unit(track.format.codec, payload) else {
+            return;
+        };
+        if track.format.codec == TrackCodec::Vp9 && !track.format.config.is_empty() {
+            said.config = track.format.config.clone();
+            said.rfc6381 = Arc::clone(&track.format.rfc6381);
+        }
+        if track.format != said {
+            track.format = said;
+            self.is_changed = true;
+        }
+    }
+
     /// Whether the tracks should not be said yet.
     fn is_waiting(&self, unit: &AccessUnit) -> bool {
         let has = |kind| self.tracks.iter().any(|track| track.kind == kind);
-        if has(TrackKind::Audio) && has(TrackKind::Video) {
+        if !self.awaits_both || has(TrackKind::Audio) && has(TrackKind::Video) {
             return false;
         }
         let first = self.waiting.first().map_or(unit.dts, |first| first.dts);
@@ -277,12 +340,24 @@ fn canonical(codec: TrackCodec, config: Bytes) -> Result<(Bytes, usize), HeaderF
     match codec {
         TrackCodec::H264 => {
             let mut parsed = h264::Config::parse(&config)?;
-            let length_bytes = parsed.length_bytes;
+            let length_bytes = std::mem::replace(&mut parsed.length_bytes, nal::LENGTH_BYTES);
             if length_bytes == nal::LENGTH_BYTES {
                 return Ok((config, length_bytes));
             }
-            parsed.length_bytes = nal::LENGTH_BYTES;
             Ok((parsed.record(), length_bytes))
+        }
+        TrackCodec::H265 => {
+            let mut parsed = h265::Config::parse(&config)?;
+            let length_bytes = std::mem::replace(&mut parsed.length_bytes, nal::LENGTH_BYTES);
+            if length_bytes == nal::LENGTH_BYTES {
+                return Ok((config, length_bytes));
+            }
+            Ok((parsed.record(), length_bytes))
+        }
+        TrackCodec::Vp9 => Ok((vp9::Config::parse(&config)?.record(), nal::LENGTH_BYTES)),
+        TrackCodec::Flac => {
+            let block = sound::stream_info(&config)?;
+            Ok((config.slice_ref(block), nal::LENGTH_BYTES))
         }
         _ => Ok((config, nal::LENGTH_BYTES)),
     }
@@ -297,10 +372,31 @@ fn take(
 ) -> Result<(bool, Bytes), HeaderFault> {
     match codec {
         TrackCodec::H264 => {
-            let payload = nal::widen(payload, length_bytes)?;
+            let payload = nal_payload(length_bytes, payload)?;
             let content = h264::Content::parse(&payload)?;
             Ok((content.is_keyframe(flagged), payload))
         }
-        _ => Ok((flagged, payload.clone())),
+        TrackCodec::H265 => {
+            let payload = nal_payload(length_bytes, payload)?;
+            let content = h265::Content::parse(&payload)?;
+            Ok((content.irap, payload))
+        }
+        TrackCodec::Av1 => {
+            let payload = av1::without_delimiter(payload)?;
+            let is_keyframe = av1::Content::parse(&payload)?.is_keyframe();
+            Ok((is_keyframe, payload))
+        }
+        TrackCodec::Vp9 => Ok((vp9::FrameHeader::parse(payload)?.is_key, payload.clone())),
+        _ => Ok((true, payload.clone())),
     }
+}
+
+/// A payload of NAL units with lengths of [`nal::LENGTH_BYTES`]. Some encoders send start codes
+/// instead of lengths, against the book.
+fn nal_payload(length_bytes: usize, payload: &Bytes) -> Result<Bytes, HeaderFault> {
+    let is_whole = nal::Units::new(payload, length_bytes).all(|unit| unit.is_ok());
+    if !is_whole && nal::is_annex_b(payload) {
+        return Ok(nal::from_annex_b(payload));
+    }
+    nal::widen(payload, length_bytes)
 }
