@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use corecast_media::frame::MediaEvent;
 use corecast_media::metadata::Metadata;
 use corecast_media::track::{Track, TrackCodec, TrackFormat, TrackId};
+use corecast_protocol::audio::Framer;
 use corecast_protocol::cmaf::{self, Fragment, Produced, Sample, TimedId3, reader};
+use corecast_protocol::radio::RadioUnits;
 
 use super::harness::client::run;
 use super::harness::{Client, Scratch, program};
@@ -223,4 +226,156 @@ fn decode(file: &Path, what: &str) {
         "",
         "{what}"
     );
+}
+
+/// The radio's own formats: the type that a source names, ffmpeg's options, and what of a packet is
+/// no sound.
+const RADIO: &[(&str, &str, &str)] = &[
+    (
+        "audio/mpeg",
+        "-ar 44100 -c:a libmp3lame -write_xing 0 -id3v2_version 0 -f mp3",
+        "null",
+    ),
+    (
+        "audio/mpeg",
+        "-ar 22050 -ac 1 -c:a libmp3lame -write_xing 0 -id3v2_version 0 -f mp3",
+        "null",
+    ),
+    ("audio/aac", "-ar 44100 -c:a aac -f adts", "aac_adtstoasc"),
+    ("audio/aac", "-ar 22050 -c:a aac -f adts", "aac_adtstoasc"),
+    (
+        "audio/ogg",
+        "-ar 48000 -c:a libopus -page_duration 200000 -f ogg",
+        "null",
+    ),
+    ("audio/ogg", "-ar 48000 -ac 6 -c:a libopus -f ogg", "null"),
+    (
+        "audio/ogg",
+        "-ar 44100 -sample_fmt s16 -c:a flac -f ogg",
+        "null",
+    ),
+    (
+        "audio/ogg",
+        "-ar 96000 -sample_fmt s32 -c:a flac -page_duration 100000 -f ogg",
+        "null",
+    ),
+];
+
+#[test]
+fn the_radio_in_fragments_is_the_radio() {
+    for (content_type, options, filter) in RADIO {
+        let scratch = Scratch::new("radio");
+        let (theirs, ours) = (scratch.file("theirs"), scratch.file("ours.mp4"));
+        let mut command = program("ffmpeg");
+        command.args("-nostdin -v error -y -f lavfi -t 2 -i".split(' '));
+        command.arg(SOUND).args(options.split_ascii_whitespace());
+        Client::spawn(command.arg(&theirs)).succeed(LIMIT);
+        let stream = std::fs::read(&theirs).expect("ffmpeg made it");
+        let written = pack(&radio_events(content_type, stream));
+        std::fs::write(&ours, &written).expect("a scratch folder takes files");
+        let (hashes, expected) = (hashes(&ours, "null"), hashes(&theirs, filter));
+        assert_eq!(hashes, expected, "{options}");
+        assert!(!hashes.is_empty(), "{options}");
+        decode(&ours, options);
+        // Only Ogg says where inside of its last packet a stream of Opus ends.
+        let padding = if options.contains("libopus") { 960 } else { 1 };
+        let (heard, sent) = (samples_decoded(&ours), samples_decoded(&theirs));
+        assert!((sent..sent + padding).contains(&heard), "{options}");
+    }
+}
+
+/// What becomes of a stream on its way to a packager.
+fn radio_events(content_type: &str, stream: Vec<u8>) -> Vec<MediaEvent> {
+    let mut framer = Framer::for_content_type(content_type);
+    let mut radio = RadioUnits::new();
+    let mut events = Vec::new();
+    framer.push(Bytes::from(stream));
+    framer.finish();
+    while let Some(event) = framer.poll() {
+        radio.push(&event, &mut events);
+    }
+    events
+}
+
+/// A header and fragments of eight units; each plays until the next begins.
+fn pack(events: &[MediaEvent]) -> Vec<u8> {
+    let mut written = Vec::new();
+    let mut units = Vec::new();
+    let mut track = None;
+    for event in events {
+        match event {
+            MediaEvent::Tracks(tracks) => {
+                assert!(track.is_none() && tracks.len() == 1, "{tracks:?}");
+                written = cmaf::write_init(&tracks[0]).to_vec();
+                track = Some(tracks[0].clone());
+            }
+            MediaEvent::Unit(unit) => units.push(unit.clone()),
+            _ => {}
+        }
+    }
+    let format = track.expect("a track").format;
+    let timescale = cmaf::timescale(&format);
+    let times: Vec<i64> = units
+        .iter()
+        .map(|unit| unit.dts.to_ticks(timescale))
+        .collect();
+    let samples: Vec<Sample> = (0..units.len())
+        .map(|at| Sample {
+            payload: units[at].payload.clone(),
+            duration_ticks: match times[at..] {
+                [this, next, ..] => (next - this) as u32,
+                _ => (times[at] - times[at - 1]) as u32,
+            },
+            composition_offset_ticks: 0,
+            keyframe: true,
+        })
+        .collect();
+    for (number, samples) in samples.chunks(8).enumerate() {
+        let fragment = Fragment {
+            sequence: number as u32 + 1,
+            track: TrackId(0),
+            codec: format.codec,
+            decode_time_ticks: times[number * 8] as u64,
+            samples,
+            events: &[],
+            produced: None,
+        };
+        written.extend_from_slice(&cmaf::write_fragment(&fragment));
+    }
+    written
+}
+
+/// Size and hash of every packet behind the bit stream filter `filter`.
+fn hashes(file: &Path, filter: &str) -> Vec<String> {
+    let path = file.to_string_lossy();
+    let filter = ["-c", "copy", "-bsf:a", filter, "-f", "framemd5", "-"];
+    let said = run(
+        "ffmpeg",
+        &[&["-v", "error", "-i", &path][..], &filter].concat(),
+        LIMIT,
+    );
+    let text = said.text();
+    let packets = text.lines().filter(|line| !line.starts_with('#'));
+    // Stream, times and duration stand in front, notes for decoders may follow.
+    packets
+        .map(|line| {
+            line.split(',')
+                .skip(4)
+                .take(2)
+                .collect::<Vec<_>>()
+                .join(",")
+        })
+        .collect()
+}
+
+/// Samples of one channel that ffmpeg hears.
+fn samples_decoded(file: &Path) -> usize {
+    let path = file.to_string_lossy();
+    let input = ["-v", "error", "-i", &path, "-ac", "1"];
+    let said = run(
+        "ffmpeg",
+        &[&input[..], &["-f", "s16le", "-"]].concat(),
+        LIMIT,
+    );
+    said.stdout.len() / 2
 }
