@@ -51,6 +51,16 @@ impl Watcher {
         }
     }
 
+    /// What the first event of this name tells.
+    fn data(&self, name: &str) -> serde_json::Value {
+        let (_, rest) = self
+            .text
+            .split_once(&format!("event: {name}\ndata: "))
+            .expect("it was heard");
+        let data = rest.lines().next().unwrap_or_default();
+        serde_json::from_str(data).expect("JSON")
+    }
+
     /// The number that was heard last.
     fn last(&self) -> &str {
         let mut numbers = self
@@ -83,7 +93,7 @@ fn what_happens_is_told_at_once(backend: Backend) {
 
     let last = watcher.last().to_owned();
     drop(watcher);
-    drop(listen(&server, "test"));
+    drop(listen(&server, "VLC/3.0.20 LibVLC/3.0.20"));
     wait_for("nobody listens", SOON, || {
         server
             .mount("/live")
@@ -91,6 +101,13 @@ fn what_happens_is_told_at_once(backend: Backend) {
     });
     let mut again = Watcher::open(&server, &format!("Last-Event-ID: {last}\r\n"));
     again.hear("event: listener_ended");
+    let [started, ended] = ["listener_started", "listener_ended"].map(|name| again.data(name));
+    for about in [&started, &ended] {
+        assert_eq!((&about["mount"], &about["agent"]), (&"/live".into(), &"vlc".into()));
+        assert_eq!(about["address"], "127.0.0.1");
+    }
+    assert_eq!(started["session"], ended["session"]);
+    assert!(started["at"].as_str() <= ended["at"].as_str());
     assert!(!again.text.contains("Title") && !again.text.contains("event: lost"));
     server.signal(Signal::HUP);
     again.hear("event: reloaded");

@@ -65,6 +65,9 @@ impl Scribe {
                 let (peer, reason) = (self.shown(peer), reason.name());
                 info!(%session, %mount, peer, reason, suppressed, "source ended");
             }
+            Event::ListenerStarted { mount, session, .. } => {
+                debug!(%session, %mount, "listener started");
+            }
             Event::Metadata { mount, metadata } => {
                 debug!(%mount, title = &*metadata.title, "title changed");
             }

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 
+use crate::audience::agent::{CLASSES, class_of};
 use crate::audience::is_listener;
 use crate::clock;
 use crate::probe::ControlProbe;
@@ -114,6 +115,21 @@ impl Feed {
                 });
                 self.tell("source_ended", about, now);
             }
+            Event::ListenerStarted {
+                mount,
+                session,
+                peer,
+                user_agent,
+            } => {
+                let about = json!({
+                    "mount": mount.as_str(),
+                    "session": session.to_string(),
+                    "address": ip(*peer),
+                    "user_agent": &**user_agent,
+                    "agent": agent(user_agent),
+                });
+                self.tell("listener_started", about, now);
+            }
             Event::Metadata { mount, metadata } => {
                 let about = json!({
                     "mount": mount.as_str(),
@@ -129,6 +145,7 @@ impl Feed {
                     "session": record.session.to_string(),
                     "address": ip(record.peer),
                     "user_agent": &*record.user_agent,
+                    "agent": agent(&record.user_agent),
                     "seconds": record.duration.as_secs(),
                     "bytes": record.bytes,
                     "reason": record.reason.name(),
@@ -201,6 +218,14 @@ impl Feed {
         // Nothing panics half-way through an event.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The kind of a player.
+fn agent(user_agent: &str) -> &'static str {
+    CLASSES
+        .get(class_of(user_agent))
+        .copied()
+        .unwrap_or_default()
 }
 
 /// One who watches.

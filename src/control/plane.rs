@@ -315,7 +315,9 @@ impl Plane {
             Event::Metadata { mount, metadata } => {
                 node.titles().handle_title(mount, metadata, now);
             }
-            Event::SourceStarted { .. } | Event::SourceEnded { .. } => {}
+            Event::SourceStarted { .. }
+            | Event::SourceEnded { .. }
+            | Event::ListenerStarted { .. } => {}
         }
         node.feed
             .handle_event(event, node.config().log.redact_ip, now);

@@ -525,6 +525,17 @@ pub enum Event {
         /// Why.
         reason: EndReason,
     },
+    /// Somebody listens. In a crowd some are left out; each end is an [`Event::Access`].
+    ListenerStarted {
+        /// The mount.
+        mount: MountName,
+        /// The listener.
+        session: SessionId,
+        /// Where it comes from.
+        peer: SocketAddr,
+        /// `User-Agent`.
+        user_agent: Arc<str>,
+    },
     /// The title changed.
     Metadata {
         /// The mount.

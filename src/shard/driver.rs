@@ -29,6 +29,7 @@ use crate::net::buffer::Scratch;
 use crate::net::ready::{Readiness, Turn};
 use crate::probe::{FullRing, ShardProbe, backend_index, reason_index};
 use crate::relay::Relays;
+use crate::starts::Starts;
 use crate::task::{Signal, Tasks, first};
 
 /// Messages taken from the rings before the shard looks at its sockets again.
@@ -70,6 +71,7 @@ pub(crate) struct Shard {
     requests: RefCell<FxHashMap<SessionId, Rc<ResponseInbox>>>,
     timer: Signal,
     timer_due: Cell<Option<Time>>,
+    starts: Starts,
     /// A point just before the runtime's first tick; beats are counted from it.
     first_beat: Instant,
     drain: Cell<Option<Time>>,
@@ -125,6 +127,7 @@ impl Shard {
             requests: RefCell::default(),
             timer: Signal::default(),
             timer_due: Cell::new(None),
+            starts: Starts::default(),
             first_beat: Instant::now() + BEAT - Duration::from_micros(500),
             drain: Cell::new(None),
             drain_changed: Signal::default(),
@@ -370,7 +373,13 @@ impl Shard {
                 self.tell_access(access_record(session, *card, reason, bytes, mount, now));
             }
             HubEvent::Wanted { mount } => self.relays.want(&mount),
-            HubEvent::Event(event) => self.tell_event(event),
+            HubEvent::Event(event) => {
+                if self.starts.allow(&event, now) {
+                    self.tell_event(event);
+                } else {
+                    self.probe.starts_untold.add(1);
+                }
+            }
             HubEvent::Record(recording) => {
                 let _ = self.try_tell_control(ToControl::Record(Box::new(recording)));
             }

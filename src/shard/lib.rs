@@ -1,9 +1,9 @@
 //! The data plane: one pinned thread per shard, its connections, mounts and readers.
 //!
 //! Reading order: [`hub`] (what decides: this shard's mounts, sources and listeners, pure),
-//! [`net`] (sockets), `driver` (what carries the hub: rings, timer, whoever waits for it),
-//! `http` (requests), `admission` (who may come in), `session` (sources and listeners), `relay`
-//! (sources that we fetch ourselves), [`probe`] (what is counted).
+//! [`net`] (sockets), `driver` (what carries the hub: rings, timer, whoever waits for it), `starts`
+//! (of which listeners control hears), `http` (requests), `admission` (who may come in), `session`
+//! (sources and listeners), `relay` (sources that we fetch ourselves), [`probe`] (what is counted).
 
 pub mod hub;
 pub mod net;
@@ -14,6 +14,7 @@ mod driver;
 mod http;
 mod relay;
 mod session;
+mod starts;
 mod task;
 #[cfg(test)]
 mod testing;

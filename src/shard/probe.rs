@@ -108,6 +108,8 @@ probe! {
         frames_dropped: Counter = "corecast_frames_dropped_total";
         /// Listeners that became steady.
         listeners_started: Counter = "corecast_listeners_started_total";
+        /// Listeners of whose start the feed of events was not told: too many came at once.
+        starts_untold: Counter = "corecast_listener_starts_untold_total";
         /// Listeners that are steady now.
         listeners: Gauge = "corecast_listeners";
         /// Listeners that ended, by reason.

@@ -8,7 +8,7 @@ use corecast_media::intro::{Intro, Intros};
 use corecast_media::name::{MountName, SessionId};
 use corecast_media::time::Time;
 use corecast_mesh::message::{
-    EndReason, JoinRefusal, SessionReport, ShardMessage, SourceInfo, SourceState,
+    EndReason, Event, JoinRefusal, SessionReport, ShardMessage, SourceInfo, SourceState,
 };
 
 use super::replica::{FALLBACK_HOPS_MAX, Replica};
@@ -231,6 +231,13 @@ impl<S: Socket> Hub<S> {
         let replica = &mut self.replicas[key];
         replica.held -= 1;
         let position = replica.join_position();
+        let event = Event::ListenerStarted {
+            mount: replica.name.to_base(),
+            session,
+            peer: card.peer,
+            user_agent: Arc::clone(&card.user_agent),
+        };
+        self.events.push_back(HubEvent::Event(event));
         let mut reader = Reader::new(now, socket, head, metaint, &replica.window, position);
         if let Some(intro) = fit_intro(&self.config, &self.intros, replica) {
             reader.play(now, Arc::clone(intro), &replica.window);
