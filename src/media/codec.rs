@@ -108,3 +108,6 @@ impl fmt::Display for HeaderFault {
 }
 
 impl std::error::Error for HeaderFault {}
+
+#[cfg(test)]
+mod tests;
