@@ -6,7 +6,7 @@
 //! error what is left in `poll_transmit` is still sent, then the connection is closed.
 //!
 //! Reading order: [`chunk`] (messages in chunks, both ways), [`message`], [`amf`] (what commands
-//! are written in), [`server`].
+//! are written in), [`server`], [`client`].
 
 use std::fmt;
 
@@ -15,6 +15,7 @@ use bytes::Bytes;
 mod address;
 pub mod amf;
 pub mod chunk;
+pub mod client;
 mod clock;
 mod command;
 mod connect;
@@ -28,6 +29,7 @@ pub mod server;
 
 pub use address::Url;
 pub use chunk::write_message;
+pub use client::{ClientEvent, ClientSession, Purpose};
 pub use message::{Message, MessageType};
 pub use server::{End, Event, ServerSession, StreamRequest};
 
