@@ -5,6 +5,7 @@
 //! for each kind of failure.
 
 mod access;
+mod changes;
 mod control;
 mod crowd;
 mod descriptors;

@@ -1,7 +1,8 @@
 //! Settings: one declaration each, read from file, environment and flags.
 //!
-//! - [`section`]: every setting, as the planes read it. To add one, add its lines there and
-//!   render the pages again (the failing test says how).
+//! - [`section`]: every setting, as the planes read it. To add one, add its lines there, render
+//!   the pages again (the failing test says how), and give it two values in
+//!   `tests/failures/changes/table.rs`.
 //! - [`property`]: what a declaration is made of.
 //! - [`load`]: sources to a [`Config`], or all their faults at once.
 //! - [`diff`], [`apply_reloadable`]: what SIGHUP changes, and what waits for a restart.

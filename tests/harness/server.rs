@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -77,11 +78,6 @@ impl Server {
             format!("auth.source_password={SOURCE_PASSWORD}"),
             format!("auth.admin_password={ADMIN_PASSWORD}"),
         ];
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("CORECAST_") {
-                command.env_remove(name);
-            }
-        }
         for setting in ours
             .iter()
             .map(String::as_str)
@@ -89,6 +85,22 @@ impl Server {
         {
             let setting = setting.replace("{port}", &port.number.to_string());
             command.args(["--set", &setting]);
+        }
+        Server::spawn(command, port, scratch)
+    }
+
+    /// Starts the program with what `file` says and nothing else; it listens at `port`.
+    pub(crate) fn launch_from(file: &Path, port: Port) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_corecast"));
+        command.arg("run").arg("--config").arg(file);
+        Server::spawn(command, port, Scratch::new("server"))
+    }
+
+    fn spawn(mut command: Command, port: Port, scratch: Scratch) -> Self {
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("CORECAST_") {
+                command.env_remove(name);
+            }
         }
         let log = File::create(scratch.file("log")).expect("the scratch folder takes files");
         let out = log.try_clone().expect("a file can be shared");

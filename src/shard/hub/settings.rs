@@ -76,7 +76,8 @@ impl<S: Socket> Hub<S> {
             return;
         }
         let settings = self.config.mount(home.name.as_str());
-        home.mount.set_info(Arc::new(laid_over(&home.said, settings)));
+        home.mount
+            .set_info(Arc::new(laid_over(&home.said, settings)));
         let info = Arc::clone(home.mount.info());
         for key in home.tracks.outputs.clone() {
             let home = &mut self.homes[key];
