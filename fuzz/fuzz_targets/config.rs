@@ -45,9 +45,17 @@ fuzz_target!(|text: &str| {
 fn without_secrets(mut config: Config) -> Config {
     config.auth.source_password.clear();
     config.auth.admin_password.clear();
-    config.mount_defaults.password.clear();
-    for (_, mount) in &mut config.mounts {
+    config.auth.relay_password.clear();
+    let mounts = config.mounts.iter_mut().map(|(_, mount)| mount);
+    for mount in mounts.chain([&mut config.mount_defaults]) {
         mount.password.clear();
+        mount.hook_password.clear();
+    }
+    for relay in &mut config.relays {
+        relay.password.clear();
+    }
+    for master in &mut config.masters {
+        master.password.clear();
     }
     config
 }
