@@ -1,15 +1,18 @@
 //! Sources and listeners that we did not write, against the whole program, on both backends.
 //!
-//! Reading order: [`sources`] (encoders), [`listeners`] (players), [`browser`] (the page), [`ogg`]
+//! Reading order: [`sources`] (encoders), [`encoders`] (more of them), [`listeners`] and
+//! [`players`], [`browser`] and [`firefox`] (the page), [`formats`] (what is in a stream), [`ogg`]
 //! (chained streams), [`titles`] (our own reader, byte by byte), [`icecast`] and [`admin`] (what a
 //! real one says beside us).
 
 mod admin;
 mod browser;
 mod encoders;
+mod firefox;
 mod icecast;
 mod listeners;
 mod ogg;
+mod players;
 mod sources;
 mod titles;
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use rustix::process::Signal;
 
 use super::harness::desktop::{Screen, SoundCard};
 use super::harness::server::{Port, SOURCE_PASSWORD, Server};
-use super::harness::{Backend, Client, Cut, Scratch, fixture, http, program, wait_for};
+use super::harness::{Backend, Client, Cut, Scratch, fixture, program, wait_for};
 use super::sources::{LIMIT, PLAYED_S, Program, play, start};
 
 super::on_both_backends!(
@@ -25,7 +25,7 @@ super::on_both_backends!(
 const TITLE: &str = "Ada - Première";
 
 /// `file` in the folder of the server, with `text`, for nobody else to read.
-fn written(server: &Server, name: &str, text: &str) -> std::path::PathBuf {
+fn written(server: &Server, name: &str, text: &str) -> PathBuf {
     let file = server.scratch().file(name);
     fs::write(&file, text).expect("a scratch folder takes files");
     let permissions = fs::Permissions::from_mode(0o600);

@@ -1,7 +1,6 @@
 //! A screen that nobody sees and a sound card that nobody hears, for programs that need them.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -46,11 +45,6 @@ impl SoundCard {
     pub(crate) fn lend<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let socket = self.home.file("native");
         at_home(command, &self.home).env("PULSE_SERVER", format!("unix:{}", socket.display()))
-    }
-
-    /// A path in the home of its users.
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.home.file(name)
     }
 }
 

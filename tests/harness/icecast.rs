@@ -12,7 +12,7 @@ use super::{Client, Scratch, http, program, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// User and group `nobody`: Icecast refuses to run as root.
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 /// A real Icecast.
 pub(crate) struct Icecast {
