@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`time`] (the node's clock as a plain number), [`codec`] (what is inside),
 //! [`frame`] (the smallest piece a reader gets whole), [`track`] (coded video and audio side by
-//! side), [`metadata`] (titles on the same clock), [`name`] (mount and session names), [`run`]
+//! side), [`timeline`] (their clock repaired), [`metadata`] (titles on the same clock), [`name`] (mount and session names), [`run`]
 //! (what a mount sends out), [`window`] (the newest runs of one mount), [`gop`] (the newest access
 //! units), [`mount`] (the home side: one source, one output), [`fanout`] (the reader side:
 //! listeners as small records), [`intro`] (what they hear first).
@@ -19,6 +19,7 @@ pub mod mount;
 pub mod name;
 pub mod run;
 pub mod time;
+pub mod timeline;
 pub mod track;
 pub mod wheel;
 pub mod window;

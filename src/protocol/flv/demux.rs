@@ -35,6 +35,8 @@ pub struct Demuxer {
     is_changed: bool,
     /// Whether the other kind may still come.
     awaits_both: bool,
+    /// The frame rate of `onMetaData`, for pictures that do not say theirs; 0 for none.
+    said_rate_millihz: u32,
     /// Units that came before the tracks were said.
     waiting: Vec<AccessUnit>,
     waiting_bytes: usize,
@@ -69,6 +71,7 @@ impl Demuxer {
             is_announced: false,
             is_changed: false,
             awaits_both: true,
+            said_rate_millihz: 0,
             waiting: Vec::new(),
             waiting_bytes: 0,
             pieces: Vec::new(),
@@ -124,6 +127,7 @@ impl Demuxer {
             return;
         };
         self.awaits_both = said.has_audio == said.has_video;
+        self.said_rate_millihz = said.frame_rate_millihz;
         out.extend(said.metadata.map(MediaEvent::Metadata));
     }
 
@@ -163,7 +167,9 @@ impl Demuxer {
         codec: TrackCodec,
         config: Bytes,
     ) -> Result<(), FlvFault> {
-        if matches!(codec, TrackCodec::Mp3 | TrackCodec::Ac3 | TrackCodec::Eac3) {
+        // Some encoders send an empty one first and the real one as soon as they know it.
+        let has_none = matches!(codec, TrackCodec::Mp3 | TrackCodec::Ac3 | TrackCodec::Eac3);
+        if has_none || config.is_empty() {
             return Ok(());
         }
         let (config, length_bytes) = canonical(codec, config)?;
@@ -184,9 +190,12 @@ impl Demuxer {
         &mut self,
         kind: TrackKind,
         number: u8,
-        format: TrackFormat,
+        mut format: TrackFormat,
         length_bytes: usize,
     ) -> Result<(), FlvFault> {
+        if kind == TrackKind::Video && number == 0 && format.frame_rate_millihz == 0 {
+            format.frame_rate_millihz = self.said_rate_millihz;
+        }
         let state = State {
             kind,
             number,
@@ -296,9 +305,10 @@ impl Demuxer {
         let Ok(mut said) = describe::from_unit(track.format.codec, payload) else {
             return;
         };
-        if track.format.codec == TrackCodec::Vp9 && !track.format.config.is_empty() {
+        if track.format.codec == TrackCodec::Vp9 {
             said.config = track.format.config.clone();
             said.rfc6381 = Arc::clone(&track.format.rfc6381);
+            said.frame_rate_millihz = track.format.frame_rate_millihz;
         }
         if track.format != said {
             track.format = said;
@@ -308,7 +318,13 @@ impl Demuxer {
 
     /// Whether the tracks should not be said yet.
     fn is_waiting(&self, unit: &AccessUnit) -> bool {
-        let has = |kind| self.tracks.iter().any(|track| track.kind == kind);
+        // VP9 says in its first keyframe how large its pictures are.
+        let lacks_size =
+            |track: &State| track.format.codec == TrackCodec::Vp9 && track.format.width == 0;
+        let has = |kind| {
+            let mut tracks = self.tracks.iter();
+            tracks.any(|track| track.kind == kind && !lacks_size(track))
+        };
         if !self.awaits_both || has(TrackKind::Audio) && has(TrackKind::Video) {
             return false;
         }

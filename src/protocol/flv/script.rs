@@ -16,7 +16,12 @@ pub struct Said {
     pub has_audio: bool,
     /// Whether pictures are announced.
     pub has_video: bool,
+    /// Pictures in 1,000 seconds; 0 where it is not said.
+    pub frame_rate_millihz: u32,
 }
+
+/// Frame rates that are believed.
+const RATES: std::ops::RangeInclusive<f64> = 1.0..=1_000.0;
 
 /// Reads the body of a script tag; `None` where it is no `onMetaData`.
 pub fn parse(body: &[u8]) -> Option<Said> {
@@ -42,10 +47,13 @@ pub fn parse(body: &[u8]) -> Option<Said> {
         Some(Value::String(text)) => !text.is_empty(),
         _ => false,
     };
+    let rate = fields.field("framerate").and_then(Value::as_number);
+    let millihz = |rate: f64| (rate * 1_000.0).round() as u32;
     Some(Said {
         metadata,
         has_audio: announces("audiocodecid"),
         has_video: announces("videocodecid"),
+        frame_rate_millihz: rate.filter(|rate| RATES.contains(rate)).map_or(0, millihz),
     })
 }
 
