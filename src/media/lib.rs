@@ -2,10 +2,10 @@
 //!
 //! Reading order: [`time`] (the node's clock as a plain number), [`codec`] (what is inside),
 //! [`frame`] (the smallest piece a reader gets whole), [`track`] (coded video and audio side by
-//! side), [`timeline`] (their clock repaired), [`metadata`] (titles on the same clock), [`name`] (mount and session names), [`run`]
-//! (what a mount sends out), [`window`] (the newest runs of one mount), [`gop`] (the newest access
-//! units), [`mount`] (the home side: one source, one output), [`fanout`] (the reader side:
-//! listeners as small records), [`intro`] (what they hear first).
+//! side), [`timeline`] (their clock repaired), [`metadata`] (titles on the same clock), [`name`]
+//! (mount and session names), [`run`] (what a mount sends out), [`window`] (the newest runs of one
+//! mount), [`gop`] (the newest access units), [`mount`] (the home side: one source, one output),
+//! [`fanout`] (the reader side: listeners as small records), [`intro`] (what they hear first).
 
 pub(crate) mod ahead;
 pub mod codec;
