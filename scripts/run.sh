@@ -3,12 +3,13 @@
 
 state_dir=$PWD/.x/state
 demo_mount=/demo.mp3
+demo_video=/live/demo
 demo_titles=('Corecast Trio - First Light' 'Corecast Trio - Ring Road' 'Ada & the Shards - Déjà vu'
     'Corecast Trio - Quiet Core')
 demo_title_s=15
 
 run() {
-    local demo=no port=${PORT:-8000}
+    local demo=no port=${PORT:-8000} rtmp_port=${RTMP_PORT:-1935}
     while [ $# -gt 0 ]; do
         case $1 in
         --demo) demo=yes ;;
@@ -25,16 +26,19 @@ run() {
     need_rust
     port_is_free "$port" ||
         die "Port $port is taken by another program. Choose one: PORT=$((port + 1)) ./x run"
+    port_is_free "$rtmp_port" ||
+        die "Port $rtmp_port (RTMP) is taken by another program. Choose one: RTMP_PORT=$((rtmp_port + 1)) ./x run"
     cargo build --release -p corecast
 
     children=()
     trap 'finish_run $?' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
-    start_server "$port" "$@"
-    say_where "$port"
+    start_server "$port" "$rtmp_port" "$@"
+    say_where "$port" "$rtmp_port"
     if [ "$demo" = yes ]; then
         start_demo "$port"
+        start_demo_video "$port" "$rtmp_port"
         serve_demo "$port"
     fi
     wait "$server"
@@ -44,15 +48,15 @@ port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # Starts the program with its embedded defaults and waits until it answers.
 start_server() {
-    local port=$1 tries
-    shift
+    local port=$1 rtmp_port=$2 tries
+    shift 2
     mkdir -p "$state_dir"
     secrets=${CORECAST_SERVER__STATE_DIR:-$state_dir}/secrets.toml
     secrets_are_new=no
     [ -e "$secrets" ] || secrets_are_new=yes
     # Own process groups: a terminal's Ctrl-C comes to us alone, and we end the children in order.
     CORECAST_SERVER__STATE_DIR=${CORECAST_SERVER__STATE_DIR:-$state_dir} \
-        CORECAST_LISTEN__ADDRESS=${CORECAST_LISTEN__ADDRESS:-[::]:$port} \
+        CORECAST_LISTEN__ADDRESS=${CORECAST_LISTEN__ADDRESS:-[::]:$port,rtmp:[::]:$rtmp_port} \
         setsid "$(target_dir)/release/corecast" run "$@" &
     server=$!
     children+=("$server")
@@ -73,7 +77,7 @@ source_password() {
 }
 
 say_where() {
-    local port=$1 password=PASSWORD note="  (PASSWORD is source_password in $secrets)"
+    local port=$1 rtmp_port=$2 password=PASSWORD note="  (PASSWORD is source_password in $secrets)"
     if [ "$secrets_are_new" = yes ] && [ -n "$(source_password)" ]; then
         password=$(source_password)
         note=
@@ -88,6 +92,10 @@ corecast runs. Ctrl-C ends it.
 Publish a file (then listen at http://localhost:$port/live.mp3):
   ffmpeg -re -i music.mp3 -c:a libmp3lame -b:a 128k -content_type audio/mpeg -f mp3 \\
     icecast://source:$password@localhost:$port/live.mp3
+
+Publish video (then watch it at http://localhost:$port/watch/live/cam):
+  ffmpeg -re -i film.mp4 -c copy -f flv "rtmp://localhost:$rtmp_port/live/cam?password=$password"
+  OBS: server rtmp://localhost:$rtmp_port/live, stream key cam?password=$password
 TEXT
     [ -z "$note" ] || say "$note"
     say ""
@@ -116,11 +124,26 @@ start_demo() {
     fi
 }
 
-# Changes the title now and then for as long as server and source run.
+# Moving pictures with a counter in them, and a tone each second.
+start_demo_video() {
+    local port=$1 rtmp_port=$2
+    setsid ffmpeg -nostdin -hide_banner -loglevel error -re \
+        -f lavfi -i "testsrc2=s=640x360:r=30" \
+        -f lavfi -i "sine=frequency=220:beep_factor=4:r=48000" \
+        -c:v libx264 -preset superfast -tune zerolatency -g 30 -b:v 900k -pix_fmt yuv420p \
+        -c:a aac -b:a 96k -f flv \
+        "rtmp://127.0.0.1:$rtmp_port$demo_video?password=$(source_password)" &
+    video_source=$!
+    children+=("$video_source")
+    say "Demo video:   http://localhost:$port/watch$demo_video"
+}
+
+# Changes the title now and then for as long as server and sources run.
 serve_demo() {
     local port=$1 second=0 turn=0
     while kill -0 "$server" 2>/dev/null; do
         kill -0 "$demo_source" 2>/dev/null || die "The demo source ended (see above)."
+        kill -0 "$video_source" 2>/dev/null || die "The demo's video source ended (see above)."
         if [ $((second % demo_title_s)) = 2 ]; then
             set_title "$port" "${demo_titles[turn % ${#demo_titles[@]}]}"
             turn=$((turn + 1))

@@ -413,6 +413,8 @@ impl World {
     fn drain_events(&mut self, index: usize) {
         while let Some(event) = self.nodes[index].hub.poll_event() {
             match event {
+                // Nobody watches HLS here.
+                HubEvent::AskAgain { .. } => {}
                 HubEvent::PublishAnswer { session, answer } => {
                     let at = self
                         .origins

@@ -100,6 +100,17 @@ impl GopCache {
         self.trim(now);
     }
 
+    /// Keeps what `events` have of tracks and units, in order.
+    pub fn push_events(&mut self, now: Time, events: &[MediaEvent]) {
+        for event in events {
+            match event {
+                MediaEvent::Tracks(tracks) => self.set_tracks(Arc::clone(tracks)),
+                MediaEvent::Unit(unit) => self.push(now, unit.clone()),
+                _ => {}
+            }
+        }
+    }
+
     fn is_video(&self, unit: &AccessUnit) -> bool {
         let track = self.tracks.iter().find(|track| track.id == unit.track);
         track.is_some_and(|track| track.format.codec.kind() == TrackKind::Video)

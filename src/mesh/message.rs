@@ -16,6 +16,7 @@ use corecast_media::metadata::Metadata;
 pub use corecast_media::mount::{MountSnapshot, ReplicaUpdate, SourceInfo, SourceState};
 use corecast_media::name::{MountName, SessionId};
 use corecast_media::time::Time;
+use corecast_protocol::hls::Step;
 
 /// From shard to shard. A shard may send to itself; then no ring is crossed.
 #[derive(Debug)]
@@ -125,6 +126,31 @@ pub enum ShardMessage {
         mount: MountName,
         /// The step.
         update: ReplicaUpdate,
+    },
+    /// Reader's shard -> home: somebody asks for the mount as HLS.
+    Watch {
+        /// The mount.
+        mount: MountName,
+    },
+    /// Home -> reader's shard: the answer to [`ShardMessage::Watch`]. Steps follow, the first of
+    /// them a snapshot if there is anything yet.
+    WatchAnswer {
+        /// The mount.
+        mount: MountName,
+        /// Whether steps come.
+        answer: Result<(), JoinRefusal>,
+    },
+    /// Reader's shard -> home: no more steps.
+    Unwatch {
+        /// The mount.
+        mount: MountName,
+    },
+    /// Home -> reader's shard: what the mount's packager said.
+    Hls {
+        /// The mount.
+        mount: MountName,
+        /// Parts and playlists, made once per node.
+        step: Step,
     },
     /// Any shard -> home: a title from outside the stream (an admin's update).
     SetMetadata {
@@ -412,6 +438,9 @@ pub struct ShardSnapshot {
     pub relays: Vec<RelayReport>,
     /// Bytes sent to listeners of each mount by this shard, since the mount has readers here.
     pub sent: Vec<(MountName, u64)>,
+    /// Who watched mounts as HLS lately by requests to this shard: each viewer a number that is
+    /// the same on every shard.
+    pub viewers: Vec<(MountName, Vec<u64>)>,
 }
 
 /// One relay as the home of its mount reports it.

@@ -23,6 +23,7 @@ use rustc_hash::FxHashMap;
 
 use crate::ShardSettings;
 use crate::http::inbox::{ResponseInbox, ResponsePart};
+use crate::http::response::unix_origin_ms;
 use crate::hub::{Hub, HubEvent, ListenerCard, Seat};
 use crate::net::TcpSocket;
 use crate::net::buffer::Scratch;
@@ -31,6 +32,7 @@ use crate::probe::{FullRing, ShardProbe, backend_index, reason_index};
 use crate::relay::Relays;
 use crate::starts::Starts;
 use crate::task::{Signal, Tasks, first};
+use crate::waiting::Waiting;
 
 /// Messages taken from the rings before the shard looks at its sockets again.
 const MESH_BATCH: usize = 256;
@@ -64,8 +66,12 @@ pub(crate) struct Shard {
     port: RefCell<ShardPort>,
     control_backlog: RefCell<VecDeque<ToControl>>,
     publishers: RefCell<FxHashMap<SessionId, PublisherDesk>>,
-    joiners: RefCell<FxHashMap<SessionId, oneshot::Sender<Result<Seat, JoinRefusal>>>>,
-    verdicts: RefCell<FxHashMap<SessionId, oneshot::Sender<Verdict>>>,
+    /// Listeners' tasks that asked for a seat ([`Hub::reserve`]).
+    pub(crate) joiners: Waiting<Result<Seat, JoinRefusal>>,
+    /// Tasks that asked control about their peer ([`ToControl::Ask`]).
+    pub(crate) verdicts: Waiting<Verdict>,
+    /// Requests for HLS that wait to be made again ([`Hub::watch`]).
+    pub(crate) askers: Waiting<()>,
     /// The relays to mounts whose home this shard is.
     pub(crate) relays: Relays,
     requests: RefCell<FxHashMap<SessionId, Rc<ResponseInbox>>>,
@@ -107,6 +113,7 @@ impl Shard {
         probe.backend.at(backend_index(backend)).set(1);
         let mut hub = Hub::new(id, topology, Arc::clone(&config), Arc::clone(&seats));
         hub.set_intros(intros);
+        hub.set_wall_clock(unix_origin_ms(started));
         Rc::new(Shard {
             id,
             seats,
@@ -121,8 +128,9 @@ impl Shard {
             port: RefCell::new(port),
             control_backlog: RefCell::default(),
             publishers: RefCell::default(),
-            joiners: RefCell::default(),
-            verdicts: RefCell::default(),
+            joiners: Waiting::default(),
+            verdicts: Waiting::default(),
+            askers: Waiting::default(),
             relays: Relays::default(),
             requests: RefCell::default(),
             timer: Signal::default(),
@@ -191,40 +199,6 @@ impl Shard {
     /// Forgets a publisher's task.
     pub(crate) fn forget_publisher(&self, session: SessionId) {
         self.publishers.borrow_mut().remove(&session);
-    }
-
-    /// Registers a joiner's task; to be called before [`Hub::reserve`].
-    pub(crate) fn expect_seat(
-        &self,
-        session: SessionId,
-    ) -> oneshot::Receiver<Result<Seat, JoinRefusal>> {
-        let (answer, answered) = oneshot::channel();
-        self.joiners.borrow_mut().insert(session, answer);
-        answered
-    }
-
-    /// Forgets a joiner's task.
-    pub(crate) fn forget_joiner(&self, session: SessionId) {
-        self.joiners.borrow_mut().remove(&session);
-    }
-
-    /// Registers a task that asks control about its peer; to be called before
-    /// [`ToControl::Ask`] is sent.
-    pub(crate) fn expect_verdict(&self, session: SessionId) -> oneshot::Receiver<Verdict> {
-        let (answer, answered) = oneshot::channel();
-        self.verdicts.borrow_mut().insert(session, answer);
-        answered
-    }
-
-    /// Forgets a task that asked control about its peer.
-    pub(crate) fn forget_verdict(&self, session: SessionId) {
-        self.verdicts.borrow_mut().remove(&session);
-    }
-
-    fn on_verdict(&self, session: SessionId, verdict: Verdict) {
-        if let Some(waiting) = self.verdicts.borrow_mut().remove(&session) {
-            let _ = waiting.send(verdict);
-        }
     }
 
     /// Registers a request's task; to be called before [`ToControl::Request`] is sent.
@@ -355,9 +329,7 @@ impl Shard {
                 }
             }
             HubEvent::SeatAnswer { session, answer } => {
-                if let Some(waiting) = self.joiners.borrow_mut().remove(&session) {
-                    let _ = waiting.send(answer);
-                }
+                self.joiners.answer(session, answer);
             }
             HubEvent::ListenerEnded {
                 session,
@@ -372,6 +344,7 @@ impl Shard {
                 self.probe.listeners_ended.at(reason_index(reason)).add(1);
                 self.tell_access(access_record(session, *card, reason, bytes, mount, now));
             }
+            HubEvent::AskAgain { session } => self.askers.answer(session, ()),
             HubEvent::Wanted { mount } => self.relays.want(&mount),
             HubEvent::Event(event) => {
                 if self.starts.allow(&event, now) {
@@ -439,7 +412,7 @@ impl Shard {
                 let snapshot = Box::new(snapshot);
                 self.tell_control(ToControl::Answer { query, snapshot });
             }
-            FromControl::Verdict { session, verdict } => self.on_verdict(session, verdict),
+            FromControl::Verdict { session, verdict } => self.verdicts.answer(session, verdict),
             FromControl::Resolved { session, addresses } => {
                 self.relays.handle_resolved(session, addresses);
             }

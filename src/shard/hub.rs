@@ -33,15 +33,20 @@ use outbox::Outbox;
 use publisher::Publisher;
 use replica::Replica;
 use timers::{Timer, Timers};
+use watch::Watch;
+pub use watch::Watched;
+pub(crate) use watch::viewer_of;
 
 mod home;
 mod listener;
 mod outbox;
 mod outputs;
+mod packaging;
 mod publisher;
 mod replica;
 mod settings;
 mod timers;
+mod watch;
 
 /// The most readers served in one [`Hub::handle_timeout`]: 3 ms at the usual cost of a send.
 const SERVES_PER_TURN: u32 = 400;
@@ -60,6 +65,11 @@ pub struct Hub<S: Socket> {
     /// Mounts that this shard has readers of.
     replicas: Slab<Replica>,
     replica_of: HashMap<MountName, usize>,
+    /// Mounts that are watched as HLS here.
+    watches: Slab<Watch>,
+    watch_of: HashMap<MountName, usize>,
+    /// The wall clock at the start of the node, in milliseconds since 1970.
+    unix_origin_ms: u64,
     /// Questions for seats that were not answered yet, by mount.
     asking: HashMap<MountName, u32>,
     /// Replicas with seats to give back at the end of the call.
@@ -135,6 +145,11 @@ pub enum HubEvent<S> {
         /// The mount; its home is this shard.
         mount: MountName,
     },
+    /// A request for HLS that had to wait should be made again.
+    AskAgain {
+        /// Who asked.
+        session: SessionId,
+    },
     /// For control.
     Event(Event),
     /// Media that the mount's settings want in a file, for control.
@@ -190,6 +205,9 @@ impl<S: Socket> Hub<S> {
             home_of: HashMap::new(),
             replicas: Slab::new(),
             replica_of: HashMap::new(),
+            watches: Slab::new(),
+            watch_of: HashMap::new(),
+            unix_origin_ms: 0,
             asking: HashMap::new(),
             freed: Vec::new(),
             listeners: Slab::new(),
@@ -202,6 +220,12 @@ impl<S: Socket> Hub<S> {
             timers: Timers::default(),
             counts: HubCounts::default(),
         }
+    }
+
+    /// What the wall clock said at the start of the node, in milliseconds since 1970: playlists
+    /// tell it. To be called before anything else.
+    pub fn set_wall_clock(&mut self, unix_origin_ms: u64) {
+        self.unix_origin_ms = unix_origin_ms;
     }
 
     /// Asks for `mount`'s source slot; [`HubEvent::PublishAnswer`] follows.
@@ -339,6 +363,7 @@ impl<S: Socket> Hub<S> {
             match timer {
                 Timer::Home(key) => self.run_home(now, key, at),
                 Timer::Replica(key) => self.turn_replica(now, key, at, &mut serves_left),
+                Timer::Watch(key) => self.run_watch(now, key, at),
             }
         }
         self.settle(now);
@@ -415,6 +440,7 @@ impl<S: Socket> Hub<S> {
                 .iter()
                 .map(|(_, r)| (r.name.to_base(), r.sent))
                 .collect(),
+            viewers: self.viewers(now),
         }
     }
 
@@ -504,6 +530,12 @@ impl<S: Socket> Hub<S> {
             ShardMessage::Replica { mount, update } => {
                 self.handle_replica_update(now, &mount, update);
             }
+            ShardMessage::Watch { mount } => self.handle_watch(now, from, mount),
+            ShardMessage::WatchAnswer { mount, answer } => {
+                self.handle_watch_answer(now, &mount, answer);
+            }
+            ShardMessage::Unwatch { mount } => self.handle_unwatch(now, from, &mount),
+            ShardMessage::Hls { mount, step } => self.handle_step(now, &mount, &step),
             ShardMessage::SetMetadata { mount, metadata } => {
                 self.handle_set_metadata(now, &mount, metadata);
             }

@@ -18,6 +18,7 @@ mod starts;
 mod task;
 #[cfg(test)]
 mod testing;
+mod waiting;
 
 use std::io;
 use std::net::TcpListener;

@@ -28,7 +28,7 @@ const REASONS: &[&str] = &[
 ];
 
 /// What a request was for.
-const REQUEST_KINDS: &[&str] = &["source", "listener", "control", "malformed"];
+const REQUEST_KINDS: &[&str] = &["source", "listener", "control", "malformed", "hls"];
 
 /// Why a connection or session was refused.
 const REFUSALS: &[&str] = &[
@@ -56,6 +56,7 @@ pub(crate) enum RequestKind {
     Listener = 1,
     Control = 2,
     Malformed = 3,
+    Hls = 4,
 }
 
 /// Why somebody was refused, as a place in its family.

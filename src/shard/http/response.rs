@@ -21,6 +21,13 @@ pub(crate) fn version_for(version: Version) -> ResponseVersion {
     }
 }
 
+/// What the wall clock said at `started`, in milliseconds since 1970.
+pub(crate) fn unix_origin_ms(started: std::time::Instant) -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let origin = now.unwrap_or_default().saturating_sub(started.elapsed());
+    u64::try_from(origin.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Seconds since 1970, for `Date`.
 pub(crate) fn unix_seconds() -> u64 {
     SystemTime::now()

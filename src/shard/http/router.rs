@@ -3,6 +3,8 @@
 use corecast_config::is_reserved_path;
 use corecast_protocol::http1::{Method, Request};
 
+use super::hls_path::is_hls;
+
 /// Who answers a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -10,6 +12,8 @@ pub(crate) enum Route {
     Source,
     /// A listener wants to hear one.
     Listener,
+    /// A player wants a file of one's HLS.
+    Hls,
     /// Everything else.
     Control,
 }
@@ -20,6 +24,7 @@ pub(crate) fn route(request: &Request) -> Route {
     match request.method() {
         Method::Source => Route::Source,
         Method::Put if !reserved => Route::Source,
+        Method::Get | Method::Head if !reserved && is_hls(request.path()) => Route::Hls,
         Method::Get | Method::Head if !reserved && !is_playlist(request.path()) => Route::Listener,
         _ => Route::Control,
     }
@@ -60,7 +65,9 @@ mod tests {
             ("GET /live.xspf", Route::Control),
             ("GET /live.vclt", Route::Control),
             ("PUT /live.m3u", Route::Source),
-            ("GET /live.m3u8", Route::Listener),
+            ("GET /live.m3u8", Route::Hls),
+            ("HEAD /live/hls/v0.m3u8?_HLS_msn=1", Route::Hls),
+            ("PUT /live.m3u8", Route::Source),
             ("GET /live?x=.m3u", Route::Listener),
             ("OPTIONS *", Route::Control),
             ("OPTIONS /live", Route::Control),

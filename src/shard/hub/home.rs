@@ -16,6 +16,7 @@ use corecast_mesh::message::{
 };
 
 use super::outputs::{Tracks, Written};
+use super::packaging::Packaging;
 use super::settings::{laid_over, policy};
 
 use super::{Hub, HubEvent, Timer};
@@ -29,6 +30,8 @@ pub(super) struct Home {
     pub(super) tracks: Tracks,
     /// How it is written, where it is the output of another mount.
     pub(super) written: Option<Written>,
+    /// It as HLS.
+    pub(super) hls: Packaging,
     /// Shards with a replica, in order.
     subscribers: Vec<ShardId>,
     listeners: u32,
@@ -58,6 +61,7 @@ impl Home {
             mount: Mount::new(policy),
             tracks: Tracks::new(),
             written,
+            hls: Packaging::default(),
             subscribers: Vec::new(),
             listeners: 0,
             listeners_peak: 0,
@@ -168,6 +172,7 @@ impl<S: Socket> Hub<S> {
         );
         if answer.is_ok() {
             self.publish_outputs(now, key);
+            self.start_packager(now, key);
             self.answer_held(key, None);
             self.check_intro(key);
         }
@@ -186,7 +191,7 @@ impl<S: Socket> Hub<S> {
         self.homes[key].mount.unpublish(now, session);
         self.homes[key].mount.give_up();
         self.end_elsewhere(name, session, EndReason::Killed);
-        self.tend_home(key);
+        self.run_home(now, key, now);
     }
 
     /// Tells `session`'s shard that its source must go.
@@ -294,7 +299,7 @@ impl<S: Socket> Hub<S> {
 
     /// Calls the relay that feeds the mount on demand, where it does not feed it now. Answers
     /// until when a listener waits for that.
-    fn call_relay(&mut self, now: Time, key: usize) -> Option<Time> {
+    pub(super) fn call_relay(&mut self, now: Time, key: usize) -> Option<Time> {
         let home = &self.homes[key];
         let relay = self.config.relay(home.name.base());
         let relay = relay.filter(|relay| relay.on_demand && !self.draining)?;
@@ -441,6 +446,10 @@ impl<S: Socket> Hub<S> {
             home.armed = None;
         }
         home.mount.handle_timeout(now);
+        if matches!(home.mount.state(), SourceState::Gone { .. }) {
+            self.end_packager(now, key);
+        }
+        self.pass_steps(now, key);
         self.answer_held(key, Some(now));
         self.tend_home(key);
     }
@@ -450,7 +459,8 @@ impl<S: Socket> Hub<S> {
         self.broadcast(key);
         let home = &mut self.homes[key];
         let patience = home.held.iter().map(|held| held.until).min();
-        let due = home.mount.poll_timeout().into_iter().chain(patience).min();
+        let own = [home.mount.poll_timeout(), home.hls.poll_timeout(), patience];
+        let due = own.into_iter().flatten().min();
         self.timers.arm(Timer::Home(key), &mut home.armed, due);
         self.forget_home_if_unused(key);
     }
@@ -516,7 +526,8 @@ impl<S: Socket> Hub<S> {
     pub(super) fn forget_home_if_unused(&mut self, key: usize) {
         let home = &self.homes[key];
         let gone = matches!(home.mount.state(), SourceState::Gone { .. });
-        let unused = home.subscribers.is_empty() && home.listeners == 0 && home.held.is_empty();
+        let unread = home.subscribers.is_empty() && home.hls.is_unused();
+        let unused = unread && home.listeners == 0 && home.held.is_empty();
         if home.written.is_some() {
             if unused {
                 self.end_output(key);

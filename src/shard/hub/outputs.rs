@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use corecast_media::codec::Codec;
 use corecast_media::fanout::Socket;
 use corecast_media::frame::MediaEvent;
 use corecast_media::gop::{GopCache, GopLimits};
@@ -14,8 +15,11 @@ use corecast_media::metadata::Metadata;
 use corecast_media::name::{MountName, Output, SessionId};
 use corecast_media::time::Time;
 use corecast_mesh::message::{MountReport, SourceInfo};
+use corecast_protocol::audio::Framer;
+use corecast_protocol::flv::{FlvWriter, RtmpWriter, WsFlvWriter};
 use corecast_protocol::mpegts;
 use corecast_protocol::output::StreamWriter;
+use corecast_protocol::radio::{RadioUnits, has_units};
 
 use super::Hub;
 
@@ -32,6 +36,8 @@ pub(super) struct Tracks {
     gop: GopCache,
     /// Whether the source sends tracks; else frames of radio.
     coded: bool,
+    /// Makes tracks of the radio's frames, while somebody wants them.
+    radio: Option<Box<RadioUnits>>,
     /// The mounts that are this one's outputs.
     pub(super) outputs: Vec<usize>,
 }
@@ -49,6 +55,7 @@ impl Tracks {
         Tracks {
             gop: GopCache::new(GOP_LIMITS),
             coded: false,
+            radio: None,
             outputs: Vec::new(),
         }
     }
@@ -63,33 +70,50 @@ impl Tracks {
         let mut media = Vec::new();
         for event in events {
             match event {
-                MediaEvent::Tracks(tracks) => {
+                MediaEvent::Tracks(_) | MediaEvent::Unit(_) => {
                     self.coded = true;
-                    self.gop.set_tracks(Arc::clone(tracks));
-                    media.push(event.clone());
-                }
-                MediaEvent::Unit(unit) => {
-                    self.gop.push(now, unit.clone());
+                    self.gop.push_events(now, std::slice::from_ref(event));
                     media.push(event.clone());
                 }
                 MediaEvent::Metadata(_) => media.push(event.clone()),
-                MediaEvent::Frame(_) | MediaEvent::Format(_) | MediaEvent::InitHeaders(_) => {}
+                MediaEvent::Frame(_) | MediaEvent::Format(_) | MediaEvent::InitHeaders(_) => {
+                    if let Some(radio) = &mut self.radio {
+                        let made = media.len();
+                        radio.push(event, &mut media);
+                        self.gop.push_events(now, &media[made..]);
+                    }
+                }
             }
         }
         media
+    }
+
+    /// Whether the mount can be packaged; `codec` is what was measured of the radio's frames.
+    pub(super) fn may_have_units(&self, codec: Codec) -> bool {
+        self.coded || codec == Codec::Opaque || has_units(codec)
+    }
+
+    /// What is known of the mount's past, oldest first.
+    pub(super) fn replay(&self) -> impl Iterator<Item = (Time, MediaEvent)> {
+        self.gop.replay()
     }
 
     /// Another source comes.
     fn restart(&mut self) {
         self.gop.reset();
         self.coded = false;
+        if self.radio.is_some() {
+            self.radio = Some(Box::default());
+        }
     }
 }
 
-fn writer(output: Output) -> Option<Box<dyn StreamWriter>> {
+fn writer(output: Output) -> Box<dyn StreamWriter> {
     match output {
-        Output::Ts => Some(Box::new(mpegts::Writer::new())),
-        Output::Flv | Output::WsFlv | Output::Rtmp => None,
+        Output::Flv => Box::new(FlvWriter::new()),
+        Output::WsFlv => Box::new(WsFlvWriter::new()),
+        Output::Ts => Box::new(mpegts::Writer::new()),
+        Output::Rtmp => Box::new(RtmpWriter::new()),
     }
 }
 
@@ -113,8 +137,9 @@ impl<S: Socket> Hub<S> {
         let base = self.home_key(now, &name.to_base(), false)?;
         let written = Written {
             base,
-            writer: writer(output)?,
+            writer: writer(output),
         };
+        self.wake_radio(now, base);
         let key = self.insert_home(name, Some(written));
         self.homes[base].tracks.outputs.push(key);
         if let Some(session) = self.homes[base].mount.publisher() {
@@ -186,6 +211,39 @@ impl<S: Socket> Hub<S> {
             self.write_output(now, key, session, &media);
             self.tend_home(key);
         }
+        if self.homes[base].hls.runs() {
+            for event in &media {
+                self.package(now, base, event, false);
+            }
+            self.pass_steps(now, base);
+        }
+    }
+
+    /// Somebody wants the radio's tracks: they are made from now on, and of what a joiner would
+    /// get at once.
+    pub(super) fn wake_radio(&mut self, now: Time, key: usize) {
+        let home = &mut self.homes[key];
+        if home.tracks.coded || home.tracks.radio.is_some() {
+            return;
+        }
+        home.tracks.radio = Some(Box::default());
+        let snapshot = home.mount.snapshot();
+        let mut framer = Framer::for_content_type(&snapshot.info.content_type);
+        framer.push(snapshot.init_headers);
+        for run in snapshot.runs {
+            framer.push(run.payload);
+            let events: Vec<_> = std::iter::from_fn(|| framer.poll()).collect();
+            home.tracks.take(run.arrived.min(now), &events);
+        }
+    }
+
+    /// Makes no more tracks of the radio if nobody wants them.
+    pub(super) fn rest_radio(&mut self, key: usize) {
+        let home = &mut self.homes[key];
+        let wanted = !home.tracks.outputs.is_empty() || home.hls.runs();
+        if !wanted && home.tracks.radio.take().is_some() {
+            home.tracks.gop.reset();
+        }
     }
 
     /// A title from outside the stream, for the outputs of `base`.
@@ -215,6 +273,7 @@ impl<S: Socket> Hub<S> {
         if let Some(written) = home.written {
             let base = &mut self.homes[written.base];
             base.tracks.outputs.retain(|output| *output != key);
+            self.rest_radio(written.base);
             self.forget_home_if_unused(written.base);
         }
     }

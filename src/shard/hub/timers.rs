@@ -10,6 +10,7 @@ use corecast_media::time::Time;
 pub(super) enum Timer {
     Home(usize),
     Replica(usize),
+    Watch(usize),
 }
 
 /// Deadlines, earliest first. An owner remembers the one that it armed last; others that come up

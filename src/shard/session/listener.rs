@@ -102,7 +102,7 @@ impl Wish {
 
     /// Asks the home of `stream` for a seat, once.
     pub(crate) async fn seat(&mut self, stream: MountName) -> Result<Seat, JoinRefusal> {
-        let answer = self.shard.expect_seat(self.session);
+        let answer = self.shard.joiners.expect(self.session);
         self.open = true;
         self.shard
             .with_hub(|hub, now| hub.reserve(now, self.session, stream));
@@ -134,7 +134,7 @@ impl Wish {
 
 impl Drop for Wish {
     fn drop(&mut self) {
-        self.shard.forget_joiner(self.session);
+        self.shard.joiners.forget(self.session);
         if self.open {
             self.shard
                 .with_hub(|hub, now| hub.release(now, self.session));

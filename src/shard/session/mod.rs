@@ -6,6 +6,7 @@
 //! path names).
 
 pub(crate) mod auth;
+pub(crate) mod hls;
 pub(crate) mod listener;
 pub(crate) mod publication;
 pub(crate) mod question;
@@ -161,6 +162,13 @@ async fn serve(mut connection: Connection) {
             Route::Listener => {
                 count(&connection, RequestKind::Listener);
                 match boxed(|| listener::run(connection, &request)).await {
+                    Some(kept) => connection = kept,
+                    None => return,
+                }
+            }
+            Route::Hls => {
+                count(&connection, RequestKind::Hls);
+                match boxed(|| hls::run(connection, &request)).await {
                     Some(kept) => connection = kept,
                     None => return,
                 }

@@ -72,7 +72,7 @@ pub(crate) async fn ask(connection: &mut Connection, question: Question) -> Find
     let config = shard.config();
     let settings = config.mount(question.mount.as_str());
     let session = question.session;
-    let answer = shard.expect_verdict(session);
+    let answer = shard.verdicts.expect(session);
     let _waiting = Waiting {
         shard: &shard,
         session,
@@ -127,6 +127,6 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.shard.forget_verdict(self.session);
+        self.shard.verdicts.forget(self.session);
     }
 }

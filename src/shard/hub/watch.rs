@@ -1,0 +1,263 @@
+//! Mounts that are watched as HLS by requests to this shard.
+//!
+//! Each is an [`Origin`] fed by the mount's home. A request that has to wait is an entry in a
+//! list; [`HubEvent::AskAgain`] tells its task when to ask once more.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault};
+use std::time::Duration;
+
+use corecast_media::fanout::Socket;
+use corecast_media::name::{MountName, SessionId};
+use corecast_media::time::Time;
+use corecast_mesh::message::{JoinRefusal, ShardMessage};
+use corecast_protocol::hls::{Answer, Origin, Released, Request, Step, WaitKey, WaiterId, Waiters};
+use rustc_hash::FxHasher;
+
+use super::{Hub, HubEvent, Timer};
+
+/// How long a mount that nobody asks for is still watched.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// How long a refusal by the home stands for others who ask.
+const REFUSAL_LINGER: Duration = Duration::from_secs(1);
+
+/// How long the home may take to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// A viewer who asked for a playlist within this time is there.
+const VIEWER_SPAN: Duration = Duration::from_secs(15);
+
+/// The most viewers of one mount that this shard tells apart.
+const VIEWERS_MAX: usize = 200_000;
+
+/// What somebody waits for before anything is known of a mount.
+const FIRST_STEP: WaitKey = WaitKey {
+    rendition: None,
+    msn: 0,
+    part: 0,
+};
+
+/// What [`Hub::watch`] says.
+#[derive(Clone, Debug)]
+pub enum Watched {
+    /// The answer, anything but [`Answer::Wait`].
+    Answer(Answer),
+    /// There is no such stream, or not now.
+    Refused(JoinRefusal),
+    /// [`HubEvent::AskAgain`] comes; to be given up by [`Hub::stop_waiting`] otherwise.
+    Wait(WaiterId),
+}
+
+/// What the home said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Asked,
+    Granted,
+    Refused(JoinRefusal),
+}
+
+/// One mount.
+#[derive(Debug)]
+pub(super) struct Watch {
+    name: MountName,
+    standing: Standing,
+    origin: Origin,
+    waiters: Waiters<SessionId>,
+    /// When somebody asked last, or when the home refused.
+    touched: Time,
+    viewers: HashMap<u64, Time, BuildHasherDefault<FxHasher>>,
+    armed: Option<Time>,
+}
+
+impl Watch {
+    fn new(name: MountName, now: Time) -> Self {
+        Watch {
+            name,
+            standing: Standing::Asked,
+            origin: Origin::new(),
+            waiters: Waiters::new(),
+            touched: now,
+            viewers: HashMap::default(),
+            armed: None,
+        }
+    }
+
+    fn linger(&self) -> Duration {
+        match self.standing {
+            Standing::Refused(_) => REFUSAL_LINGER,
+            Standing::Asked | Standing::Granted => LINGER,
+        }
+    }
+
+    fn note_viewer(&mut self, now: Time, viewer: u64) {
+        if self.viewers.len() >= VIEWERS_MAX {
+            self.forget_viewers(now);
+        }
+        if self.viewers.len() < VIEWERS_MAX {
+            self.viewers.insert(viewer, now);
+        }
+    }
+
+    fn forget_viewers(&mut self, now: Time) {
+        self.viewers
+            .retain(|_, seen| now.since(*seen) < VIEWER_SPAN);
+    }
+}
+
+/// The number of a viewer, the same on every shard: of what tells one from another without a
+/// cookie.
+pub(crate) fn viewer_of(parts: &[&[u8]]) -> u64 {
+    BuildHasherDefault::<FxHasher>::default().hash_one(parts)
+}
+
+impl<S: Socket> Hub<S> {
+    /// Answers a request for `mount` as HLS, or says that `session` has to wait. `viewer` is who
+    /// asks, where that counts as watching.
+    pub fn watch(
+        &mut self,
+        now: Time,
+        session: SessionId,
+        mount: &MountName,
+        request: &Request<'_>,
+        viewer: Option<u64>,
+    ) -> Watched {
+        let key = match self.watch_of.get(mount) {
+            Some(key) => *key,
+            None => self.start_watch(now, mount),
+        };
+        self.settle(now);
+        let Some(watch) = self.watches.get_mut(key) else {
+            return Watched::Refused(JoinRefusal::NoSource);
+        };
+        let (wait, until) = match watch.standing {
+            Standing::Refused(refusal) => return Watched::Refused(refusal),
+            Standing::Asked if now.since(request.arrived) >= ANSWER_MAX => {
+                return Watched::Answer(Answer::Unavailable);
+            }
+            Standing::Asked => (FIRST_STEP, request.arrived + ANSWER_MAX),
+            Standing::Granted => {
+                watch.touched = now;
+                if let Some(viewer) = viewer {
+                    watch.note_viewer(now, viewer);
+                }
+                match watch.origin.request(now, request) {
+                    Answer::Wait { key, until } => (key, until),
+                    answer => return Watched::Answer(answer),
+                }
+            }
+        };
+        let waiter = watch.waiters.push(wait, until, session);
+        self.tend_watch(now, key);
+        Watched::Wait(waiter)
+    }
+
+    /// Who waited does so no longer.
+    pub fn stop_waiting(&mut self, mount: &MountName, waiter: WaiterId) {
+        let key = self.watch_of.get(mount);
+        if let Some(watch) = key.and_then(|key| self.watches.get_mut(*key)) {
+            watch.waiters.remove(waiter);
+        }
+    }
+
+    fn start_watch(&mut self, now: Time, mount: &MountName) -> usize {
+        let key = self.watches.insert(Watch::new(mount.clone(), now));
+        self.watch_of.insert(mount.clone(), key);
+        let home = self.topology.home(mount);
+        let mount = mount.clone();
+        self.send(home, ShardMessage::Watch { mount });
+        key
+    }
+
+    pub(super) fn handle_watch_answer(
+        &mut self,
+        now: Time,
+        mount: &MountName,
+        answer: Result<(), JoinRefusal>,
+    ) {
+        let Some(&key) = self.watch_of.get(mount) else {
+            return;
+        };
+        let watch = &mut self.watches[key];
+        watch.touched = now;
+        watch.standing = match answer {
+            Ok(()) => Standing::Granted,
+            Err(refusal) => Standing::Refused(refusal),
+        };
+        self.ask_again(key, Released::All);
+        self.tend_watch(now, key);
+    }
+
+    pub(super) fn handle_step(&mut self, now: Time, mount: &MountName, step: &Step) {
+        let Some(&key) = self.watch_of.get(mount) else {
+            return;
+        };
+        let released = self.watches[key].origin.apply(step);
+        self.ask_again(key, released);
+        self.tend_watch(now, key);
+    }
+
+    fn ask_again(&mut self, key: usize, released: Released) {
+        for session in self.watches[key].waiters.release(released) {
+            self.events.push_back(HubEvent::AskAgain { session });
+        }
+    }
+
+    /// Tells those whose time is over, and lets go of a mount that nobody asks for.
+    pub(super) fn run_watch(&mut self, now: Time, key: usize, at: Time) {
+        let Some(watch) = self.watches.get_mut(key) else {
+            return;
+        };
+        if watch.armed == Some(at) {
+            watch.armed = None;
+        }
+        for session in watch.waiters.expire(now) {
+            self.events.push_back(HubEvent::AskAgain { session });
+        }
+        let idle = watch.waiters.is_empty() && now.since(watch.touched) >= watch.linger();
+        if idle {
+            let watch = self.watches.remove(key);
+            self.watch_of.remove(&watch.name);
+            if watch.standing == Standing::Granted {
+                let home = self.topology.home(&watch.name);
+                let mount = watch.name;
+                self.send(home, ShardMessage::Unwatch { mount });
+            }
+            return;
+        }
+        watch.forget_viewers(now);
+        self.tend_watch(now, key);
+    }
+
+    fn tend_watch(&mut self, now: Time, key: usize) {
+        let Some(watch) = self.watches.get_mut(key) else {
+            return;
+        };
+        let mut idle = watch.touched + watch.linger();
+        if idle <= now {
+            // Somebody waits still.
+            idle = now + watch.linger();
+        }
+        let due = watch.waiters.poll_timeout().into_iter().chain([idle]).min();
+        // Rearmed only where it must be earlier: waiters come and go all the time.
+        if watch
+            .armed
+            .is_none_or(|armed| due.is_some_and(|due| due < armed))
+        {
+            self.timers.arm(Timer::Watch(key), &mut watch.armed, due);
+        }
+    }
+
+    /// Who watches what here.
+    pub(super) fn viewers(&self, now: Time) -> Vec<(MountName, Vec<u64>)> {
+        let of = |watch: &Watch| {
+            let fresh = watch.viewers.iter();
+            let fresh = fresh.filter(|(_, seen)| now.since(**seen) < VIEWER_SPAN);
+            (
+                watch.name.clone(),
+                fresh.map(|(viewer, _)| *viewer).collect(),
+            )
+        };
+        self.watches.iter().map(|(_, watch)| of(watch)).collect()
+    }
+}

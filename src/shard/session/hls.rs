@@ -1,0 +1,357 @@
+//! HLS: playlists and media of mounts, and requests that wait for the next part.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use corecast_media::name::{MountName, SessionId};
+use corecast_mesh::message::{EndReason, JoinRefusal};
+use corecast_protocol::hls::{
+    Answer, Body, Directives, Request as HlsRequest, Resource, Response, WaiterId,
+};
+use corecast_protocol::http1::{BodyFraming, Method, Request, ResponseHead};
+
+use super::listener;
+use super::question::{self, Finding};
+use crate::admission::bars::{self, agent_of};
+use crate::admission::{Refused, guessing};
+use crate::driver::Shard;
+use crate::http::connection::Connection;
+use crate::http::control::{Outcome, record};
+use crate::http::hls_path::named;
+use crate::http::range::{RangeOutcome, range_of};
+use crate::http::response::{Plain, SERVER, unix_seconds, version_for};
+use crate::hub::{Watched, viewer_of};
+use crate::probe::Refusal;
+
+/// Answers a request for HLS. The connection comes back where it may bring another.
+pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option<Connection> {
+    let shard = Rc::clone(&connection.shard);
+    let config = shard.config();
+    let Some(named) = named(request.path()) else {
+        let refused = listener::refused(JoinRefusal::NotFound);
+        return Box::pin(refuse(connection, request, refused)).await;
+    };
+    let (agent, ip) = (agent_of(request), connection.peer.ip());
+    if let Some(refused) = bars::bar_listener(&config, named.mount.as_str(), ip, &agent) {
+        return Box::pin(refuse(connection, request, refused)).await;
+    }
+    let directives = match Directives::parse(query_of(request)) {
+        Ok(directives) => directives,
+        Err(bad) => {
+            let answer = Answer::BadRequest(bad);
+            return send(connection, request, &answer).await;
+        }
+    };
+    let session = shard.next_session();
+    let is_playlist = matches!(
+        named.resource,
+        Resource::Multivariant | Resource::Playlist(_)
+    );
+    if is_playlist && question::guards_listeners(config.mount(named.mount.as_str())) {
+        let admitted = admit(&mut connection, request, session, &named.mount).await;
+        match admitted {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(refused) => return Box::pin(refuse(connection, request, refused)).await,
+        }
+    }
+    let asked = HlsRequest {
+        resource: named.resource,
+        outside: named.outside,
+        directives: &directives,
+        gzip: takes_gzip(request),
+        arrived: shard.now(),
+    };
+    let token = directives.token.as_deref().unwrap_or_default();
+    let viewer = matches!(named.resource, Resource::Playlist(_)).then(|| {
+        viewer_of(&[
+            ip.to_string().as_bytes(),
+            agent.as_bytes(),
+            token.as_bytes(),
+        ])
+    });
+    match answer(&shard, session, &named.mount, &asked, viewer).await {
+        Ok(answer) => send(connection, request, &answer).await,
+        Err(refusal) => {
+            let refused = listener::refused(refusal);
+            Box::pin(refuse(connection, request, refused)).await
+        }
+    }
+}
+
+/// Asks the hub, as often as it says.
+async fn answer(
+    shard: &Rc<Shard>,
+    session: SessionId,
+    mount: &MountName,
+    asked: &HlsRequest<'_>,
+    viewer: Option<u64>,
+) -> Result<Answer, JoinRefusal> {
+    loop {
+        let again = shard.askers.expect(session);
+        let mut place = Place {
+            shard,
+            session,
+            mount,
+            waiter: None,
+        };
+        match shard.with_hub(|hub, now| hub.watch(now, session, mount, asked, viewer)) {
+            Watched::Answer(answer) => return Ok(answer),
+            Watched::Refused(refusal) => return Err(refusal),
+            Watched::Wait(waiter) => place.waiter = Some(waiter),
+        }
+        // Only the end of the shard drops the other end.
+        if again.await.is_err() {
+            return Err(JoinRefusal::Draining);
+        }
+        place.waiter = None;
+    }
+}
+
+/// A place among those who wait; given up when dropped.
+struct Place<'a> {
+    shard: &'a Rc<Shard>,
+    session: SessionId,
+    mount: &'a MountName,
+    waiter: Option<WaiterId>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.shard.askers.forget(self.session);
+        if let Some(waiter) = self.waiter {
+            self.shard
+                .with_hub(|hub, _| hub.stop_waiting(self.mount, waiter));
+        }
+    }
+}
+
+/// Whether the mount's guards let the peer in; `Ok(false)` where it has gone.
+async fn admit(
+    connection: &mut Connection,
+    request: &Request,
+    session: SessionId,
+    mount: &MountName,
+) -> Result<bool, Refused> {
+    let (shard, ip) = (Rc::clone(&connection.shard), connection.peer.ip());
+    let asked = question::question(connection, request, session, mount.clone(), false);
+    let guesses = asked.credentials.is_some();
+    let surface = guessing::Surface::Listeners;
+    let locked = guessing::locked_out(&shard, surface, ip);
+    if guesses && let Some(refused) = locked {
+        return Err(refused);
+    }
+    match question::ask(connection, asked).await {
+        Finding::Welcome(_) => Ok(true),
+        Finding::Unwelcome(refused) => {
+            if guesses && refused.status == 401 {
+                guessing::note_failure(&shard, surface, ip);
+            }
+            Err(refused)
+        }
+        Finding::Gone => Ok(false),
+    }
+}
+
+fn query_of(request: &Request) -> &str {
+    request
+        .target()
+        .split_once('?')
+        .map_or("", |(_, query)| query)
+}
+
+/// Whether the client takes gzip (RFC 9110 section 12.5.3).
+fn takes_gzip(request: &Request) -> bool {
+    let accepted = request.headers().find_text("accept-encoding");
+    let mut codings = accepted.unwrap_or_default().split(',').map(str::trim);
+    codings.any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let refused = weight.trim().strip_prefix("q=").is_some_and(|weight| {
+            !weight.is_empty() && weight.bytes().all(|byte| matches!(byte, b'0' | b'.'))
+        });
+        (name.trim().eq_ignore_ascii_case("gzip") || name.trim() == "*") && !refused
+    })
+}
+
+/// Sends what the hub answered.
+async fn send(connection: Connection, request: &Request, answer: &Answer) -> Option<Connection> {
+    match answer {
+        Answer::Ready(response) => send_response(connection, request, response, answer).await,
+        Answer::Wait { .. } => None,
+        Answer::NotFound | Answer::BadRequest(_) | Answer::Unavailable => {
+            let reason = match answer {
+                Answer::BadRequest(bad) => bad.to_string(),
+                Answer::Unavailable => "it did not come in time".to_owned(),
+                _ => "there is no such file now".to_owned(),
+            };
+            let status = answer.status().unwrap_or(503);
+            let (cache, text) = (answer.cache().to_string(), reason.as_bytes());
+            let mut out = BytesMut::with_capacity(512);
+            let keep_alive = keeps_alive(&connection, request);
+            let mut head = start(&mut out, request, status, keep_alive)
+                .header("Content-Type", "text/plain; charset=utf-8")
+                .header("Cache-Control", &cache);
+            if status == 503 {
+                head = head.header("Retry-After", "1");
+            }
+            head.header_number("Content-Length", text.len() as u64)
+                .finish();
+            let text = if request.method() == Method::Head {
+                &[]
+            } else {
+                text
+            };
+            finish(connection, &[&out, text], keep_alive).await
+        }
+    }
+}
+
+async fn send_response(
+    connection: Connection,
+    request: &Request,
+    response: &Response,
+    answer: &Answer,
+) -> Option<Connection> {
+    let keep_alive = keeps_alive(&connection, request);
+    let length = response.body.bytes();
+    let cache = answer.cache().to_string();
+    let is_media = response.etag.is_none() && !response.gzip;
+    let (status, range) = match range_of(request, length).filter(|_| is_media) {
+        None => (200, 0..length),
+        Some(RangeOutcome::Part(range)) => (206, range),
+        Some(RangeOutcome::Unsatisfiable) => (416, 0..0),
+    };
+    let unchanged = response
+        .etag
+        .as_ref()
+        .is_some_and(|etag| fits(request, etag));
+    let status = if unchanged { 304 } else { status };
+    let mut out = BytesMut::with_capacity(640);
+    let mut head = start(&mut out, request, status, keep_alive)
+        .header("Content-Type", response.content_type.as_str())
+        .header("Cache-Control", &cache);
+    if let Some(etag) = &response.etag {
+        head = head.header("ETag", etag.as_bytes());
+    }
+    if is_media {
+        head = head.header("Accept-Ranges", "bytes");
+    } else {
+        head = head.header("Vary", "Accept-Encoding");
+    }
+    if response.gzip && status == 200 {
+        head = head.header("Content-Encoding", "gzip");
+    }
+    match status {
+        206 => {
+            let shown = format!("bytes {}-{}/{length}", range.start, range.end - 1);
+            head = head.header("Content-Range", &shown);
+        }
+        416 => head = head.header("Content-Range", format!("bytes */{length}")),
+        _ => {}
+    }
+    if status != 304 {
+        head = head.header_number("Content-Length", range.end - range.start);
+    }
+    head.finish();
+    let bodyless = request.method() == Method::Head || matches!(status, 304 | 416);
+    let mut parts: Vec<&[u8]> = vec![&out];
+    if !bodyless {
+        push_range(&mut parts, &response.body, range);
+    }
+    finish(connection, &parts, keep_alive).await
+}
+
+/// The pieces of `body` within `range`.
+fn push_range<'a>(parts: &mut Vec<&'a [u8]>, body: &'a Body, range: std::ops::Range<u64>) {
+    let mut at = 0u64;
+    for piece in body.pieces() {
+        let end = at + piece.len() as u64;
+        let (from, to) = (range.start.max(at), range.end.min(end));
+        if from < to {
+            parts.extend(piece.get((from - at) as usize..(to - at) as usize));
+        }
+        at = end;
+    }
+}
+
+/// Whether the client has what `etag` names (RFC 9110 section 13.1.2).
+fn fits(request: &Request, etag: &Arc<str>) -> bool {
+    let given = request.headers().find_text("if-none-match");
+    let mut tags = given.unwrap_or_default().split(',').map(str::trim);
+    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == &**etag)
+}
+
+fn keeps_alive(connection: &Connection, request: &Request) -> bool {
+    request.keep_alive()
+        && request.body_framing() == BodyFraming::None
+        && !connection.shard.is_draining()
+}
+
+/// What every answer begins with: any page may play.
+fn start<'b>(
+    out: &'b mut BytesMut,
+    request: &Request,
+    status: u16,
+    keep_alive: bool,
+) -> ResponseHead<'b> {
+    ResponseHead::start(out, version_for(request.version()), status)
+        .date(unix_seconds())
+        .header("Server", SERVER)
+        .header("Access-Control-Allow-Origin", "*")
+        .header(
+            "Access-Control-Expose-Headers",
+            "Date, Content-Length, Content-Range, ETag",
+        )
+        .header(
+            "Connection",
+            if keep_alive { "keep-alive" } else { "close" },
+        )
+}
+
+async fn finish(
+    mut connection: Connection,
+    parts: &[&[u8]],
+    keep_alive: bool,
+) -> Option<Connection> {
+    connection.send(parts).await.ok()?;
+    if keep_alive {
+        return Some(connection);
+    }
+    connection.close_in_order().await;
+    None
+}
+
+/// Tells the peer why it gets nothing.
+async fn refuse(
+    mut connection: Connection,
+    request: &Request,
+    refused: Refused,
+) -> Option<Connection> {
+    let shard = Rc::clone(&connection.shard);
+    let (sent, since) = (connection.sent_bytes(), shard.now());
+    let (status, counted) = (refused.status, refused.counted);
+    shard.probe.refused.at(counted as usize).add(1);
+    let mut answer = Plain::refusal(request, &refused);
+    answer.keep_alive &=
+        request.body_framing() == BodyFraming::None && counted != Refusal::Draining;
+    let keep_alive = answer.keep_alive;
+    let rendered: Bytes = answer.render().freeze();
+    let reason = match connection.send(&[&rendered]).await {
+        Ok(()) => EndReason::PeerClosed,
+        Err(_) => EndReason::PeerReset,
+    };
+    let outcome = Outcome {
+        status,
+        bytes: connection.sent_bytes().saturating_sub(sent),
+        since,
+        reason,
+    };
+    let session = shard.next_session();
+    shard.tell_access(record(session, connection.peer, request, outcome, &shard));
+    if keep_alive {
+        return Some(connection);
+    }
+    connection.close_in_order().await;
+    None
+}
