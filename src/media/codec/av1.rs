@@ -389,6 +389,24 @@ pub fn record(sequence: &[u8]) -> Result<Bytes, HeaderFault> {
     Ok(record.freeze())
 }
 
+impl Config {
+    /// The record of the sequence header in a temporal unit, where it says something else than this
+    /// one.
+    ///
+    /// # Errors
+    /// Where the unit is damaged, or its sequence header cannot be read.
+    pub fn changed_by(&self, unit: &[u8]) -> Result<Option<Bytes>, HeaderFault> {
+        let Some(found) = Content::parse(unit)?.sequence else {
+            return Ok(None);
+        };
+        let known = obus(&self.sequence).next().transpose()?;
+        if known.is_some_and(|known| known.payload == found.payload) {
+            return Ok(None);
+        }
+        record(found.whole).map(Some)
+    }
+}
+
 /// A temporal unit without the delimiter that may stand first.
 ///
 /// # Errors

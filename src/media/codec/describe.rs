@@ -111,6 +111,23 @@ pub fn from_unit(codec: TrackCodec, payload: &[u8]) -> Result<TrackFormat, Heade
     }
 }
 
+/// The configuration of a track after a keyframe with parameter sets, or a sequence header, that
+/// say something else than `config`; `None` where they do not, or are damaged.
+pub fn changed_config(codec: TrackCodec, config: &Bytes, keyframe: &[u8]) -> Option<Bytes> {
+    match codec {
+        TrackCodec::H264 => {
+            let changed = h264::Config::parse(config).ok()?.with_sets_of(keyframe);
+            changed.ok()?.map(|config| config.record())
+        }
+        TrackCodec::H265 => {
+            let changed = h265::Config::parse(config).ok()?.with_sets_of(keyframe);
+            changed.ok()?.map(|config| config.record())
+        }
+        TrackCodec::Av1 => av1::Config::parse(config).ok()?.changed_by(keyframe).ok()?,
+        _ => None,
+    }
+}
+
 /// The nanoseconds that a unit of sound plays; 0 where it does not say it, and for pictures.
 pub fn sound_nanos(format: &TrackFormat, payload: &[u8]) -> u64 {
     let samples = match format.codec {

@@ -302,6 +302,27 @@ impl Config {
         })
     }
 
+    /// The configuration with the parameter sets that stand in a payload, each in the place of the
+    /// one with its number; `None` where that changes nothing.
+    ///
+    /// # Errors
+    /// Where the payload is damaged, or the sets make no configuration.
+    pub fn with_sets_of(&self, payload: &[u8]) -> Result<Option<Self>, HeaderFault> {
+        let (mut sps, mut pps) = (self.sps.clone(), self.pps.clone());
+        for unit in nal::units(payload) {
+            let unit = unit?;
+            match unit_type(unit) {
+                nal_type::SPS => nal::put_set(&mut sps, unit, set_id),
+                nal_type::PPS => nal::put_set(&mut pps, unit, set_id),
+                _ => {}
+            }
+        }
+        if sps == self.sps && pps == self.pps {
+            return Ok(None);
+        }
+        Config::new(sps, pps, self.length_bytes).map(Some)
+    }
+
     /// The record, with the additions of the high profiles.
     pub fn record(&self) -> Bytes {
         let mut record = BytesMut::new();
@@ -323,6 +344,19 @@ impl Config {
         }
         record.freeze()
     }
+}
+
+/// The number of a parameter set, by which others name it: the first of its fields, behind profile
+/// and level in a sequence parameter set.
+fn set_id(unit: &[u8]) -> Option<u32> {
+    let start = match unit_type(unit) {
+        nal_type::SPS => 4,
+        nal_type::PPS => 1,
+        _ => return None,
+    };
+    // A number of at most 32 bits and its zeros lie in 8 bytes.
+    let head = unit.get(start..unit.len().min(start + 12))?;
+    BitReader::new(&without_emulation(head)).ue().ok()
 }
 
 fn too_long(set: &Bytes) -> bool {

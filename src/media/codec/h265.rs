@@ -161,6 +161,26 @@ impl Sps {
     }
 }
 
+/// The number of a parameter set, by which others name it (sections 7.3.2.1 to 7.3.2.3).
+fn set_id(unit: &[u8]) -> Option<u32> {
+    let read = |bits: &mut BitReader<'_>| {
+        bits.skip(16)?;
+        match unit_type(unit) {
+            nal_type::VPS => bits.bits(4),
+            nal_type::SPS => {
+                bits.skip(4)?;
+                let layers = bits.small(3)?;
+                bits.skip(1)?;
+                Profile::read(bits)?;
+                skip_layer_profiles(bits, layers.min(6))?;
+                bits.ue()
+            }
+            _ => bits.ue(),
+        }
+    };
+    read(&mut BitReader::new(&without_emulation(unit))).ok()
+}
+
 /// The profiles and levels of single layers (section 7.3.3).
 fn skip_layer_profiles(bits: &mut BitReader<'_>, layers: u8) -> Result<(), HeaderFault> {
     let mut skipped_bits = 0;
@@ -420,6 +440,31 @@ impl Config {
             length_bytes,
             first,
         })
+    }
+
+    /// The configuration with the parameter sets that stand in a payload, each in the place of the
+    /// one with its number; `None` where that changes nothing.
+    ///
+    /// # Errors
+    /// Where the payload is damaged, or the sets make no configuration.
+    pub fn with_sets_of(&self, payload: &[u8]) -> Result<Option<Self>, HeaderFault> {
+        let (mut vps, mut sps) = (self.vps.clone(), self.sps.clone());
+        let mut pps = self.pps.clone();
+        for unit in nal::units(payload) {
+            let unit = unit?;
+            match unit_type(unit) {
+                nal_type::VPS => nal::put_set(&mut vps, unit, set_id),
+                nal_type::SPS => nal::put_set(&mut sps, unit, set_id),
+                nal_type::PPS => nal::put_set(&mut pps, unit, set_id),
+                _ => {}
+            }
+        }
+        if vps == self.vps && sps == self.sps && pps == self.pps {
+            return Ok(None);
+        }
+        let sets = vps.into_iter().chain(sps).chain(pps);
+        let sets = sets.chain(self.sei.iter().cloned()).collect();
+        Config::new(sets, self.length_bytes).map(Some)
     }
 
     /// The record; parameter sets are said to be nowhere else.

@@ -140,6 +140,23 @@ pub fn widen(payload: &Bytes, length_bytes: usize) -> Result<Bytes, HeaderFault>
     Ok(wide.freeze())
 }
 
+/// Puts a parameter set in the place of the one with its number, or behind all others. One without
+/// a number, or beyond the number of sets that H.264 can have, is left out.
+pub(super) fn put_set(sets: &mut Vec<Bytes>, unit: &[u8], id: fn(&[u8]) -> Option<u32>) {
+    const SETS_MAX: usize = 255;
+    let Some(number) = id(unit) else {
+        return;
+    };
+    let known = sets.iter_mut().find(|set| id(set) == Some(number));
+    if let Some(known) = known {
+        if known != unit {
+            *known = Bytes::copy_from_slice(unit);
+        }
+    } else if sets.len() < SETS_MAX {
+        sets.push(Bytes::copy_from_slice(unit));
+    }
+}
+
 /// Appends `unit` behind its length.
 fn put_unit(out: &mut BytesMut, unit: &[u8]) {
     // A unit is a slice of a payload, which is far below 4 GiB.

@@ -367,6 +367,63 @@ fn h264_keyframes_are_known_by_what_they_hold() {
 }
 
 #[test]
+fn parameter_sets_among_pictures_take_the_place_of_those_with_their_number() {
+    let (config, ..) = H264[0];
+    let config = hex(config);
+    let changed = |units: &[&str]| {
+        describe::changed_config(TrackCodec::H264, &config, &payload(units))
+            .map(|config| describe::from_config(TrackCodec::H264, &config).expect("made here"))
+    };
+    let (same, other) = (
+        "67640 00dacd941519e226c04400000fa40003a9803c50a6580",
+        "6742c00cd901419f9f011000000300100000030320f142a480",
+    );
+    let same = same.replace(' ', "");
+    assert_eq!(changed(&[&same, "68ef8fcb", "658884"]), None);
+    assert_eq!(changed(&["658884"]), None);
+    let format = changed(&[other, "68ef8fcb", "658884"]).expect("another size");
+    assert_eq!((format.width, format.height), (320, 180));
+    // One that cannot be read changes nothing.
+    assert_eq!(changed(&["6742c0", "658884"]), None);
+    // Another number is another set.
+    let more = changed(&["6853", "658884"]).expect("one more");
+    let sets = h264::Config::parse(&more.config).expect("a record").pps;
+    assert_eq!(sets, [hex("68ef8fcb"), hex("6853")]);
+
+    let sets = |sps: usize| {
+        let sps = H265[sps].0.split_whitespace().collect::<String>();
+        vec![hex(&sps), hex("4401c172b46240")]
+    };
+    let config = h265::Config::from_parameter_sets(sets(0)).expect("parameter sets");
+    let changed = |sps: usize| {
+        let units: Vec<String> = sets(sps)
+            .iter()
+            .map(|set| set.iter().map(|byte| format!("{byte:02x}")).collect())
+            .collect();
+        let units: Vec<&str> = units.iter().map(String::as_str).collect();
+        describe::changed_config(TrackCodec::H265, &config.record(), &payload(&units))
+    };
+    assert_eq!(changed(0), None);
+    let config = changed(4).expect("another size");
+    let format = describe::from_config(TrackCodec::H265, &config).expect("made here");
+    assert_eq!((format.width, format.height), (1_280, 720));
+
+    let config = hex("81004c000a0b000000043d06d4daf94040");
+    let changed = |unit: &str| describe::changed_config(TrackCodec::Av1, &config, &hex(unit));
+    assert_eq!(
+        changed(
+            "0a0b000000043d06d4daf940403201 10"
+                .replace(' ', "")
+                .as_str()
+        ),
+        None
+    );
+    let other = "0a0b400000043cfeccdaf94080";
+    let config = changed(&format!("{other}320110")).expect("another header");
+    assert_eq!(config, hex(&format!("81404800{other}")));
+}
+
+#[test]
 fn hevc_keyframes_are_random_access_pictures() {
     for (unit, expected) in [
         ("2801ac", true),

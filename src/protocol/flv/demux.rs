@@ -288,29 +288,38 @@ impl Demuxer {
         out.push(MediaEvent::Unit(unit));
     }
 
-    /// Takes over what only units say: the rate of sound without a configuration, the size of
-    /// VP9's pictures.
+    /// Takes over what units say: the rate of sound without a configuration, the size of VP9's
+    /// pictures, parameter sets that stand among the pictures.
     fn refresh(&mut self, at: usize, keyframe: bool, payload: &[u8]) {
-        let Some(track) = self.tracks.get_mut(at) else {
+        let Some(track) = self.tracks.get_mut(at).filter(|_| keyframe) else {
             return;
         };
-        let says_itself = match track.format.codec {
-            TrackCodec::Mp3 | TrackCodec::Ac3 | TrackCodec::Eac3 => true,
-            TrackCodec::Vp9 => keyframe,
-            _ => false,
+        let format = &track.format;
+        let said = match format.codec {
+            TrackCodec::Mp3 | TrackCodec::Ac3 | TrackCodec::Eac3 => {
+                describe::from_unit(format.codec, payload)
+            }
+            TrackCodec::Vp9 => describe::from_unit(format.codec, payload).map(|said| TrackFormat {
+                config: format.config.clone(),
+                rfc6381: Arc::clone(&format.rfc6381),
+                frame_rate_millihz: format.frame_rate_millihz,
+                ..said
+            }),
+            _ => {
+                let changed = describe::changed_config(format.codec, &format.config, payload);
+                let Some(config) = changed else {
+                    return;
+                };
+                describe::from_config(format.codec, &config)
+            }
         };
-        if !says_itself {
+        let Ok(mut said) = said else {
             return;
+        };
+        if said.frame_rate_millihz == 0 {
+            said.frame_rate_millihz = format.frame_rate_millihz;
         }
-        let Ok(mut said) = describe::from_unit(track.format.codec, payload) else {
-            return;
-        };
-        if track.format.codec == TrackCodec::Vp9 {
-            said.config = track.format.config.clone();
-            said.rfc6381 = Arc::clone(&track.format.rfc6381);
-            said.frame_rate_millihz = track.format.frame_rate_millihz;
-        }
-        if track.format != said {
+        if said != *format {
             track.format = said;
             self.is_changed = true;
         }
