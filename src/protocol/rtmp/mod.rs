@@ -26,6 +26,8 @@ mod link;
 pub mod message;
 mod reply;
 pub mod server;
+#[cfg(test)]
+mod tests;
 
 pub use address::Url;
 pub use chunk::write_message;

@@ -414,3 +414,37 @@ fn basic_header(head: &[u8]) -> Option<(u8, u32, &[u8])> {
         csid => (fmt, u32::from(csid), rest),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_grows_with_what_came_and_not_with_what_was_declared() {
+        let mut reader = ChunkReader::default();
+        reader.set_trusted(true);
+        let begin = b"\x06\0\0\0\xff\xff\xff\x09\x01\0\0\0a";
+        let mut input = Bytes::from_static(begin);
+        assert_eq!(reader.read(&mut input), Ok(None));
+        let body = reader.streams[0]
+            .body
+            .as_ref()
+            .expect("a message is under way");
+        assert!(body.capacity() <= 2 * BODY_BYTES_MIN);
+        let mut sent = 1;
+        while sent < 1_000_000 {
+            // A chunk of 128 bytes, whose first byte came already.
+            let left = if sent == 1 { 127 } else { 128 };
+            let mut chunk = vec![0xC6; usize::from(sent != 1)];
+            chunk.resize(chunk.len() + left, 0);
+            assert_eq!(reader.read(&mut chunk.into()), Ok(None));
+            sent += left;
+            let body = reader.streams[0]
+                .body
+                .as_ref()
+                .expect("it is still under way");
+            assert_eq!((body.len(), reader.held_bytes()), (sent, sent));
+            assert!(body.capacity() <= 2 * (sent + BODY_BYTES_MIN));
+        }
+    }
+}

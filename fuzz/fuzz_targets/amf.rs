@@ -1,0 +1,38 @@
+//! AMF0 and AMF3: what is read is bounded, and what is read can be written and read again.
+#![no_main]
+
+use bytes::BytesMut;
+use corecast_protocol::rtmp::amf::{COMMAND_VALUES_MAX, Decoder, Value, Writer};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let values = decode(data);
+    assert!(values.iter().map(count).sum::<usize>() <= COMMAND_VALUES_MAX);
+    let mut out = BytesMut::new();
+    values.iter().for_each(|value| {
+        Writer(&mut out).value(value);
+    });
+    let mut again = BytesMut::new();
+    decode(&out).iter().for_each(|value| {
+        Writer(&mut again).value(value);
+    });
+    // Numbers may be none, so the bytes are compared.
+    assert_eq!(out, again);
+});
+
+fn decode(bytes: &[u8]) -> Vec<Value> {
+    let mut decoder = Decoder::new(bytes, COMMAND_VALUES_MAX);
+    let mut values = Vec::new();
+    while let Ok(Some(value)) = decoder.decode() {
+        values.push(value);
+    }
+    values
+}
+
+fn count(value: &Value) -> usize {
+    let inner: usize = match value {
+        Value::StrictArray(values) => values.iter().map(count).sum(),
+        value => value.fields().iter().map(|(_, value)| count(value)).sum(),
+    };
+    inner + 1
+}
