@@ -1,5 +1,5 @@
-//! The radio's units out of any stream that the framers cut: a track is said before its units, times
-//! never fall, and no more is held than allowed.
+//! The radio's units out of any stream that the framers cut: a track is said before its units,
+//! times never fall, and no more is held than allowed.
 #![no_main]
 
 use bytes::Bytes;

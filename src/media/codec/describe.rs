@@ -60,11 +60,11 @@ pub fn from_config(codec: TrackCodec, config: &Bytes) -> Result<TrackFormat, Hea
                 sample_rate_hz: OPUS_RATE_HZ,
                 channels: OpusHead::parse(config)?.channels,
             };
-            Ok(sounds(codec, config, "opus", sound))
+            Ok(sounds(codec, config, "Opus", sound))
         }
         TrackCodec::Flac => {
             let info = StreamInfo::parse(config)?;
-            Ok(sounds(codec, config, "flac", info.sound))
+            Ok(sounds(codec, config, "fLaC", info.sound))
         }
         TrackCodec::Mp3 | TrackCodec::Ac3 | TrackCodec::Eac3 => {
             Err(HeaderFault::Unsupported("a configuration"))

@@ -256,7 +256,7 @@ fn sound_says_rate_channels_and_duration() {
         TrackCodec::Opus,
         opus,
         "fc",
-        "opus",
+        "Opus",
         (48_000, 2),
         20_000_000,
     );
@@ -264,7 +264,7 @@ fn sound_says_rate_channels_and_duration() {
         TrackCodec::Opus,
         &surround,
         "0b06",
-        "opus",
+        "Opus",
         (48_000, 6),
         120_000_000,
     );
@@ -272,7 +272,7 @@ fn sound_says_rate_channels_and_duration() {
         TrackCodec::Flac,
         &flac,
         "fff8caa800",
-        "flac",
+        "fLaC",
         (48_000, 2),
         85_333_333,
     );

@@ -1,6 +1,6 @@
 //! A bounded walk over boxes (ISO/IEC 14496-12 section 4.2): for tests, the checker of playlists
-//! and load generators. It reads what [`super::write_init`] and [`super::write_fragment`] write, and
-//! the usual files of others.
+//! and load generators. It reads what [`super::write_init`] and [`super::write_fragment`] write,
+//! and the usual files of others.
 
 use std::fmt;
 

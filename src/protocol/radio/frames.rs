@@ -126,7 +126,7 @@ fn aac_track(config: [u8; 2], has_band: bool) -> Option<Said> {
 }
 
 /// A track of sound with so many samples a second and channels.
-pub(super) fn track(
+fn track(
     codec: TrackCodec,
     config: Bytes,
     rfc6381: &str,

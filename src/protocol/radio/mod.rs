@@ -1,14 +1,12 @@
 //! The radio's frames and pages as access units: what its HLS is packed from.
 //!
 //! [`RadioUnits`] turns what the framers say ([`crate::audio::Framer`]) into tracks and units:
-//! MPEG audio frames as they are, AAC without its ADTS headers ([`sbr`] looks for the band that
-//! they do not speak of), the packets of Opus and FLAC out of their Ogg pages (`packets` puts them
-//! together, `length` knows how long each plays). [`clock`] counts samples, so that times never
-//! drift.
+//! MPEG audio frames as they are, AAC without its ADTS headers (`sbr` looks for the band that
+//! they do not speak of), the packets of Opus and FLAC out of their Ogg pages (`pages`, `packets`).
+//! `clock` counts samples, so that times never drift.
 
 mod clock;
 mod frames;
-mod length;
 mod packets;
 mod pages;
 mod sbr;
@@ -84,9 +82,9 @@ impl RadioUnits {
 
     /// Takes the framer's next event and appends what follows from it:
     ///
-    /// - [`MediaEvent::Tracks`] before the first unit, where the decoder's parameters change, and at
-    ///   every chain link (then perhaps the same again: the decoder starts anew); without any track
-    ///   where the stream has no units (see [`has_units`]);
+    /// - [`MediaEvent::Tracks`] before the first unit, where the decoder's parameters change, and
+    ///   at every chain link (then perhaps the same again: the decoder starts anew); without any
+    ///   track where the stream has no units (see [`has_units`]);
     /// - [`MediaEvent::Unit`]s, whose times never fall;
     /// - [`MediaEvent::Metadata`] as it came.
     pub fn push(&mut self, event: &MediaEvent, out: &mut Vec<MediaEvent>) {

@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 use corecast_media::codec::Codec;
-use corecast_media::track::TrackCodec;
+use corecast_media::codec::describe;
+use corecast_media::codec::sound::{self, STREAM_INFO_BYTES};
+use corecast_media::track::{Track, TrackCodec};
 
 use super::packets::Packets;
-use super::{Said, frames, length};
+use super::{Said, TRACK};
 use crate::ogg::codec::Identity;
 use crate::ogg::page::{HEADER_BYTES, Page, page_bytes};
 
@@ -14,12 +16,6 @@ const TOLERANCE_PARTS: u32 = 100;
 
 /// Seconds without media that are believed; a longer jump is one of the encoder's clock.
 const GAP_SECONDS_MAX: u32 = 10;
-
-/// RFC 9639 section 8.2.
-const STREAM_INFO_BYTES: usize = 34;
-
-/// RFC 7845 section 5.1, without a table of channels.
-const OPUS_HEAD_BYTES: usize = 19;
 
 /// The links of one chain.
 #[derive(Debug, Default)]
@@ -92,19 +88,14 @@ fn split(pages: &Bytes) -> impl Iterator<Item = Page> {
 
 /// Reads the first packet of a stream of sound and says its track.
 fn set_up(page: &Page, packet: &Bytes, identity: &Identity, said: &mut Vec<Said>) -> Option<Link> {
-    let rate_hz = identity.format.sample_rate_hz;
-    let (codec, config, name) = match identity.format.codec {
-        Codec::Opus if packet.len() >= OPUS_HEAD_BYTES => {
-            (TrackCodec::Opus, packet.clone(), "Opus")
-        }
-        Codec::Flac => (TrackCodec::Flac, stream_info(packet)?, "fLaC"),
+    let (codec, config) = match identity.format.codec {
+        Codec::Opus => (TrackCodec::Opus, packet.clone()),
+        Codec::Flac => (TrackCodec::Flac, stream_info(packet)?),
         _ => return None,
     };
-    if rate_hz == 0 || identity.format.channels == 0 {
-        return None;
-    }
-    let parameters = (rate_hz, identity.format.channels);
-    said.push(frames::track(codec, config, name, parameters));
+    let format = describe::from_config(codec, &config).ok()?;
+    let rate_hz = format.sample_rate_hz;
+    said.push(Said::Track(Track { id: TRACK, format }));
     Some(Link {
         serial: page.serial,
         codec,
@@ -135,13 +126,14 @@ impl Link {
         let codec = self.codec;
         let mut units: Vec<(Bytes, u32)> = packets
             .into_iter()
-            .filter_map(|packet| {
+            .map(|packet| {
                 let samples = match codec {
-                    TrackCodec::Opus => length::opus(&packet),
-                    _ => length::flac(&packet),
+                    TrackCodec::Opus => sound::opus_samples(&packet),
+                    _ => sound::flac_samples(&packet),
                 };
-                Some((packet, samples?))
+                (packet, samples)
             })
+            .filter(|(_, samples)| *samples > 0)
             .collect();
         // At most 255 packets end in a page, each of at most 65,536 samples.
         let total: u32 = units.iter().map(|(_, samples)| samples).sum();
