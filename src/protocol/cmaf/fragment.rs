@@ -249,3 +249,50 @@ fn write_emsg(writer: &mut Writer, event: &TimedId3, tag: &[u8]) {
         emsg.slice(tag);
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_is_known_before() {
+        let sample = |duration_ticks, composition_offset_ticks, keyframe| Sample {
+            payload: Bytes::from_static(b"coded"),
+            duration_ticks,
+            composition_offset_ticks,
+            keyframe,
+        };
+        let events = [TimedId3 {
+            id: 1,
+            timescale: 1,
+            time_ticks: 0,
+            metadata: Metadata::from_parts("A", "B"),
+        }];
+        for samples in [
+            &[][..],
+            &[sample(1, 0, true)],
+            &[sample(1, 0, true), sample(1, 0, false)],
+            &[sample(1, 0, true), sample(2, 0, true)],
+            &[sample(1, 9, true), sample(2, -9, false)],
+        ] {
+            for (events, produced) in [(&[][..], None), (&events, Some(Produced { unix_nanos: 1 }))]
+            {
+                let fragment = Fragment {
+                    sequence: 1,
+                    track: TrackId(0),
+                    codec: TrackCodec::H264,
+                    decode_time_ticks: 0,
+                    samples,
+                    events,
+                    produced,
+                };
+                let tags: Vec<Bytes> = events
+                    .iter()
+                    .map(|event| id3::tag(&event.metadata))
+                    .collect();
+                let expected = Layout::of(&fragment).fragment_bytes(&fragment, &tags);
+                assert_eq!(write_fragment(&fragment).len(), expected);
+            }
+        }
+    }
+}

@@ -49,6 +49,24 @@ pub fn tag(metadata: &Metadata) -> Bytes {
     bytes.freeze()
 }
 
+/// Names the time of the samples behind a tag (draft-pantos-hls-rfc8216bis section 3.4).
+const TIMESTAMP_OWNER: &[u8] = b"com.apple.streaming.transportStreamTimestamp\0";
+
+/// A tag with the time of the first sample behind it, in ticks of 90 kHz; the clock has 33 bits and
+/// starts over.
+pub fn timestamp(pts: u64) -> Bytes {
+    let body_bytes = TIMESTAMP_OWNER.len() + 8;
+    let mut bytes = BytesMut::with_capacity(2 * HEADER_BYTES + body_bytes);
+    bytes.put_slice(b"ID3\x04\0\0");
+    bytes.put_slice(&synchsafe(HEADER_BYTES + body_bytes));
+    bytes.put_slice(b"PRIV");
+    bytes.put_slice(&synchsafe(body_bytes));
+    bytes.put_u16(0);
+    bytes.put_slice(TIMESTAMP_OWNER);
+    bytes.put_u64(pts & ((1 << 33) - 1));
+    bytes.freeze()
+}
+
 /// Section 6.2: seven bits in each byte.
 fn synchsafe(value: usize) -> [u8; 4] {
     [21, 14, 7, 0].map(|shift| ((value >> shift) & 0x7f) as u8)

@@ -110,3 +110,203 @@ fn titles_and_the_clock_stand_in_front() {
     ];
     assert_eq!(prft, expected.concat());
 }
+
+/// The entry's type and the boxes in it.
+fn entry(format: TrackFormat) -> ([u8; 4], Vec<u8>) {
+    let track = Track {
+        id: TrackId(0),
+        format,
+    };
+    let bytes = write_init(&track);
+    let init = reader::read_init(&bytes).expect("our own boxes");
+    (init.entry, init.config.to_vec())
+}
+
+/// A box by hand.
+fn atom(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 8).expect("a short box");
+    [&length.to_be_bytes()[..], kind, body].concat()
+}
+
+#[test]
+fn every_codec_has_its_entry() {
+    let esds = |object: u8, specific: &[u8]| {
+        let decoder = 13 + specific.len() as u8;
+        let stream = 3 + 5 + decoder + 5 + 1;
+        let head = [3, 0x80, 0x80, 0x80, stream, 0, 0, 0, 4, 0x80, 0x80, 0x80];
+        let head = [&[0; 4], &head[..], &[decoder, object, 0x15], &[0; 11]].concat();
+        let tail = [6, 0x80, 0x80, 0x80, 1, 2];
+        atom(b"esds", &[&head, specific, &tail[..]].concat())
+    };
+    let opus = b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\xff\xfe\0";
+    let surround = b"OpusHead\x01\x06\x38\x01\x80\xbb\0\0\0\0\x01\x04\x02\0\x04\x01\x02\x03\x05";
+    let vp9 = [0, 31, 0x83, 9, 16, 9, 0, 0];
+    let colr = atom(b"colr", b"nclx\0\x09\0\x10\0\x09\x80");
+    let info = b"\x10\0\x10\0\0\0\0\0\0\0\x17\x70\x03\x70\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let hevc = b"\x01hevc";
+    for (codec, config, kind, boxes) in [
+        (TrackCodec::H265, &hevc[..], b"hvc1", atom(b"hvcC", hevc)),
+        (
+            TrackCodec::Av1,
+            &[0x81, 0, 12],
+            b"av01",
+            atom(b"av1C", &[0x81, 0, 12]),
+        ),
+        (
+            TrackCodec::Vp9,
+            &vp9,
+            b"vp09",
+            [atom(b"vpcC", &[&[1, 0, 0, 0], &vp9[..]].concat()), colr].concat(),
+        ),
+        (
+            TrackCodec::Aac,
+            &[0x12, 0x10],
+            b"mp4a",
+            esds(0x40, &[5, 0x80, 0x80, 0x80, 2, 0x12, 0x10]),
+        ),
+        (TrackCodec::Mp3, &[], b"mp4a", esds(0x6b, &[])),
+        (
+            TrackCodec::Opus,
+            opus,
+            b"Opus",
+            atom(b"dOps", b"\0\x02\x01\x38\0\0\xbb\x80\xfe\xff\0"),
+        ),
+        (
+            TrackCodec::Opus,
+            surround,
+            b"Opus",
+            atom(
+                b"dOps",
+                b"\0\x06\x01\x38\0\0\xbb\x80\0\0\x01\x04\x02\0\x04\x01\x02\x03\x05",
+            ),
+        ),
+        (
+            TrackCodec::Flac,
+            info,
+            b"fLaC",
+            atom(b"dfLa", &[b"\0\0\0\0\x80\0\0\x22", &info[..]].concat()),
+        ),
+        // 44.1 kHz, stereo, and what is not known is zero; or as it was given.
+        (
+            TrackCodec::Ac3,
+            &[],
+            b"ac-3",
+            atom(b"dac3", &[0x50, 0x10, 0]),
+        ),
+        (
+            TrackCodec::Ac3,
+            &[1, 2, 3],
+            b"ac-3",
+            atom(b"dac3", &[1, 2, 3]),
+        ),
+        (
+            TrackCodec::Eac3,
+            &[],
+            b"ec-3",
+            atom(b"dec3", &[0, 0, 0x60, 0x04, 0]),
+        ),
+        (
+            TrackCodec::Eac3,
+            &[1, 2, 3, 4, 5],
+            b"ec-3",
+            atom(b"dec3", &[1, 2, 3, 4, 5]),
+        ),
+    ] {
+        let mut format = format(codec, b"");
+        format.config = Bytes::copy_from_slice(config);
+        assert_eq!(entry(format), (*kind, boxes), "{codec}");
+    }
+}
+
+#[test]
+fn clocks_and_fields_fit_the_sound() {
+    for (codec, rate_hz, timescale, entry_hz) in [
+        (TrackCodec::Aac, 22_050, 22_050, 22_050_u16),
+        (TrackCodec::Opus, 44_100, 48_000, 48_000),
+        (TrackCodec::Flac, 96_000, 96_000, 48_000),
+        (TrackCodec::Flac, 352_800, 352_800, 44_100),
+        (TrackCodec::Mp3, 0, 48_000, 48_000),
+    ] {
+        let mut format = format(codec, b"");
+        format.sample_rate_hz = rate_hz;
+        assert_eq!(super::timescale(&format), timescale);
+        let track = Track {
+            id: TrackId(0),
+            format,
+        };
+        let bytes = write_init(&track);
+        let path = [*b"moov", *b"trak", *b"mdia", *b"minf", *b"stbl", *b"stsd"];
+        let stsd = reader::descend(&bytes, &path).expect("our own boxes");
+        // Full box, count, the entry's header and 24 bytes in front of the rate.
+        assert_eq!(
+            stsd.get(40..44),
+            Some(&(u32::from(entry_hz) << 16).to_be_bytes()[..])
+        );
+    }
+}
+
+#[test]
+fn cut_files_are_faults_and_no_panics() {
+    let samples = [
+        sample(b"key", 3_600, 7_200, true),
+        sample(b"more", 3_601, 0, false),
+    ];
+    let track = Track {
+        id: TrackId(0),
+        format: format(TrackCodec::H264, b"\x01\x64\0\x1f"),
+    };
+    let init = write_init(&track);
+    let whole = write_fragment(&fragment(TrackCodec::H264, &samples));
+    for length in 0..init.len() {
+        assert!(reader::read_init(&init[..length]).is_err(), "{length}");
+    }
+    for length in 1..whole.len() {
+        assert!(
+            reader::read_fragments(&whole[..length]).is_err(),
+            "{length}"
+        );
+    }
+    assert_eq!(reader::read_fragments(&[]), Ok(Vec::new()));
+    // A sample that is said to be longer than the file.
+    let mut longer = whole.to_vec();
+    let size = whole.windows(4).position(|field| field == [0, 0, 0, 4]);
+    longer[size.expect("the second sample's size") + 2] = 1;
+    assert_eq!(
+        reader::read_fragments(&longer),
+        Err(reader::Malformed::Outside)
+    );
+    let short = [0, 0, 0, 7, b'f', b'r', b'e', b'e'];
+    assert_eq!(
+        reader::read_fragments(&short),
+        Err(reader::Malformed::Length)
+    );
+    let empty = atom(b"free", b"").repeat(reader::BOXES_MAX + 1);
+    assert_eq!(
+        reader::read_fragments(&empty),
+        Err(reader::Malformed::TooMany)
+    );
+}
+
+#[test]
+fn packed_sound_says_its_time() {
+    let samples = [
+        sample(b"one", 1_152, 0, true),
+        sample(b"two", 1_152, 0, true),
+    ];
+    let events = [TimedId3 {
+        id: 1,
+        timescale: 44_100,
+        time_ticks: 0,
+        metadata: Metadata::from_title("T"),
+    }];
+    // 2^33 ticks of 90 kHz and one second more.
+    let time_ticks = (1_u64 << 33) * 44_100 / 90_000 + 44_100;
+    let bytes = write_packed(time_ticks, 44_100, &samples, &events);
+    let title = id3::tag(&Metadata::from_title("T"));
+    let (tag, rest) = bytes.split_at(10 + 10 + 45 + 8);
+    assert_eq!(rest, [&title[..], b"onetwo"].concat());
+    assert!(tag.starts_with(b"ID3\x04\0\0\0\0\0\x3fPRIV\0\0\0\x35\0\0com.apple."));
+    let (_, pts) = tag.split_last_chunk::<8>().expect("a tag");
+    assert!((89_998..=90_000).contains(&u64::from_be_bytes(*pts)));
+    assert!(is_packed_only(TrackCodec::Mp3) && !is_packed_only(TrackCodec::Aac));
+}
