@@ -6,6 +6,7 @@ mod bare;
 mod bench;
 mod clock;
 mod crowd;
+mod hls;
 mod http;
 mod icy;
 mod proc;
