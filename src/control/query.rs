@@ -4,7 +4,7 @@
 //! or [`ASK_AGAIN_AFTER`] is over: so one stalled shard costs one wait now and then, and hardly a
 //! place in its ring.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,8 @@ pub(crate) struct NodeSnapshot {
     pub(crate) relays: Vec<RelayReport>,
     /// Bytes sent to listeners of each mount, by all shards.
     pub(crate) sent: HashMap<MountName, u64>,
+    /// Who watches each mount as HLS, on all shards.
+    pub(crate) viewers: HashMap<MountName, HashSet<u64>>,
     /// Shards that did not answer.
     pub(crate) missing: Vec<ShardId>,
 }
@@ -54,6 +56,9 @@ impl NodeSnapshot {
         for (mount, bytes) in snapshot.sent {
             let sum = self.sent.entry(mount).or_default();
             *sum = sum.saturating_add(bytes);
+        }
+        for (mount, viewers) in snapshot.viewers {
+            self.viewers.entry(mount).or_default().extend(viewers);
         }
     }
 }

@@ -313,6 +313,7 @@ fn report(name: &str) -> MountReport {
             channels: 2,
             bitrate_bps: 0,
         },
+        tracks: Arc::from([]),
         bitrate_bps: 0,
         metadata: Arc::new(Metadata::default()),
         live_since: Some(Time::from_millis(2_000)),

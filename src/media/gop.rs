@@ -100,14 +100,12 @@ impl GopCache {
         self.trim(now);
     }
 
-    /// Keeps what `events` have of tracks and units, in order.
-    pub fn push_events(&mut self, now: Time, events: &[MediaEvent]) {
-        for event in events {
-            match event {
-                MediaEvent::Tracks(tracks) => self.set_tracks(Arc::clone(tracks)),
-                MediaEvent::Unit(unit) => self.push(now, unit.clone()),
-                _ => {}
-            }
+    /// Keeps what `event` says of tracks, or its unit; others say nothing to it.
+    pub fn push_event(&mut self, now: Time, event: &MediaEvent) {
+        match event {
+            MediaEvent::Tracks(tracks) => self.set_tracks(Arc::clone(tracks)),
+            MediaEvent::Unit(unit) => self.push(now, unit.clone()),
+            _ => {}
         }
     }
 

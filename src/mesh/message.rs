@@ -16,6 +16,7 @@ use corecast_media::metadata::Metadata;
 pub use corecast_media::mount::{MountSnapshot, ReplicaUpdate, SourceInfo, SourceState};
 use corecast_media::name::{MountName, SessionId};
 use corecast_media::time::Time;
+use corecast_media::track::Track;
 use corecast_protocol::hls::Step;
 
 /// From shard to shard. A shard may send to itself; then no ring is crossed.
@@ -494,6 +495,8 @@ pub struct MountReport {
     pub info: Arc<SourceInfo>,
     /// What was measured.
     pub format: AudioFormat,
+    /// Its tracks, where it has a source that sends such, or is read as one.
+    pub tracks: Arc<[Track]>,
     /// Measured bits per second of the last seconds; 0 while unknown.
     pub bitrate_bps: u64,
     /// What is playing.

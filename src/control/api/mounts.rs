@@ -1,6 +1,6 @@
 //! `/api/v1/mounts`: what is on air.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, State};
@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use corecast_config::{Config, shown_ip};
 use corecast_media::name::MountName;
+use corecast_media::track::{Track, TrackKind};
 use corecast_mesh::message::{MountReport, SourceState};
 use serde::Serialize;
 
@@ -121,6 +122,8 @@ struct Mount<'a> {
     artist: Option<&'a str>,
     song: Option<&'a str>,
     title_url: Option<&'a str>,
+    tracks: Vec<TrackView<'a>>,
+    viewers: usize,
     listeners: u32,
     listeners_peak: u32,
     listeners_unique: u32,
@@ -133,6 +136,40 @@ struct Mount<'a> {
     live_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<Source<'a>>,
+}
+
+/// One track as it was measured; 0 for what is not known or has no meaning for its kind.
+#[derive(Serialize)]
+struct TrackView<'a> {
+    id: u8,
+    kind: &'static str,
+    codec: &'static str,
+    rfc6381: &'a str,
+    width: u16,
+    height: u16,
+    frame_rate: f64,
+    sample_rate_hz: u32,
+    channels: u8,
+}
+
+impl<'a> TrackView<'a> {
+    fn of(track: &'a Track) -> Self {
+        let format = &track.format;
+        TrackView {
+            id: track.id.0,
+            kind: match format.codec.kind() {
+                TrackKind::Video => "video",
+                TrackKind::Audio => "audio",
+            },
+            codec: format.codec.name(),
+            rfc6381: &format.rfc6381,
+            width: format.width,
+            height: format.height,
+            frame_rate: f64::from(format.frame_rate_millihz) / 1_000.0,
+            sample_rate_hz: format.sample_rate_hz,
+            channels: format.channels,
+        }
+    }
 }
 
 /// What only the admin sees.
@@ -184,6 +221,12 @@ impl<'a> View<'a> {
             artist: report.metadata.artist.as_deref(),
             song: report.metadata.song.as_deref(),
             title_url: report.metadata.url.as_deref(),
+            tracks: report.tracks.iter().map(TrackView::of).collect(),
+            viewers: self
+                .snapshot
+                .viewers
+                .get(&report.mount)
+                .map_or(0, HashSet::len),
             listeners: report.listeners,
             listeners_peak: report.listeners_peak,
             listeners_unique: numbers.map_or(0, |numbers| numbers.unique),

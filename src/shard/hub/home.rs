@@ -79,6 +79,7 @@ impl Home {
             state: self.mount.state(),
             info: Arc::clone(self.mount.info()),
             format: self.mount.format(),
+            tracks: Arc::clone(self.tracks.all()),
             bitrate_bps: self.mount.rate_bps(),
             metadata: Arc::clone(self.mount.metadata()),
             live_since: self.mount.live_since(),

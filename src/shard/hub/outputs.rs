@@ -14,6 +14,8 @@ use corecast_media::gop::{GopCache, GopLimits};
 use corecast_media::metadata::Metadata;
 use corecast_media::name::{MountName, Output, SessionId};
 use corecast_media::time::Time;
+use corecast_media::timeline::Timeline;
+use corecast_media::track::Track;
 use corecast_mesh::message::{MountReport, SourceInfo};
 use corecast_protocol::audio::Framer;
 use corecast_protocol::flv::{FlvWriter, RtmpWriter, WsFlvWriter};
@@ -34,12 +36,22 @@ const GOP_LIMITS: GopLimits = GopLimits {
 #[derive(Debug)]
 pub(super) struct Tracks {
     gop: GopCache,
+    /// The mount's own clock, whatever its sources' clocks do.
+    timeline: Timeline,
     /// Whether the source sends tracks; else frames of radio.
     coded: bool,
     /// Makes tracks of the radio's frames, while somebody wants them.
     radio: Option<Box<RadioUnits>>,
     /// The mounts that are this one's outputs.
     pub(super) outputs: Vec<usize>,
+}
+
+/// One event on the mount's own clock.
+#[derive(Clone, Debug)]
+struct Moment {
+    event: MediaEvent,
+    /// Its times do not continue those before it.
+    jumped: bool,
 }
 
 /// How an output is written.
@@ -54,6 +66,7 @@ impl Tracks {
     pub(super) fn new() -> Self {
         Tracks {
             gop: GopCache::new(GOP_LIMITS),
+            timeline: Timeline::new(),
             coded: false,
             radio: None,
             outputs: Vec::new(),
@@ -66,26 +79,43 @@ impl Tracks {
     }
 
     /// What the outputs are written from, out of what the source sent.
-    fn take(&mut self, now: Time, events: &[MediaEvent]) -> Vec<MediaEvent> {
+    fn take(&mut self, now: Time, events: &[MediaEvent]) -> Vec<Moment> {
         let mut media = Vec::new();
         for event in events {
             match event {
                 MediaEvent::Tracks(_) | MediaEvent::Unit(_) => {
                     self.coded = true;
-                    self.gop.push_events(now, std::slice::from_ref(event));
-                    media.push(event.clone());
+                    media.push(self.place(now, event.clone()));
                 }
-                MediaEvent::Metadata(_) => media.push(event.clone()),
+                MediaEvent::Metadata(_) => media.push(self.place(now, event.clone())),
                 MediaEvent::Frame(_) | MediaEvent::Format(_) | MediaEvent::InitHeaders(_) => {
+                    let mut made = Vec::new();
                     if let Some(radio) = &mut self.radio {
-                        let made = media.len();
-                        radio.push(event, &mut media);
-                        self.gop.push_events(now, &media[made..]);
+                        radio.push(event, &mut made);
                     }
+                    media.extend(made.into_iter().map(|event| self.place(now, event)));
                 }
             }
         }
         media
+    }
+
+    /// Puts an event on the mount's clock, and keeps it for who comes later.
+    fn place(&mut self, now: Time, event: MediaEvent) -> Moment {
+        let (event, jumped) = match event {
+            MediaEvent::Unit(unit) => {
+                let (unit, jumped) = self.timeline.place(unit);
+                (MediaEvent::Unit(unit), jumped)
+            }
+            other => (other, false),
+        };
+        self.gop.push_event(now, &event);
+        Moment { event, jumped }
+    }
+
+    /// The tracks as they are now; empty where none are known.
+    pub(super) fn all(&self) -> &Arc<[Track]> {
+        self.gop.tracks()
     }
 
     /// Whether the mount can be packaged; `codec` is what was measured of the radio's frames.
@@ -101,6 +131,7 @@ impl Tracks {
     /// Another source comes.
     fn restart(&mut self) {
         self.gop.reset();
+        self.timeline.new_session();
         self.coded = false;
         if self.radio.is_some() {
             self.radio = Some(Box::default());
@@ -147,7 +178,8 @@ impl<S: Socket> Hub<S> {
             let newest = self.homes[base].tracks.gop.replay_newest();
             let past: Vec<(Time, MediaEvent)> = newest.collect();
             for (arrived, event) in past {
-                self.write_output(arrived, key, session, &[event]);
+                let jumped = false;
+                self.write_output(arrived, key, session, &[Moment { event, jumped }]);
             }
         }
         Some(key)
@@ -212,8 +244,8 @@ impl<S: Socket> Hub<S> {
             self.tend_home(key);
         }
         if self.homes[base].hls.runs() {
-            for event in &media {
-                self.package(now, base, event, false);
+            for Moment { event, jumped } in &media {
+                self.package(now, base, event, *jumped);
             }
             self.pass_steps(now, base);
         }
@@ -254,14 +286,14 @@ impl<S: Socket> Hub<S> {
         }
     }
 
-    fn write_output(&mut self, now: Time, key: usize, session: SessionId, media: &[MediaEvent]) {
+    fn write_output(&mut self, now: Time, key: usize, session: SessionId, media: &[Moment]) {
         let home = &mut self.homes[key];
         let Some(written) = &mut home.written else {
             return;
         };
         let mut events = Vec::new();
-        for event in media {
-            written.writer.write(event, &mut events);
+        for moment in media {
+            written.writer.write(&moment.event, &mut events);
         }
         home.mount.push(now, session, events);
     }
