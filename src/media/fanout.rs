@@ -122,10 +122,20 @@ pub struct Reader<S> {
     headers: u32,
     /// Whether it waits for an entry at or after `position`, to start there.
     seeking: bool,
-    /// Whether it ends once `pending` is out.
-    leaving: bool,
+    leaving: Leaving,
     /// Whether the rest of its frame was let go of before it was sent: nothing fits after it.
     torn: bool,
+}
+
+/// Whether a reader is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    /// It stays.
+    No,
+    /// Once it has all that the window holds.
+    AtTheEnd,
+    /// Once what is pending is out.
+    Now,
 }
 
 /// What a slice of a send is.
@@ -159,7 +169,7 @@ impl<S: Socket> Reader<S> {
             joined_behind: 0,
             headers: 0,
             seeking: true,
-            leaving: false,
+            leaving: Leaving::No,
             torn: false,
         };
         reader.ahead.add_pending(head);
@@ -234,11 +244,11 @@ impl<S: Socket> Reader<S> {
                 self.end_intro(now, window, policy);
             }
             if self.ahead.pending().is_none() {
-                if self.leaving {
-                    return Served::Ended(ReaderEnd::Left);
-                }
-                if !self.lacks(now, window, policy) {
-                    return Served::Steady;
+                let goes = self.leaving == Leaving::Now || !self.lacks(now, window, policy);
+                match self.leaving {
+                    _ if !goes => {}
+                    Leaving::No => return Served::Steady,
+                    _ => return Served::Ended(ReaderEnd::Left),
                 }
             }
             let before = self.sent;
@@ -293,11 +303,29 @@ impl<S: Socket> Reader<S> {
 
     /// Ends after the frame that it is in; [`Reader::serve`] says when.
     pub fn leave(&mut self, window: &Window) {
-        if !self.leaving {
+        if self.leaving != Leaving::Now {
             let rest = self.rest_of_frame(window);
             self.ahead.add_pending(&rest);
-            self.leaving = true;
+            self.leaving = Leaving::Now;
         }
+    }
+
+    /// Ends once it has what it lacks of `window`, to which nothing is added for now; earlier
+    /// where that takes longer than its budget, and at once where it is in its intro.
+    pub fn finish(&mut self, window: &Window) {
+        if self.ahead.intro().is_some() {
+            self.leave(window);
+        } else if self.leaving == Leaving::No {
+            self.leaving = Leaving::AtTheEnd;
+        }
+    }
+
+    /// Does not end after all: there is more to come. False where it is past that.
+    pub fn stay(&mut self) -> bool {
+        if self.leaving == Leaving::AtTheEnd {
+            self.leaving = Leaving::No;
+        }
+        self.leaving == Leaving::No
     }
 
     /// Looks at how far behind the reader is; acts where that is too far.
@@ -319,7 +347,7 @@ impl<S: Socket> Reader<S> {
             self.progress = tenths(now);
             return self.socket.is_closed().then_some(ReaderEnd::Closed);
         }
-        if self.leaving {
+        if self.leaving == Leaving::Now {
             return None;
         }
         if !self.seeking && self.position < window.start() {
@@ -330,6 +358,10 @@ impl<S: Socket> Reader<S> {
         }
         let allowed = policy.budget + Duration::from_millis(u64::from(self.joined_behind) * 100);
         if self.lag(now, window) <= allowed {
+            return None;
+        }
+        if self.leaving == Leaving::AtTheEnd {
+            self.leave(window);
             return None;
         }
         if !policy.skip {
@@ -401,7 +433,7 @@ impl<S: Socket> Reader<S> {
         }
         let (mut until_block, mut title) = (self.until_block, self.title);
         let mut runs = window.slices_with(stretch, position);
-        while more && !self.leaving && position < until {
+        while more && self.leaving != Leaving::Now && position < until {
             let Some(mut run) = runs.next() else { break };
             while more && !run.is_empty() {
                 if self.metaint > 0 && until_block == 0 {

@@ -475,3 +475,47 @@ fn a_reader_leaves_its_intro_at_a_frame_and_takes_it_along_when_it_moves() {
     assert_eq!(heard[..2], [200, 201], "{heard:?}");
     assert_eq!(heard[2..], (10..20).collect::<Vec<u8>>(), "{heard:?}");
 }
+
+#[test]
+fn a_reader_hears_its_source_to_the_end_within_its_budget_before_it_goes() {
+    let none = Stretch::default();
+    let at = Time::from_millis;
+    let mut tally = Tally::default();
+    let mut window = Window::new();
+    window.push(run(0, at(0)));
+    window.push(run(10, at(1_000)));
+    let join = || {
+        let peer = Peer {
+            takes: vec![60; 99],
+            ..Peer::default()
+        };
+        Reader::new(at(1_000), peer, b"", 0, &window, 0)
+    };
+    let (mut good, mut stuck, mut kept) = (join(), join(), join());
+    for reader in [&mut good, &mut stuck, &mut kept] {
+        reader.serve(at(1_000), &window, &none, POLICY, &mut tally);
+        reader.finish(&window);
+    }
+    let mut served = Served::Steady;
+    for ms in [2_000, 3_000, 4_000] {
+        served = good.serve(at(ms), &window, &none, POLICY, &mut tally);
+    }
+    assert_eq!(served, Served::Ended(ReaderEnd::Left));
+    assert_eq!(frames(&good.socket.got), (0..20).collect::<Vec<u8>>());
+
+    // One that takes too long for its budget goes at the next frame.
+    stuck.serve(at(16_500), &window, &none, POLICY, &mut tally);
+    let end = stuck.serve(at(16_600), &window, &none, POLICY, &mut tally);
+    assert_eq!(end, Served::Ended(ReaderEnd::Left));
+    assert!(frames(&stuck.socket.got).len() < 20, "not all");
+    assert_eq!(tally.skips, 0);
+
+    // Another source comes first.
+    assert!(kept.stay());
+    window.push(run(20, at(2_000)));
+    kept.socket.takes.clear();
+    let served = kept.serve(at(2_000), &window, &none, POLICY, &mut tally);
+    assert_eq!(served, Served::Steady);
+    assert_eq!(frames(&kept.socket.got), (0..30).collect::<Vec<u8>>());
+    assert!(!stuck.stay(), "it has its last frame");
+}

@@ -422,10 +422,29 @@ impl<S: Socket> Hub<S> {
     pub(super) fn dismiss_listener(&mut self, now: Time, key: usize, reason: EndReason) {
         let listener = &mut self.listeners[key];
         let replica = listener.replica as usize;
-        listener.leaves.get_or_insert(reason);
+        // Whoever only heard its source to the end is told to go for another reason now.
+        if listener.leaves.is_none() || listener.reader.stay() {
+            listener.leaves = Some(reason);
+        }
         listener.reader.leave(&self.replicas[replica].window);
         // It goes at its next turn; that is soon.
         self.tend_replica(now, replica);
+    }
+
+    /// A listener ends once it has heard its source to the end.
+    pub(super) fn finish_listener(&mut self, key: usize) {
+        let listener = &mut self.listeners[key];
+        listener.leaves.get_or_insert(EndReason::SourceGone);
+        let at = listener.replica as usize;
+        listener.reader.finish(&self.replicas[at].window);
+    }
+
+    /// A listener that only lacked the end of its source stays: there is another one.
+    pub(super) fn keep_listener(&mut self, key: usize) {
+        let listener = &mut self.listeners[key];
+        if listener.leaves == Some(EndReason::SourceGone) && listener.reader.stay() {
+            listener.leaves = None;
+        }
     }
 
     pub(super) fn drain_listeners(&mut self, now: Time) {

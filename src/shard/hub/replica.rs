@@ -174,7 +174,10 @@ impl<S: Socket> Hub<S> {
                 if !replica.info.continues_as(&info) {
                     // What comes now is of another kind than the readers were promised.
                     self.flush_readers(now, key);
-                    self.dismiss(now, key);
+                    let readers: Vec<u32> = self.replicas[key].wheel.keys().collect();
+                    for listener in readers {
+                        self.dismiss_listener(now, listener as usize, EndReason::SourceGone);
+                    }
                     self.replicas[key].window = Window::new();
                 }
                 self.replicas[key].info = info;
@@ -183,7 +186,9 @@ impl<S: Socket> Hub<S> {
                 let back = state == SourceState::Live;
                 replica.calls_back = back && (replica.calls_back || replica.away > 0);
                 replica.state = state;
-                if !back {
+                if back {
+                    self.keep_lingering(key);
+                } else {
                     self.leave_gone_source(now, key);
                 }
             }
@@ -459,11 +464,21 @@ impl<S: Socket> Hub<S> {
         }
     }
 
-    /// Every reader at `key` ends after the frame that it is in.
+    /// The source is gone for good: every reader at `key` ends with the last frame, those that
+    /// are behind when they have heard it.
     fn dismiss(&mut self, now: Time, key: usize) {
         let listeners: Vec<u32> = self.staying_at(key).collect();
         for listener in listeners {
-            self.dismiss_listener(now, listener as usize, EndReason::SourceGone);
+            self.finish_listener(listener as usize);
+        }
+        self.tend_replica(now, key);
+    }
+
+    /// A source is there again, before readers of the last one have heard all of that: they stay.
+    fn keep_lingering(&mut self, key: usize) {
+        let listeners: Vec<u32> = self.replicas[key].wheel.keys().collect();
+        for listener in listeners {
+            self.keep_listener(listener as usize);
         }
     }
 
