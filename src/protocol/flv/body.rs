@@ -391,7 +391,7 @@ fn u24_of(body: &mut Bytes) -> Result<u32, FlvFault> {
 }
 
 fn i24_of(body: &mut Bytes) -> Result<i32, FlvFault> {
-    let value = body.try_get_int(3).map_err(|_| FlvFault::Truncated)?;
-    // Three bytes, sign included.
-    Ok(value as i32)
+    let value = u24_of(body)?;
+    // The sign is moved to the highest bit and back.
+    Ok((value << 8) as i32 >> 8)
 }

@@ -173,8 +173,12 @@ impl Demuxer {
             return Ok(());
         }
         let (config, length_bytes) = canonical(codec, config)?;
-        let known = self.find(kind, number).and_then(|at| self.tracks.get(at));
-        if known.is_some_and(|track| track.format.codec == codec && track.format.config == config) {
+        let known = self.find(kind, number);
+        if let Some(track) = known.and_then(|at| self.tracks.get_mut(at))
+            && track.format.codec == codec
+            && track.format.config == config
+        {
+            track.length_bytes = length_bytes;
             return Ok(());
         }
         let format = describe::from_config(codec, &config)?;
@@ -252,15 +256,14 @@ impl Demuxer {
             return;
         };
         let taken = take(track.format.codec, track.length_bytes, flagged, &payload);
-        let Ok((keyframe, payload)) = taken else {
+        let Ok(taken) = taken else {
             self.damaged_units += 1;
             return;
         };
-        if payload.is_empty() {
-            return;
+        if taken.has_sets {
+            self.refresh(at, &taken.payload);
         }
-        self.refresh(at, keyframe, &payload);
-        let Some(track) = self.tracks.get(at) else {
+        let (true, Some(track)) = (taken.has_media, self.tracks.get(at)) else {
             return;
         };
         let dts = match track.kind {
@@ -276,8 +279,8 @@ impl Demuxer {
             track: TrackId(at as u8),
             dts,
             pts,
-            keyframe,
-            payload,
+            keyframe: taken.keyframe,
+            payload: taken.payload,
         };
         if !self.is_announced && self.is_waiting(&unit) {
             self.waiting_bytes += unit.payload.len();
@@ -290,8 +293,8 @@ impl Demuxer {
 
     /// Takes over what units say: the rate of sound without a configuration, the size of VP9's
     /// pictures, parameter sets that stand among the pictures.
-    fn refresh(&mut self, at: usize, keyframe: bool, payload: &[u8]) {
-        let Some(track) = self.tracks.get_mut(at).filter(|_| keyframe) else {
+    fn refresh(&mut self, at: usize, payload: &[u8]) {
+        let Some(track) = self.tracks.get_mut(at) else {
             return;
         };
         let format = &track.format;
@@ -388,31 +391,69 @@ fn canonical(codec: TrackCodec, config: Bytes) -> Result<(Bytes, usize), HeaderF
     }
 }
 
-/// A unit in our form, and whether a decoder may start with it.
+/// A unit in our form.
+struct Taken {
+    /// Whether a decoder may start with it.
+    keyframe: bool,
+    /// Whether it says something of the track itself.
+    has_sets: bool,
+    /// Whether there is anything to decode: some encoders send parameter sets alone.
+    has_media: bool,
+    payload: Bytes,
+}
+
 fn take(
     codec: TrackCodec,
     length_bytes: usize,
     flagged: bool,
     payload: &Bytes,
-) -> Result<(bool, Bytes), HeaderFault> {
+) -> Result<Taken, HeaderFault> {
     match codec {
         TrackCodec::H264 => {
             let payload = nal_payload(length_bytes, payload)?;
             let content = h264::Content::parse(&payload)?;
-            Ok((content.is_keyframe(flagged), payload))
+            Ok(Taken {
+                keyframe: content.is_keyframe(flagged),
+                has_sets: content.parameter_sets,
+                has_media: content.picture,
+                payload,
+            })
         }
         TrackCodec::H265 => {
             let payload = nal_payload(length_bytes, payload)?;
             let content = h265::Content::parse(&payload)?;
-            Ok((content.irap, payload))
+            Ok(Taken {
+                keyframe: content.irap,
+                has_sets: content.parameter_sets,
+                has_media: content.picture,
+                payload,
+            })
         }
         TrackCodec::Av1 => {
             let payload = av1::without_delimiter(payload)?;
-            let is_keyframe = av1::Content::parse(&payload)?.is_keyframe();
-            Ok((is_keyframe, payload))
+            let content = av1::Content::parse(&payload)?;
+            Ok(Taken {
+                keyframe: content.is_keyframe(),
+                has_sets: content.sequence.is_some(),
+                has_media: content.picture,
+                payload: payload.clone(),
+            })
         }
-        TrackCodec::Vp9 => Ok((vp9::FrameHeader::parse(payload)?.is_key, payload.clone())),
-        _ => Ok((true, payload.clone())),
+        TrackCodec::Vp9 => {
+            let keyframe = vp9::FrameHeader::parse(payload)?.is_key;
+            Ok(Taken {
+                keyframe,
+                has_sets: keyframe,
+                has_media: true,
+                payload: payload.clone(),
+            })
+        }
+        _ => Ok(Taken {
+            keyframe: true,
+            has_sets: matches!(codec, TrackCodec::Mp3 | TrackCodec::Ac3 | TrackCodec::Eac3),
+            has_media: !payload.is_empty(),
+            payload: payload.clone(),
+        }),
     }
 }
 

@@ -12,6 +12,10 @@ pub mod script;
 pub mod tag;
 
 #[cfg(test)]
+mod demux_tests;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use demux::Demuxer;

@@ -41,7 +41,12 @@ pub fn parse(body: &[u8]) -> Option<Said> {
             .unwrap_or_default()
     };
     let (artist, title) = (text("artist"), text("title"));
-    let metadata = (!title.trim().is_empty()).then(|| Metadata::from_parts(artist, title));
+    let metadata = match (artist.trim(), title.trim()) {
+        (_, "") => None,
+        // It may be the whole line.
+        ("", title) => Some(Metadata::from_title(title)),
+        (artist, title) => Some(Metadata::from_parts(artist, title)),
+    };
     let announces = |name| match fields.field(name) {
         Some(Value::Number(number)) => *number != 0.0,
         Some(Value::String(text)) => !text.is_empty(),

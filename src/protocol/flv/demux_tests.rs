@@ -1,0 +1,375 @@
+//! Bodies to tracks and units.
+
+use bytes::{Bytes, BytesMut};
+use corecast_media::frame::MediaEvent;
+use corecast_media::metadata::Metadata;
+use corecast_media::track::TrackCodec;
+
+use super::testing::{AV1, AVC, AVC_SMALL, hevc, hex};
+use super::*;
+use crate::rtmp::amf::Writer;
+
+/// The body of an `onMetaData`.
+fn metadata(fields: &[(&str, f64)], texts: &[(&str, &str)]) -> Bytes {
+    let mut body = BytesMut::new();
+    let mut writer = Writer(&mut body);
+    writer
+        .string("@setDataFrame")
+        .string("onMetaData")
+        .ecma_array(0);
+    for (name, number) in fields {
+        writer.key(name).number(*number);
+    }
+    for (name, text) in texts {
+        writer.key(name).string(text);
+    }
+    writer.end();
+    body.freeze()
+}
+
+/// What a demuxer says to bodies with their times.
+fn pushed(bodies: &[(TagKind, i64, Bytes)]) -> Vec<MediaEvent> {
+    let mut demuxer = Demuxer::new();
+    let mut out = Vec::new();
+    for (kind, ms, body) in bodies {
+        let taken = demuxer.push(*kind, *ms, body.clone(), &mut out);
+        assert_eq!(taken, Ok(()), "{body:02x?}");
+    }
+    out
+}
+
+fn audio(ms: i64, body: &str) -> (TagKind, i64, Bytes) {
+    (TagKind::Audio, ms, hex(body))
+}
+
+fn video(ms: i64, body: &str) -> (TagKind, i64, Bytes) {
+    (TagKind::Video, ms, hex(body))
+}
+
+/// How many tracks each event says; 0 is a unit.
+fn said(events: &[MediaEvent]) -> Vec<usize> {
+    let count = |event: &MediaEvent| match event {
+        MediaEvent::Tracks(tracks) => tracks.len(),
+        _ => 0,
+    };
+    events.iter().map(count).collect()
+}
+
+#[test]
+fn tracks_are_said_when_both_kinds_are_known_or_one_does_not_come() {
+    let (config, key) = (
+        video(0, &format!("1700000000{AVC}")),
+        "1701000000 000000026588",
+    );
+    let sound = (audio(0, "af001190"), "af01211049");
+    assert_eq!(said(&pushed(&[config.clone(), sound.0.clone()])), [0; 0]);
+    let both = [
+        config.clone(),
+        sound.0.clone(),
+        video(0, key),
+        audio(1, sound.1),
+    ];
+    assert_eq!(said(&pushed(&both)), [2, 0, 0]);
+    // Sound is late by less than a second: what came before waits for it.
+    let late = [
+        config.clone(),
+        video(0, key),
+        video(999, key),
+        sound.0.clone(),
+        video(1_000, key),
+    ];
+    assert_eq!(said(&pushed(&late)), [2, 0, 0, 0]);
+    let later = [
+        config.clone(),
+        video(0, key),
+        video(1_000, key),
+        sound.0.clone(),
+        video(1_001, key),
+    ];
+    assert_eq!(said(&pushed(&later)), [1, 0, 0, 2, 0]);
+    // Announced alone, nothing is awaited; nor beyond a number of units.
+    let alone = (TagKind::Script, 0, metadata(&[("videocodecid", 7.0)], &[]));
+    assert_eq!(
+        said(&pushed(&[alone, config.clone(), video(0, key)])),
+        [1, 0]
+    );
+    let both = (
+        TagKind::Script,
+        0,
+        metadata(&[("videocodecid", 7.0), ("audiocodecid", 10.0)], &[]),
+    );
+    assert_eq!(
+        said(&pushed(&[both, config.clone(), video(0, key)])),
+        [0; 0]
+    );
+    let mut many = vec![config; demux::WAIT_UNITS_MAX + 2];
+    many[1..].fill(video(0, key));
+    assert_eq!(said(&pushed(&many)).len(), demux::WAIT_UNITS_MAX + 2);
+}
+
+#[test]
+fn a_configuration_that_changes_is_said_before_its_first_unit() {
+    let key = "1701000000 000000026588";
+    let first = video(0, &format!("1700000000{AVC}"));
+    let events = pushed(&[
+        first.clone(),
+        audio(0, "af001190"),
+        video(0, key),
+        first,
+        video(40, key),
+        video(80, &format!("1700000000{AVC_SMALL}")),
+        audio(90, "af01211049"),
+        video(120, key),
+        // Another coding takes the place of the one before, once its frames come.
+        audio(130, "2e fffb50c4"),
+    ]);
+    assert_eq!(said(&events), [2, 0, 0, 2, 0, 0, 2, 0]);
+    let Some(MediaEvent::Tracks(tracks)) = events.get(6) else {
+        panic!("no tracks: {events:?}");
+    };
+    assert_eq!(
+        (tracks[0].format.width, tracks[1].format.codec),
+        (320, TrackCodec::Mp3)
+    );
+}
+
+#[test]
+fn a_title_is_passed_on_and_a_rate_fills_in() {
+    let rate = (
+        TagKind::Script,
+        0,
+        metadata(&[("framerate", 29.97)], &[("title", "Song")]),
+    );
+    let config = video(0, &format!("90617630310{AV1}").replacen("310", "31", 1));
+    let key = video(0, "9161763031 0a0b000000043d06d4daf94040 320110");
+    let events = pushed(&[rate, config, key.clone(), (key.0, 1_000, key.2.clone())]);
+    assert_eq!(
+        events[0],
+        MediaEvent::Metadata(Metadata::from_title("Song")).clone()
+    );
+    let MediaEvent::Tracks(tracks) = &events[1] else {
+        panic!("no tracks: {events:?}");
+    };
+    assert_eq!(tracks[0].format.frame_rate_millihz, 29_970);
+    let wild = (
+        TagKind::Script,
+        0,
+        metadata(&[("framerate", f64::INFINITY)], &[("title", " ")]),
+    );
+    assert_eq!(
+        pushed(&[
+            wild,
+            (TagKind::Script, 0, hex("02ffff")),
+            audio(0, ""),
+            video(0, "")
+        ]),
+        []
+    );
+}
+
+#[test]
+fn enhanced_bodies_are_read_in_all_their_forms() {
+    let config = video(0, &format!("9068766331{}", hevc()));
+    let at = |body: &str| {
+        let events = pushed(&[
+            (TagKind::Script, 0, metadata(&[("videocodecid", 1.0)], &[])),
+            config.clone(),
+            video(100, body),
+        ]);
+        match events.last() {
+            Some(MediaEvent::Unit(unit)) => Some((unit.pts.as_nanos(), unit.keyframe)),
+            _ => None,
+        }
+    };
+    let ms = 1_000_000;
+    // CodedFrames with a composition time of 80 ms and of -1 ms, CodedFramesX.
+    assert_eq!(
+        at("9168766331 000050 000000032801ac"),
+        Some((180 * ms, true))
+    );
+    assert_eq!(
+        at("a168766331 ffffff 000000030201d0"),
+        Some((99 * ms, false))
+    );
+    assert_eq!(at("a368766331 000000030201d0"), Some((100 * ms, false)));
+    // Nanoseconds, and behind an unknown modifier of 300 bytes.
+    assert_eq!(
+        at("a7 02 0f423f 03 68766331 000000030201d0"),
+        Some((101 * ms - 1, false))
+    );
+    let unknown = format!(
+        "a7 ff012b {} 17 02 000001 03 68766331 000000030201d0",
+        "00".repeat(300)
+    );
+    assert_eq!(at(&unknown), Some((100 * ms + 1, false)));
+    // The end, colours, a command to the player, empty units.
+    for nothing in [
+        "9268766331",
+        "d46876633102000963",
+        "d101",
+        "a368766331",
+        "9368766331 00000000",
+    ] {
+        assert_eq!(at(nothing), None, "{nothing}");
+    }
+    // The same as classic tags with the number 12.
+    let events = pushed(&[
+        (TagKind::Script, 0, metadata(&[("videocodecid", 12.0)], &[])),
+        video(0, &format!("1c00000000{}", hevc())),
+        video(0, "1c01000010 000000032801ac"),
+    ]);
+    assert_eq!(said(&events), [1, 0]);
+}
+
+#[test]
+fn several_tracks_share_a_body() {
+    // One track of its own number, several of one coding, several of several.
+    let events = pushed(&[
+        audio(0, "95006d70346101 1190"),
+        audio(
+            0,
+            "95104f707573 02 000013 4f707573486561640102380180bb0000000000 \
+                  03 000013 4f707573486561640101380180bb0000000000",
+        ),
+        audio(
+            0,
+            "9520 6d703461 00 000002 1208 4f707573 05 000013 \
+                  4f707573486561640102380180bb0000000000",
+        ),
+        audio(0, "9521 6d703461 00 000002 2110 4f707573 03 000001 fc"),
+        (TagKind::Script, 0, metadata(&[("audiocodecid", 10.0)], &[])),
+        audio(20, "95016d7034610121"),
+    ]);
+    assert_eq!(said(&events), [5, 0, 0, 0]);
+    let units = events.iter().filter_map(|event| match event {
+        MediaEvent::Unit(unit) => Some((unit.track.0, unit.payload.len())),
+        _ => None,
+    });
+    // In the order of their appearance: 1, 2, 3, 0, 5.
+    assert_eq!(units.collect::<Vec<_>>(), [(3, 2), (2, 1), (0, 1)]);
+}
+
+#[test]
+fn payloads_are_slices_of_what_came_unless_they_must_be_rewritten() {
+    let mut demuxer = Demuxer::new();
+    let mut out = Vec::new();
+    let mut push = |kind, ms, body: &Bytes| {
+        out.clear();
+        assert_eq!(demuxer.push(kind, ms, body.clone(), &mut out), Ok(()));
+        match out.last() {
+            Some(MediaEvent::Unit(unit)) => Some(unit.payload.clone()),
+            _ => None,
+        }
+    };
+    push(TagKind::Video, 0, &hex(&format!("1700000000{AVC}")));
+    push(TagKind::Audio, 0, &hex("af001190"));
+    let body = hex("1701000000 000000026588");
+    let payload = push(TagKind::Video, 0, &body).expect("a unit");
+    assert_eq!(payload.as_ptr(), body[5..].as_ptr());
+    // Start codes instead of lengths.
+    let annex_b = hex("1701000000 00000001 6588 000001 0601");
+    let payload = push(TagKind::Video, 40, &annex_b).expect("a unit");
+    assert_eq!(payload, hex("000000026588 000000020601"));
+    // Lengths of two bytes: configuration and payload are widened.
+    let short = AVC.replacen("0dff", "0dfd", 1);
+    push(TagKind::Video, 50, &hex(&format!("1700000000{short}")));
+    let payload = push(TagKind::Video, 80, &hex("1701000000 00026588")).expect("a unit");
+    assert_eq!(payload, hex("000000026588"));
+    let body = hex("af01211049");
+    let payload = push(TagKind::Audio, 80, &body).expect("a unit");
+    assert_eq!(payload.as_ptr(), body[2..].as_ptr());
+}
+
+#[test]
+fn what_is_not_carried_or_broken_is_refused_and_the_rest_goes_on() {
+    let mut demuxer = Demuxer::new();
+    let mut out = Vec::new();
+    let mut fault = |kind, body: &str| demuxer.push(kind, 0, hex(body), &mut out).err();
+    for body in [
+        "0e",
+        "1e",
+        "3e",
+        "4e",
+        "5e",
+        "6e",
+        "7e",
+        "8e",
+        "be",
+        "fe",
+        "9048564332",
+        "9061766331",
+    ] {
+        let fault = fault(TagKind::Audio, body);
+        assert!(
+            matches!(fault, Some(FlvFault::Unsupported(_))),
+            "{body}: {fault:?}"
+        );
+    }
+    for body in [
+        "12",
+        "13",
+        "14",
+        "18",
+        "19",
+        "1d",
+        "1f",
+        "9076703038",
+        "9076766331",
+    ] {
+        let fault = fault(TagKind::Video, body);
+        assert!(
+            matches!(fault, Some(FlvFault::Unsupported(_))),
+            "{body}: {fault:?}"
+        );
+    }
+    for body in [
+        "17",
+        "1701",
+        "170100",
+        "9061",
+        "9168766331 0000",
+        "96",
+        "9611 68766331 00 000009 01",
+    ] {
+        assert_eq!(
+            fault(TagKind::Video, body),
+            Some(FlvFault::Truncated),
+            "{body}"
+        );
+    }
+    for body in [
+        "1709000000",
+        "9630",
+        "9606",
+        "97020f424003",
+        "970000 7700 7700 7700 7700 7700 7700 7700 7700 77",
+    ] {
+        let fault = fault(TagKind::Video, body);
+        assert!(
+            matches!(fault, Some(FlvFault::Malformed(_) | FlvFault::Truncated)),
+            "{body}: {fault:?}"
+        );
+    }
+    for (kind, body) in [
+        (TagKind::Video, "17000000000164"),
+        (TagKind::Audio, "af00ff"),
+    ] {
+        assert!(
+            matches!(fault(kind, body), Some(FlvFault::Config(_))),
+            "{body}"
+        );
+    }
+    for number in 0..20 {
+        let body = format!("95006d703461{number:02x}1190");
+        let expected = (number >= 16).then_some(FlvFault::TooManyTracks);
+        assert_eq!(fault(TagKind::Audio, &body), expected);
+    }
+    // Pictures before their configuration, and pictures that are none.
+    let mut demuxer = Demuxer::new();
+    let mut push = |body: &str| demuxer.push(TagKind::Video, 0, hex(body), &mut out);
+    assert_eq!(push("1701000000 000000026588"), Ok(()));
+    assert_eq!(push(&format!("1700000000{AVC}")), Ok(()));
+    assert_eq!(push("1701000000 000000ff6588"), Ok(()));
+    assert_eq!((demuxer.dropped_units(), demuxer.damaged_units()), (1, 1));
+    assert_eq!(out, []);
+}
