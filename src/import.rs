@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use corecast_config::import::{FILE_BYTES_MAX, Format, import};
+use corecast_config::Fault;
+use corecast_config::import::{FILE_BYTES_MAX, Files, Format, import, import_with};
 
 use crate::complain;
 
@@ -24,11 +25,27 @@ pub(crate) fn run(file: &Path) -> Result<String, Vec<String>> {
     };
     let bytes = read(file).map_err(|error| vec![format!("{name}: {error}")])?;
     let format = Format::of(&name, &bytes);
-    let imported = import(format, &name, &bytes).map_err(|fault| vec![fault.to_string()])?;
+    let told = |fault: Fault| vec![fault.to_string()];
+    let mut imported = import(format, &name, &bytes).map_err(told)?;
+    if !imported.wants.is_empty() {
+        let files = read_all(&imported.wants);
+        imported = import_with(format, &name, &bytes, files).map_err(told)?;
+    }
     for note in &imported.notes {
         complain(&format!("{note}\n"));
     }
     Ok(imported.toml)
+}
+
+/// Those files of `names` that can be read; the report tells of the others.
+fn read_all(names: &[String]) -> Files {
+    let read = names.iter().filter_map(|name| {
+        // Standard input is the settings themselves.
+        let path = Some(Path::new(name)).filter(|path| *path != Path::new(STANDARD_INPUT))?;
+        let bytes = read(path).ok()?;
+        (bytes.len() <= FILE_BYTES_MAX).then(|| (name.clone(), bytes))
+    });
+    read.collect()
 }
 
 /// The file's bytes; of one that is too long so many that this is seen.

@@ -68,6 +68,42 @@ fn what_is_imported_passes_the_check() {
 }
 
 #[test]
+fn who_may_come_comes_along() {
+    let scratch = Scratch::new("import-access");
+    std::fs::write(scratch.file("deny"), "192.0.2.1\n10.1.*\n").expect("a file can be written");
+    let settings = format!(
+        "<icecast><paths><deny-ip>{}</deny-ip><allow-ip>/nowhere/allow</allow-ip></paths>\
+         <listen-socket><port>8000</port><shoutcast-mount>/dj</shoutcast-mount></listen-socket>\
+         <authentication><relay-password>between them</relay-password></authentication>\
+         <master-server>m.example</master-server><master-password>between us</master-password>\
+         <mount><mount-name>/a</mount-name><authentication type='htpasswd'>\
+         <option name='filename' value='/etc/users'/></authentication></mount></icecast>",
+        scratch.file("deny").display()
+    );
+    let imported = corecast(&["import", "-"], &settings);
+    assert!(imported.status.success(), "{imported:?}");
+    let told = text(&imported.stderr);
+    assert!(told.contains("/nowhere/allow was not read"), "{told}");
+    assert!(!told.contains("between"), "{told}");
+
+    let ours = scratch.file("corecast.toml");
+    std::fs::write(&ours, &imported.stdout).expect("a file can be written");
+    let ours = ours.to_str().expect("a path of ours");
+    let check = corecast(&["check", "--config", ours], "");
+    assert!(check.status.success(), "{check:?}");
+    let shown = corecast(&["config", "-c", ours], "");
+    let shown = text(&shown.stdout);
+    for line in [
+        "deny_ips = [\"192.0.2.1/32\", \"10.1.0.0/16\"]",
+        "shoutcast_mount = \"/dj\"",
+        "url = \"http://m.example:8000\"",
+        "listener_htpasswd = \"/etc/users\"",
+    ] {
+        assert!(shown.contains(line), "{line} in {shown}");
+    }
+}
+
+#[test]
 fn what_cannot_be_imported_is_told_with_its_place() {
     for (settings, told) in [
         (

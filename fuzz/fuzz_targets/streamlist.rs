@@ -27,7 +27,10 @@ fuzz_target!(|data: &[u8]| {
     for relay in &listed.relays {
         let mount = relay.mount.as_str();
         assert!(MountName::parse(mount).is_ok() && !is_reserved_path(mount));
-        assert!(mount.starts_with(&master.prefix) && seen.insert(mount), "{mount}");
+        assert!(
+            mount.starts_with(&master.prefix) && seen.insert(mount),
+            "{mount}"
+        );
         let urls = relay.urls();
         let [url] = urls.as_slice() else {
             panic!("one URL: {}", relay.url);

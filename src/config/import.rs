@@ -3,13 +3,14 @@
 //!
 //! Reading order: [`entry`] (what every foreign file becomes first), [`rule`] (one table row for
 //! each foreign setting, walked over the entries), [`icecast`] and [`gocast`] (the tables),
-//! [`plan`] (our settings as they are put together, each checked against its declaration),
-//! [`render`]. When corecast learns something new, its row in the two tables changes from
+//! [`lists`] (addresses, in files too), [`plan`] (our settings as they are put together, each
+//! checked against its declaration), [`render`]. When corecast learns something new, its row in the two tables changes from
 //! `Missing` to `Setting` or `Code`, and nothing else.
 
 mod entry;
 mod gocast;
 mod icecast;
+mod lists;
 mod note;
 mod plan;
 mod render;
@@ -21,6 +22,7 @@ mod xml;
 use crate::fault::{Fault, Place};
 use plan::Plan;
 
+pub use lists::Files;
 pub use note::{Note, Outcome};
 
 /// The most bytes of a file that can be imported.
@@ -57,6 +59,9 @@ pub struct Imported {
     pub toml: String,
     /// What has no equivalent or became something else. Holds no values, so no passwords.
     pub notes: Vec<Note>,
+    /// Files that belong to the settings and were not brought along, by the names that stand
+    /// there.
+    pub wants: Vec<String>,
 }
 
 /// Reads the file `name` that has `bytes` and gives its settings as ours. What is not said there
@@ -65,8 +70,22 @@ pub struct Imported {
 /// # Errors
 /// The file is not of its format; the fault has line and column.
 pub fn import(format: Format, name: &str, bytes: &[u8]) -> Result<Imported, Fault> {
+    import_with(format, name, bytes, Files::new())
+}
+
+/// As [`import`], with files that the settings name; which these are says [`Imported::wants`].
+///
+/// # Errors
+/// As of [`import`].
+pub fn import_with(
+    format: Format,
+    name: &str,
+    bytes: &[u8],
+    files: Files,
+) -> Result<Imported, Fault> {
     let name = note::clean(name);
     let mut plan = Plan::new(&name);
+    plan.files = files;
     match format {
         Format::Icecast => icecast::read(&xml::parse(&name, bytes)?, &mut plan),
         Format::GoCast => gocast::read(&parse_vibe(&name, bytes)?, &mut plan),

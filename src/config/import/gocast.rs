@@ -15,8 +15,6 @@ const PORT: &str = "8000";
 
 const TLS: &str = "there is no TLS yet; put a proxy in front";
 const PUBLIC: &str = "directories list a mount where its source says ice-public: 1";
-const ADDRESS_LISTS: &str = "there are no lists of addresses yet: whoever knows the mount may \
-    listen";
 const QUEUE: &str = "a reader may fall behind by time, not by bytes: \
     mount_defaults.slow_reader_budget_ms; then slow_reader says whether it skips or goes";
 const LOG_FILES: &str = "the log goes to standard error, for journald or another keeper";
@@ -48,7 +46,7 @@ const RULES: &[Rule] = &[
     ),
     rule(
         "auth/relay_password",
-        MissingUnless(&[""], "a relay logs in like any listener"),
+        Setting("auth", "relay_password", Unit::Same),
     ),
     rule("auth/admin_user", Setting("auth", "admin_user", Unit::Same)),
     rule(
@@ -270,9 +268,15 @@ fn log_level(entry: &Entry, path: &str, plan: &mut Plan) {
 
 fn addresses(entry: &Entry, path: &str, plan: &mut Plan) {
     let everybody = entry.key == "allowed_ips" && entry.children.iter().any(|ip| ip.text == "*");
-    if !entry.children.is_empty() && !everybody {
-        plan.note(entry, path, Outcome::Missing, ADDRESS_LISTS);
+    if everybody {
+        return;
     }
+    let key = match entry.key.as_str() {
+        "allowed_ips" => "allow_ips",
+        _ => "deny_ips",
+    };
+    let texts = entry.children.iter().map(|ip| ip.text.as_str());
+    plan.add_networks(MOUNT, key, texts, entry, path);
 }
 
 /// Names of files have no escapes there.

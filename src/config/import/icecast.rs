@@ -1,11 +1,13 @@
 //! Icecast's settings: versions 2.4 and 2.5, and the KH fork.
 //!
-//! [`server`] has the table of what stands once, [`mount`] that of a mount,
-//! [`relay`] reads streams of other servers.
+//! [`server`] has the table of what stands once, [`mount`] that of a mount, [`socket`] reads where
+//! it listens, [`relay`] streams of other servers, [`master`] whole servers.
 
+mod master;
 mod mount;
 mod relay;
 mod server;
+mod socket;
 
 use super::entry::Entry;
 use super::plan::{DEFAULTS, Given, Plan, Settings, default_of};
@@ -17,8 +19,11 @@ const ROOT: &str = "icecast";
 
 /// Reads what stands in the root.
 pub(super) fn read(root: &Entry, plan: &mut Plan) {
+    socket::prepare(root, plan);
+    master::prepare(root, plan);
     walk(&root.children, ROOT, server::RULES, plan);
-    server::settle_listen(root, plan);
+    socket::settle_listen(root, plan);
+    master::settle(root, plan);
     server::settle_access_log(root, plan);
     // A default mount of Icecast is for mounts without a section; ours is under all of them.
     let shared = plan.sections.get(DEFAULTS).cloned().unwrap_or_default();

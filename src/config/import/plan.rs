@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::entry::{Entry, switch};
+use super::lists::Files;
 use super::note::{self, Note, Outcome};
 use crate::check;
 use crate::fault::Place;
 use crate::load::MOUNT;
+use crate::master::Master;
 use crate::property::{Bounds, Declaration, Kind, SECRET_BYTES_MAX, Table, Value};
 use crate::relay::Relay;
-use crate::section::{Config, Listen, Mount};
+use crate::section::{Config, Listen, ListenProtocol, Mount};
 use crate::value;
 
 /// The most notes that are kept.
@@ -66,12 +68,22 @@ enum Scope {
 pub(super) struct Plan {
     /// The foreign file.
     pub(super) file: String,
-    pub(super) listen: Vec<(SocketAddr, usize)>,
+    pub(super) listen: Vec<(Listen, usize)>,
     /// Sections that stand once, by name.
     pub(super) sections: BTreeMap<&'static str, Settings>,
     pub(super) mounts: Vec<PlannedMount>,
     /// Relays that are good, each with its line.
     pub(super) relays: Vec<(Relay, usize)>,
+    /// Masters that are good, each with its line.
+    pub(super) masters: Vec<(Master, usize)>,
+    /// The mount of Shoutcast sources whose socket says none.
+    pub(super) shoutcast_mount: String,
+    /// Whether relays are on demand that do not say so.
+    pub(super) relays_on_demand: bool,
+    /// Files that were brought along.
+    pub(super) files: Files,
+    /// Files that would be part of the settings and are not there.
+    pub(super) wants: Vec<String>,
     pub(super) notes: Vec<Note>,
     /// Notes that are not kept.
     pub(super) notes_more: usize,
@@ -89,6 +101,11 @@ impl Plan {
             sections: BTreeMap::new(),
             mounts: Vec::new(),
             relays: Vec::new(),
+            masters: Vec::new(),
+            shoutcast_mount: String::new(),
+            relays_on_demand: false,
+            files: Files::new(),
+            wants: Vec::new(),
             notes: Vec::new(),
             notes_more: 0,
             separator: '/',
@@ -187,10 +204,38 @@ impl Plan {
 
     /// An acceptor at `address`, unless it is there already.
     pub(super) fn listen(&mut self, address: SocketAddr, entry: &Entry, path: &str) {
+        let listen = Listen {
+            address,
+            ..Listen::default()
+        };
+        self.add_listen(listen, entry, path);
+    }
+
+    /// An acceptor of Shoutcast sources, which feed `mount`.
+    pub(super) fn listen_shoutcast(
+        &mut self,
+        address: SocketAddr,
+        mount: &str,
+        entry: &Entry,
+        path: &str,
+    ) {
+        if let Some(fault) = mount_name_fault(mount) {
+            return self.note(entry, path, Outcome::LeftOut, fault);
+        }
+        let listen = Listen {
+            address,
+            protocol: ListenProtocol::Shoutcast,
+            shoutcast_mount: mount.to_owned(),
+        };
+        self.add_listen(listen, entry, path);
+    }
+
+    fn add_listen(&mut self, listen: Listen, entry: &Entry, path: &str) {
+        let address = listen.address;
         let taken = self
             .listen
             .iter()
-            .any(|(other, _)| check::overlap(*other, address));
+            .any(|(other, _)| check::overlap(other.address, address));
         if taken {
             let reason = format!("{address} is listened on already");
             self.note(entry, path, Outcome::Unneeded, reason);
@@ -198,7 +243,7 @@ impl Plan {
             let reason = format!("more than {} acceptors", check::LISTEN_MAX);
             self.note(entry, path, Outcome::LeftOut, reason);
         } else {
-            self.listen.push((address, entry.line));
+            self.listen.push((listen, entry.line));
         }
     }
 
@@ -206,6 +251,16 @@ impl Plan {
     pub(super) fn given(&self, section: &str, key: &str) -> Option<&Value> {
         let settings = self.sections.get(section)?;
         settings.get(key).map(|given| &given.value)
+    }
+
+    /// The same, of a mount where that is what settings go to now.
+    pub(super) fn given_here(&self, section: &str, key: &str) -> Option<&Value> {
+        let settings = match (section, self.scope) {
+            (MOUNT, Scope::Mount) => self.mounts.last().map(|mount| &mount.settings),
+            (MOUNT, Scope::Defaults) => self.sections.get(DEFAULTS),
+            _ => self.sections.get(section),
+        };
+        settings?.get(key).map(|given| &given.value)
     }
 
     /// Sets `key` of `section` to what `entry` says.

@@ -3,10 +3,9 @@
 use super::Imported;
 use super::note::{Note, Outcome, clean};
 use super::plan::{DEFAULTS, Plan, Settings};
-use crate::load::{MOUNT, MOUNT_NAME, RELAY};
-use crate::property::{Declaration, Section, Table, Value};
-use crate::relay::Relay;
-use crate::section::{Config, Listen, Mount};
+use crate::load::{MOUNT, MOUNT_NAME};
+use crate::property::{Declaration, Named, Section, Table, Value};
+use crate::section::{Config, Listen, ListenProtocol, Mount};
 use crate::value;
 
 const HEAD: &str = "\
@@ -33,22 +32,31 @@ pub(super) fn render(mut plan: Plan) -> Imported {
         }
     }
     push_mounts(&mut text, &plan);
-    push_relays(&mut text, &plan);
+    push_named(&mut text, &plan.relays);
+    push_named(&mut text, &plan.masters);
     push_notes(&mut text, &plan);
     Imported {
         toml: text,
         notes: plan.notes,
+        wants: plan.wants,
     }
 }
 
 fn push_listen(text: &mut String, plan: &Plan) {
-    for (address, line) in &plan.listen {
-        let shown = value::shown(&Value::Text(address.to_string()));
+    for (listen, line) in &plan.listen {
+        let shown = value::shown(&Value::Text(listen.address.to_string()));
         let origin = origin(*line, "");
         text.push_str(&format!(
             "\n[[{}]]\naddress = {shown}{origin}\n",
             Listen::NAME
         ));
+        if listen.protocol == ListenProtocol::Shoutcast {
+            let mount = value::shown(&Value::Text(listen.shoutcast_mount.clone()));
+            let protocol = listen.protocol.word();
+            text.push_str(&format!(
+                "protocol = \"{protocol}\"\nshoutcast_mount = {mount}\n"
+            ));
+        }
     }
 }
 
@@ -66,12 +74,12 @@ fn push_mounts(text: &mut String, plan: &Plan) {
     }
 }
 
-fn push_relays(text: &mut String, plan: &Plan) {
-    let default = Relay::default();
-    for (relay, line) in &plan.relays {
-        text.push_str(&format!("\n[[{RELAY}]]{}\n", origin(*line, "")));
-        for Declaration { key, .. } in relay.declarations() {
-            if let Some(value) = relay
+fn push_named<N: Named>(text: &mut String, all: &[(N, usize)]) {
+    let default = N::default();
+    for (named, line) in all {
+        text.push_str(&format!("\n[[{}]]{}\n", N::NAME, origin(*line, "")));
+        for Declaration { key, .. } in named.declarations() {
+            if let Some(value) = named
                 .value(key)
                 .filter(|it| Some(it) != default.value(key).as_ref())
             {

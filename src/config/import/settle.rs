@@ -33,6 +33,10 @@ impl Plan {
         if let Some(fault) = fault {
             self.leave_out("auth", "admin_user", fault);
         }
+        let relay = text(self.given("auth", "relay_user"));
+        if relay.is_some_and(|user| user.contains(':')) {
+            self.leave_out("auth", "relay_user", "must not contain \":\"");
+        }
         let user = text(self.given("auth", "admin_user"));
         let user = user.or_else(|| text(default_of("auth", "admin_user").as_ref()));
         let password = text(self.given("auth", "admin_password"));

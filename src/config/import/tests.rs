@@ -1,11 +1,12 @@
 //! Foreign files to ours, and that whatever comes out passes the check.
 
+mod access;
 mod gocast;
 mod icecast;
 mod xml;
 
 use super::{Format, Imported, Note, Outcome, import};
-use crate::{Config, File, Sources, load};
+use crate::{Config, File, Network, Sources, load};
 
 /// Imports a file and reads what comes out as the server would.
 fn imported(name: &str, text: &str) -> (Config, Imported) {
@@ -27,6 +28,11 @@ fn loaded(toml: &str) -> Config {
         Ok(loaded) => loaded.config,
         Err(faults) => panic!("{faults:?}\n{toml}"),
     }
+}
+
+fn networks(texts: &[&str]) -> Vec<Network> {
+    let networks = texts.iter().map(|text| text.parse());
+    networks.collect::<Result<_, _>>().expect("networks")
 }
 
 /// Line and path of the notes with one outcome.

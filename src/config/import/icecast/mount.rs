@@ -1,6 +1,6 @@
 //! A mount of Icecast.
 
-use super::super::entry::Entry;
+use super::super::entry::{Entry, switch};
 use super::super::note::{Outcome, clean};
 use super::super::plan::{Plan, Unit};
 use super::super::rule::Becomes::{Code, Missing, MissingUnless, Setting, Unneeded};
@@ -8,7 +8,8 @@ use super::super::rule::{Rule, rule, walk};
 use super::server;
 use crate::load::MOUNT;
 
-const LOGINS: &str = "listeners need no login here yet: whoever knows the mount may listen";
+const LOGINS: &str = "listeners log in by a file of users or by a hook only";
+const ROLES: &str = "there are no roles yet: whoever the lists and hooks let in may listen";
 const SCRIPTS: &str = "no programs are started when a source comes or goes";
 const SHOWN: &str = "what the source says is shown";
 
@@ -78,7 +79,10 @@ pub(super) const RULES: &[Rule] = &[
     rule("http-headers", Missing("headers cannot be set yet")),
     rule("on-connect", MissingUnless(&[""], SCRIPTS)),
     rule("on-disconnect", MissingUnless(&[""], SCRIPTS)),
-    rule("ban-client", Missing("there are no lists of addresses yet")),
+    rule(
+        "ban-client",
+        Missing("nobody is kept away for coming back too soon"),
+    ),
     rule(
         "limit-rate",
         Missing("bandwidth has no limit of its own yet"),
@@ -87,7 +91,7 @@ pub(super) const RULES: &[Rule] = &[
         "max-bandwidth",
         Missing("bandwidth has no limit of its own yet"),
     ),
-    rule("redirect", Missing("a full mount answers 503 yet")),
+    rule("redirect", Setting(MOUNT, "redirect_full", Unit::Same)),
     rule(
         "file-seekable",
         Unneeded("corecast serves no files of yours"),
@@ -153,7 +157,7 @@ fn burst_size(entry: &Entry, path: &str, plan: &mut Plan) {
     server::set_burst(MOUNT, &entry.text, entry, path, plan);
 }
 
-/// Hooks are taken over, logins by file are not.
+/// Hooks and files of users are taken over.
 fn authentication(entry: &Entry, path: &str, plan: &mut Plan) {
     match entry.child_text("@type") {
         Some("url") => {
@@ -163,16 +167,44 @@ fn authentication(entry: &Entry, path: &str, plan: &mut Plan) {
                 hook(child, name, &path, plan);
             }
         }
+        Some("htpasswd") => users(entry, path, plan),
         Some(_) => plan.note(entry, path, Outcome::Missing, LOGINS),
         None => {
             // Version 2.5 has roles inside.
             for role in entry.children.iter().filter(|role| role.key == "role") {
                 let path = plan.path(path, &role.key);
-                if role.child_text("@type") == Some("url") {
-                    authentication(role, &path, plan);
-                } else {
-                    plan.note(role, &path, Outcome::Missing, LOGINS);
+                match role.child_text("@type") {
+                    Some("url" | "htpasswd") => authentication(role, &path, plan),
+                    _ => plan.note(role, &path, Outcome::Missing, ROLES),
                 }
+            }
+        }
+    }
+}
+
+/// The options of `<authentication type="htpasswd">`.
+fn users(entry: &Entry, path: &str, plan: &mut Plan) {
+    for option in entry.children.iter().filter(|child| child.key == "option") {
+        let name = option.child_text("@name").unwrap_or("");
+        let value = option.child_text("@value").unwrap_or("");
+        let path = plan.path(path, &format!("{}[{}]", option.key, clean(name)));
+        match name {
+            "filename" => {
+                let key = "listener_htpasswd";
+                plan.set_text(MOUNT, key, Unit::Same, value, option, &path);
+                if !value.is_empty() && !value.starts_with('/') {
+                    let reason = "no full path: it is looked for where corecast starts";
+                    plan.note(option, &path, Outcome::Changed, reason);
+                }
+            }
+            "allow_duplicate_users" if switch(value) == Some(false) => {
+                let reason = "a user may listen more than once at a time";
+                plan.note(option, &path, Outcome::Missing, reason);
+            }
+            "allow_duplicate_users" => {}
+            _ => {
+                let reason = "files of users have no such option";
+                plan.note(option, &path, Outcome::Missing, reason);
             }
         }
     }

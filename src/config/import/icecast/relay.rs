@@ -3,7 +3,7 @@
 use super::super::entry::{Entry, switch};
 use super::super::note::{Outcome, clean};
 use super::super::plan::Plan;
-use super::server::port_of;
+use super::socket::{PORT, port_of};
 use crate::check::is_reserved_path;
 use crate::property::Kind;
 use crate::relay::{HttpUrl, RELAYS_MAX, Relay};
@@ -12,7 +12,7 @@ use crate::value;
 /// Reads a `<relay>`.
 pub(super) fn read(entry: &Entry, path: &str, plan: &mut Plan) {
     note_children(entry, path, plan);
-    let relay = match relay(entry) {
+    let relay = match relay(entry, plan.relays_on_demand) {
         Ok(relay) => relay,
         Err(reason) => return plan.note(entry, path, Outcome::LeftOut, reason),
     };
@@ -33,18 +33,15 @@ pub(super) fn read(entry: &Entry, path: &str, plan: &mut Plan) {
 }
 
 /// What it says, with Icecast's defaults.
-fn relay(entry: &Entry) -> Result<Relay, String> {
+fn relay(entry: &Entry, on_demand: bool) -> Result<Relay, String> {
     let text = |key: &str| {
         let text = entry.child_text(key).map(str::trim);
         text.filter(|text| !text.is_empty())
     };
     let server = text("server").ok_or("has no <server>")?;
-    let port = text("port").map_or(Some(8_000), port_of);
+    let port = text("port").map_or(Some(PORT), port_of);
     let port = port.ok_or("its port is no port")?;
-    let host = match server.contains(':') {
-        true => format!("[{server}]"),
-        false => server.to_owned(),
-    };
+    let host = host_of(server);
     let mount = text("mount").unwrap_or("/");
     let url = HttpUrl::parse(&format!("http://{host}:{port}{mount}"));
     let url = url.map_err(|fault| format!("its URL {fault}"))?;
@@ -52,7 +49,7 @@ fn relay(entry: &Entry) -> Result<Relay, String> {
     let mut relay = Relay {
         mount: text("local-mount").unwrap_or(mount).to_owned(),
         url: url.to_string(),
-        on_demand: on("on-demand", false),
+        on_demand: on("on-demand", on_demand),
         titles: on("relay-shoutcast-metadata", true),
         ..Relay::default()
     };
@@ -67,11 +64,19 @@ fn relay(entry: &Entry) -> Result<Relay, String> {
     Ok(relay)
 }
 
+/// A host as a URL has it.
+pub(super) fn host_of(server: &str) -> String {
+    match server.contains(':') {
+        true => format!("[{server}]"),
+        false => server.to_owned(),
+    }
+}
+
 fn value_of(text: &str) -> crate::property::Value {
     crate::property::Value::Text(text.to_owned())
 }
 
-fn is_good(kind: Kind, text: &str) -> bool {
+pub(super) fn is_good(kind: Kind, text: &str) -> bool {
     value::check(kind, &value_of(text)).is_ok()
 }
 

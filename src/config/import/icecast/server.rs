@@ -1,28 +1,19 @@
 //! What stands once in Icecast's file.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
 use super::super::entry::{Entry, switch};
+use super::super::lists::lines;
 use super::super::note::{Outcome, clean};
 use super::super::plan::{DEFAULTS, Plan, Unit};
 use super::super::rule::Becomes::{Code, Group, Missing, MissingUnless, Setting, Unneeded};
 use super::super::rule::{Rule, rule};
+use super::socket;
 
-/// Icecast's own port.
-const PORT: u16 = 8_000;
-
-/// What stands in for acceptors that cannot be had.
-const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT);
-
-const TLS: &str = "there is no TLS yet; put a proxy in front";
-const RELAY_LOGIN: &str = "who relays from corecast logs in like any listener";
-const RELAYS: &str = "each relay needs a [[relay]] of its own";
-const SHOUTCAST: &str = "Shoutcast sources (password line, port + 1) cannot connect yet";
-const ADDRESS_LISTS: &str = "there are no lists of addresses yet: everybody may connect";
-const ROLES: &str = "there are no roles yet, only a source's and the admin's password";
+pub(super) const TLS: &str = "there is no TLS yet; put a proxy in front";
+pub(super) const ROLES: &str = "there are no roles yet, only a source's and the admin's password";
+const SLAVES: &str = "a full server sends listeners to one other: mount_defaults.redirect_full";
 const FILES: &str = "corecast serves no files of yours";
 const PAGES: &str = "corecast brings its own pages";
-const HEADERS: &str = "headers cannot be set yet";
+pub(super) const HEADERS: &str = "headers cannot be set yet";
 const LOG_FILES: &str = "the log goes to standard error, for journald or another keeper";
 const TURNED: &str = "corecast turns no log files over; logrotate with copytruncate does";
 const SERVICE: &str = "the service's own unit does that (systemd/corecast.service)";
@@ -98,29 +89,29 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         "authentication/relay-user",
-        MissingUnless(&["", "relay"], RELAY_LOGIN),
+        Setting("auth", "relay_user", Unit::Same),
     ),
     rule(
         "authentication/relay-password",
-        MissingUnless(&[""], RELAY_LOGIN),
+        Setting("auth", "relay_password", Unit::Same),
     ),
     rule("authentication/role", Missing(ROLES)),
     // Acceptors.
-    rule("listen-socket", Code(listen_socket)),
-    rule("port", Code(old_port)),
+    rule("listen-socket", Code(socket::read)),
+    rule("port", Code(socket::old_port)),
     rule("bind-address", Unneeded("goes with an old <port>")),
-    rule("shoutcast-mount", Missing(SHOUTCAST)),
+    rule("shoutcast-mount", Code(later)),
     // Relays and directories.
     rule("relay", Code(super::relay::read)),
-    rule("master-server", Missing(RELAYS)),
-    rule("master-server-port", Missing(RELAYS)),
-    rule("master-update-interval", Missing(RELAYS)),
-    rule("master-username", Missing(RELAYS)),
-    rule("master-password", Missing(RELAYS)),
-    rule("master-redirect", MissingUnless(&["", "0"], RELAYS)),
-    rule("master-ssl-port", Missing(RELAYS)),
-    rule("max-redirect-slaves", MissingUnless(&["", "0"], RELAYS)),
-    rule("relays-on-demand", MissingUnless(&["", "0"], RELAYS)),
+    rule("master-server", Code(later)),
+    rule("master-server-port", Code(later)),
+    rule("master-update-interval", Code(later)),
+    rule("master-username", Code(later)),
+    rule("master-password", Code(later)),
+    rule("master-redirect", MissingUnless(&["", "0"], SLAVES)),
+    rule("master-ssl-port", Missing(TLS)),
+    rule("max-redirect-slaves", MissingUnless(&["", "0"], SLAVES)),
+    rule("relays-on-demand", Code(later)),
     rule("directory", Group),
     rule("directory/yp-url", Code(directory)),
     rule(
@@ -150,16 +141,10 @@ pub(super) const RULES: &[Rule] = &[
         Unneeded("corecast has its own messages"),
     ),
     rule("paths/mime-types", Unneeded(FILES)),
-    rule("paths/allow-ip", Missing(ADDRESS_LISTS)),
-    rule("paths/deny-ip", Missing(ADDRESS_LISTS)),
-    rule(
-        "paths/deny-agents",
-        Missing("there are no lists of players yet"),
-    ),
-    rule(
-        "paths/x-forwarded-for",
-        Missing("proxies cannot be trusted yet"),
-    ),
+    rule("paths/allow-ip", Code(addresses)),
+    rule("paths/deny-ip", Code(addresses)),
+    rule("paths/deny-agents", Code(agents)),
+    rule("paths/x-forwarded-for", Code(proxies)),
     rule("paths/ssl-certificate", Missing(TLS)),
     rule("paths/tls-certificate", Missing(TLS)),
     rule("paths/ssl-allowed-ciphers", Missing(TLS)),
@@ -200,19 +185,28 @@ pub(super) const RULES: &[Rule] = &[
 /// Read later, when what it goes with is known.
 fn later(_: &Entry, _: &str, _: &mut Plan) {}
 
-/// Where a file says how to listen and none of it can be had, listens on the machine itself
-/// instead of on all addresses.
-pub(super) fn settle_listen(root: &Entry, plan: &mut Plan) {
-    let said = |entry: &&Entry| entry.key == "listen-socket" || entry.key == "port";
-    let Some(entry) = root.children.iter().find(said) else {
-        return;
+/// A file of addresses, for the whole server.
+fn addresses(entry: &Entry, path: &str, plan: &mut Plan) {
+    let (key, setting) = match entry.key.as_str() {
+        "allow-ip" => ("allow_ips", "limits.allow_ips"),
+        _ => ("deny_ips", "limits.deny_ips"),
     };
-    if plan.listen.is_empty() {
-        let path = plan.path(super::ROOT, &entry.key);
-        let reason = format!("no socket of the file can be had; {LOOPBACK} stands in for them");
-        plan.listen(LOOPBACK, entry, &path);
-        plan.note(entry, &path, Outcome::Changed, reason);
+    if let Some(text) = plan.file(entry, path, setting) {
+        plan.add_networks("limits", key, lines(&text), entry, path);
     }
+}
+
+fn agents(entry: &Entry, path: &str, plan: &mut Plan) {
+    if let Some(text) = plan.file(entry, path, "limits.deny_agents") {
+        plan.add_agents("limits", "deny_agents", lines(&text), entry, path);
+    }
+}
+
+/// A proxy, or several with blanks or commas between them.
+fn proxies(entry: &Entry, path: &str, plan: &mut Plan) {
+    let texts = entry.text.split([',', ' ', '\n', '\t']);
+    let texts = texts.map(str::trim).filter(|text| !text.is_empty());
+    plan.add_networks("limits", "trusted_proxies", texts, entry, path);
 }
 
 fn directory(entry: &Entry, path: &str, plan: &mut Plan) {
@@ -296,83 +290,6 @@ pub(super) fn set_burst(
         text
     };
     plan.set_text(section, "burst_bytes", Unit::Same, text, entry, path);
-}
-
-fn listen_socket(entry: &Entry, path: &str, plan: &mut Plan) {
-    let mut own = true;
-    for child in &entry.children {
-        let path = plan.path(path, &child.key);
-        let text = child.text.trim();
-        let (outcome, reason) = match child.key.as_str() {
-            "port" | "bind-address" => continue,
-            "ssl" | "tls" if wants_tls(text) => {
-                own = false;
-                (Outcome::Missing, TLS)
-            }
-            "shoutcast-compat" if switch(text) == Some(true) => {
-                own = false;
-                (Outcome::Missing, SHOUTCAST)
-            }
-            "ssl" | "tls" | "shoutcast-compat" | "@id" => continue,
-            "@type" if matches!(text, "" | "normal") => continue,
-            "@type" => {
-                own = false;
-                (Outcome::Missing, "there are no virtual sockets")
-            }
-            "shoutcast-mount" => (Outcome::Missing, SHOUTCAST),
-            "ssl-certificate" | "tls-certificate" => (Outcome::Missing, TLS),
-            "allow-ip" | "deny-ip" => (Outcome::Missing, ADDRESS_LISTS),
-            "authentication" => (Outcome::Missing, ROLES),
-            "http-headers" => (Outcome::Missing, HEADERS),
-            "queue-len" | "so-sndbuf" | "listen-backlog" => {
-                (Outcome::Unneeded, "corecast chooses it")
-            }
-            _ => (Outcome::Unknown, "the importer does not know it"),
-        };
-        plan.note(child, &path, outcome, reason);
-    }
-    let port = entry.child_text("port");
-    let address = entry.child_text("bind-address");
-    match port.map_or(Some(PORT), port_of) {
-        Some(port) if own => listen(address, port, entry, path, plan),
-        Some(_) => {}
-        None => plan.note(entry, path, Outcome::LeftOut, "its port is no port"),
-    }
-}
-
-/// `auto` and `auto_no_plain` answer whoever speaks TLS; only the first answers others too.
-fn wants_tls(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    !matches!(text.as_str(), "" | "auto" | "disabled") && switch(&text) != Some(false)
-}
-
-/// Very old files have one port outside of any socket.
-fn old_port(entry: &Entry, path: &str, plan: &mut Plan) {
-    match port_of(entry.text.trim()) {
-        Some(port) => listen(None, port, entry, path, plan),
-        None => plan.note(entry, path, Outcome::LeftOut, "no port"),
-    }
-}
-
-pub(super) fn port_of(text: &str) -> Option<u16> {
-    text.parse().ok().filter(|port| *port > 0)
-}
-
-fn listen(address: Option<&str>, port: u16, entry: &Entry, path: &str, plan: &mut Plan) {
-    let ip = match address.map(str::to_ascii_lowercase).as_deref() {
-        None | Some("" | "*") => IpAddr::from(Ipv6Addr::UNSPECIFIED),
-        Some("localhost") => LOOPBACK.ip(),
-        Some(address) => match address.parse() {
-            Ok(ip) => ip,
-            Err(_) => {
-                let shown = clean(address);
-                let reason = format!("{shown} is no IP address; {} is used", LOOPBACK.ip());
-                plan.note(entry, path, Outcome::Changed, reason);
-                LOOPBACK.ip()
-            }
-        },
-    };
-    plan.listen(SocketAddr::new(ip, port), entry, path);
 }
 
 fn header(entry: &Entry, path: &str, plan: &mut Plan) {

@@ -72,16 +72,13 @@ fn the_packaged_settings_are_taken_over() {
     assert_eq!(log, "/var/log/icecast2/access.log");
     assert_eq!(
         told(&imported, Outcome::Missing),
-        [
-            (7, "icecast/limits/queue-size"),
-            (16, "icecast/authentication/relay-password"),
-            (25, "icecast/fileserve"),
-        ]
+        [(7, "icecast/limits/queue-size"), (25, "icecast/fileserve"),]
     );
     assert_eq!(
         told(&imported, Outcome::LeftOut),
         [
             (15, "icecast/authentication/source-password"),
+            (16, "icecast/authentication/relay-password"),
             (18, "icecast/authentication/admin-password"),
         ]
     );
@@ -122,7 +119,7 @@ fn a_mount_keeps_what_it_says() {
          <stream-url>http://radio.example/</stream-url><genre>Jazz</genre><hidden>1</hidden>\
          <burst-size>100000</burst-size><source-timeout>2.5</source-timeout>\
          <mp3-metadata-interval>4096</mp3-metadata-interval><public>1</public>\
-         <authentication type='htpasswd'><option name='filename' value='f'/></authentication>\
+         <authentication type='ldap'><option name='filename' value='f'/></authentication>\
          <intro>/intro.ogg</intro></mount>\
          <mount><mount-name>/b</mount-name><intro>b.mp3</intro></mount>\
          <paths><webroot>/var/web/</webroot></paths>",
@@ -208,8 +205,8 @@ fn relays_become_ours() {
 fn no_password_is_ever_in_a_note() {
     let (_, imported) = imported_icecast(
         "<authentication><source-password>tell-nobody\n</source-password>\
-         <relay-password>tell-nobody</relay-password></authentication>\
-         <master-password>tell-nobody</master-password>\
+         <relay-password>tell-nobody\n</relay-password></authentication>\
+         <master-server>a</master-server><master-password>tell-nobody\t</master-password>\
          <relay><password>tell-nobody</password></relay>\
          <relay><server>a</server><password>tell:\ttell-nobody</password></relay>\
          <mount><mount-name>/a</mount-name><bitrate>tell-nobody</bitrate>\
@@ -294,8 +291,13 @@ fn sockets_become_acceptors() {
         let addresses: Vec<String> = config
             .listen
             .iter()
-            .filter(|listen| listen.protocol == ListenProtocol::Http)
-            .map(|listen| listen.address.to_string())
+            .filter_map(|listen| match listen.protocol {
+                ListenProtocol::Http => Some(listen.address.to_string()),
+                ListenProtocol::Shoutcast => {
+                    Some(format!("{}={}", listen.address, listen.shoutcast_mount))
+                }
+                _ => None,
+            })
             .collect();
         (addresses.join(" "), imported)
     };
@@ -303,7 +305,10 @@ fn sockets_become_acceptors() {
     let six = "<port>8002</port><bind-address>2001:db8::1</bind-address>";
     let tls = "<port>8443</port><ssl>1</ssl>";
     let old_shoutcast = "<port>8004</port><shoutcast-compat>1</shoutcast-compat>";
-    let shoutcast = "<port>8005</port><shoutcast-mount>/stream</shoutcast-mount>";
+    let shoutcast = "<port>8005</port><shoutcast-mount>dj</shoutcast-mount>";
+    let last = "<port>65535</port><shoutcast-mount>/dj</shoutcast-mount>";
+    let bad = "<port>8007</port><shoutcast-mount>/admin/x</shoutcast-mount>";
+    let usual = "<shoutcast-mount>/usual</shoutcast-mount>";
     for (inside, expected, missing) in [
         (String::new(), "[::]:8000", 0),
         ("<port>8010</port>".to_owned(), "[::]:8010", 0),
@@ -318,8 +323,18 @@ fn sockets_become_acceptors() {
         (socket(tls), "127.0.0.1:8000", 1),
         (
             [socket(shoutcast), socket(old_shoutcast)].concat(),
-            "[::]:8005",
-            2,
+            "[::]:8005 [::]:8006=/dj [::]:8004=/stream",
+            0,
+        ),
+        (
+            [&socket(four), &socket(old_shoutcast), usual].concat(),
+            "192.0.2.1:8001 [::]:8004=/usual",
+            0,
+        ),
+        (
+            [socket(last), socket(bad)].concat(),
+            "[::]:65535 [::]:8007",
+            0,
         ),
         (
             socket("<port>8006</port><bind-address>eth0.example</bind-address>"),
