@@ -45,6 +45,8 @@ pub(super) struct Adts {
     config: Option<[u8; 2]>,
     /// First units whose replicated band is not decided yet.
     held: Vec<Bytes>,
+    /// How many of them carry one.
+    bands: usize,
     is_decided: bool,
     has_band: bool,
 }
@@ -80,12 +82,17 @@ impl Adts {
         if self.is_decided {
             return said.push(Said::Unit(block, self.samples(header.samples())));
         }
-        let may_have_band = format.sample_rate_hz <= sbr::CORE_RATE_MAX_HZ && sbr::is_in(&block);
+        if format.sample_rate_hz > sbr::CORE_RATE_MAX_HZ {
+            self.held.push(block);
+            return self.decide(false, said);
+        }
+        self.bands += usize::from(sbr::is_in(&block));
         self.held.push(block);
-        if !may_have_band {
-            self.decide(false, said);
-        } else if self.held.len() >= sbr::BLOCKS {
+        let misses = self.held.len() - self.bands;
+        if self.bands >= sbr::BLOCKS_WITH_BAND {
             self.decide(true, said);
+        } else if misses > sbr::BLOCKS - sbr::BLOCKS_WITH_BAND {
+            self.decide(false, said);
         }
     }
 

@@ -4,38 +4,44 @@
 /// Core coders of at most this rate may have a band above; none is known beyond.
 pub(super) const CORE_RATE_MAX_HZ: u32 = 24_000;
 
-/// Blocks in a row that must carry a band. Each may look so by chance in about one of 16.
-pub(super) const BLOCKS: usize = 4;
+/// A stream has a band where so many of its first [`BLOCKS`] carry one: each may look so by chance
+/// in about one of 16, and encoders begin with some that have none.
+pub(super) const BLOCKS_WITH_BAND: usize = 6;
+pub(super) const BLOCKS: usize = 10;
 
-/// Section 4.4.2.1, table 4.85: `ID_FIL` and `ID_END`.
+/// Table 4.85: `ID_FIL` and `ID_END`.
 const ID_FIL: u32 = 6;
 const ID_END: u32 = 7;
 
-/// Section 4.4.2.7: the payload of a fill element that `EXT_SBR_DATA` or `EXT_SBR_DATA_CRC` name.
+/// Table 4.121: `EXT_SBR_DATA` and `EXT_SBR_DATA_CRC`; those that only fill.
 const EXT_SBR: [u32; 2] = [0b1101, 0b1110];
+const EXT_FILL: [u32; 2] = [0b0000, 0b0001];
 
 /// The longest fill element: four bits, and then eight more (table 4.11).
 const FILL_BYTES_MAX: usize = 14 + 255;
+
+/// Elements that only fill and are looked behind.
+const FILLS_MAX: usize = 4;
 
 /// Whether the raw data block `block` ends in a fill element with a replicated band. Its elements
 /// cannot be counted from the front without decoding them, so the end is matched backwards: a
 /// length of so many bytes must stand just so many bytes in front of the end.
 pub(super) fn is_in(block: &[u8]) -> bool {
-    let Some(last) = block.iter().rposition(|&byte| byte != 0) else {
+    let Some(last) = block.last().filter(|byte| **byte != 0) else {
         return false;
     };
-    let trailing = block.get(last).map_or(0, |byte| byte.trailing_zeros());
     // ID_END is three ones; zeros behind fill the byte only.
-    let end_bits = (last + 1) * 8 - trailing as usize;
-    let Some(fill_end) = end_bits.checked_sub(3) else {
-        return false;
-    };
-    if last + 1 != block.len() || bits(block, fill_end, 3) != Some(ID_END) {
-        return false;
-    }
-    (1..=FILL_BYTES_MAX).any(|bytes| {
+    let end = block.len() * 8 - last.trailing_zeros() as usize;
+    let end = end.checked_sub(3);
+    end.is_some_and(|end| bits(block, end, 3) == Some(ID_END) && is_before(block, end, FILLS_MAX))
+}
+
+/// Whether the element that ends at bit `end` carries a band, or one that does stands in front of
+/// those that only fill.
+fn is_before(block: &[u8], end: usize, fills_max: usize) -> bool {
+    (0..=FILL_BYTES_MAX).any(|bytes| {
         let head_bits = if bytes < 15 { 3 + 4 } else { 3 + 4 + 8 };
-        let Some(start) = fill_end.checked_sub(head_bits + bytes * 8) else {
+        let Some(start) = end.checked_sub(head_bits + bytes * 8) else {
             return false;
         };
         let said = match bits(block, start + 3, 4) {
@@ -43,9 +49,15 @@ pub(super) fn is_in(block: &[u8]) -> bool {
             Some(count) => Some(count as usize),
             None => None,
         };
-        bits(block, start, 3) == Some(ID_FIL)
-            && said == Some(bytes)
-            && bits(block, start + head_bits, 4).is_some_and(|kind| EXT_SBR.contains(&kind))
+        if bits(block, start, 3) != Some(ID_FIL) || said != Some(bytes) {
+            return false;
+        }
+        let kind = bits(block, start + head_bits, 4).filter(|_| bytes > 0);
+        match kind {
+            Some(kind) if EXT_SBR.contains(&kind) => true,
+            Some(kind) if !EXT_FILL.contains(&kind) => false,
+            _ => fills_max > 0 && is_before(block, start, fills_max - 1),
+        }
     })
 }
 
@@ -82,6 +94,10 @@ mod tests {
         let filling = "01".repeat(4 * 20 - 2);
         let long = format!("0 110 1111 00000110 1101 {filling} 111");
         assert!(is_in(&block(&long)));
+        // Two elements that only fill: one with bytes, one without.
+        let fill = format!("110 0011 0001 {} 110 0000 111", "0101".repeat(5));
+        assert!(is_in(&block(&short.replace(" 111", &fill))));
+        assert!(!is_in(&block(&format!("101 {fill}"))));
         for other in [
             // Another extension, a wrong length, no end, nothing.
             short.replace("1101 1", "0001 1"),

@@ -185,8 +185,11 @@ fn a_band_in_the_sound_is_found() {
         (with_band, "mp4a.40.5", 44_100, 2_048),
         (without, "mp4a.40.2", 22_050, 1_024),
     ] {
-        let frames: Vec<u8> = (0..6)
-            .flat_map(|_| adts_frame(7, false, 1, &block))
+        // Encoders begin without.
+        let blocks = [[without; 2].as_slice(), &[block; 6]].concat();
+        let frames: Vec<u8> = blocks
+            .iter()
+            .flat_map(|block| adts_frame(7, false, 1, block))
             .collect();
         let said = events("audio/aacp", &frames);
         let told = formats(&said);
@@ -199,7 +202,7 @@ fn a_band_in_the_sound_is_found() {
         );
         // The configuration stays silent about it.
         assert_eq!(&format.config[..], [0x13, 0x90]);
-        let expected: Vec<i64> = (0..6).map(|at| at * step).collect();
+        let expected: Vec<i64> = (0..8).map(|at| at * step).collect();
         assert_eq!(times(&said, rate_hz), expected);
     }
 }
