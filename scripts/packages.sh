@@ -26,6 +26,9 @@ test   /usr/lib/*/alsa-lib/*_pcm_pulse.so      libasound2-plugins  lets butt hea
 test   gst-launch-1.0                          gstreamer1.0-tools  source and listener
 test   /usr/lib/*/gstreamer-1.0/libgstogg.so   gstreamer1.0-plugins-base  Ogg for it
 test   /usr/lib/*/gstreamer-1.0/libgstsoup.so  gstreamer1.0-plugins-good  HTTP and Icecast for it
+test   /usr/lib/*/gstreamer-1.0/libgstflv.so   gstreamer1.0-plugins-good  FLV for it
+test   /usr/lib/*/gstreamer-1.0/libgstrtmp2.so  gstreamer1.0-plugins-bad  RTMP and H.264 for it
+test   rtmpdump                                rtmpdump         player of RTMP
 test   mpv                                     mpv              listener
 test   mplayer                                 mplayer          listener
 test   vlc                                     vlc-bin          listener

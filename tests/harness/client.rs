@@ -30,6 +30,7 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
     ("mpv", "mpv"),
     ("promtool", "prometheus"),
     ("pulseaudio", "pulseaudio"),
+    ("rtmpdump", "rtmpdump"),
     ("shout", "libshout-tools"),
     ("streamripper", "streamripper"),
     ("vlc", "vlc-bin"),
