@@ -8,6 +8,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use crate::bare;
 use crate::bench;
 use crate::crowd::Plan;
+use crate::hls;
 use crate::http::Target;
 use crate::run;
 use crate::soak;
@@ -43,6 +44,9 @@ loadtest run --url URL [options]      listeners on a mount; a report at the end
 loadtest source --url URL --source USER:PASS [--method M] [--titles S] [--seed N] [--seconds S]
 loadtest soak --url URL --pid PID [--connections N] [--parallel N] [--report FILE]
                      many short connections; open files and memory of the server must stay flat
+loadtest hls-check URL [--seconds S] [--slack-ms MS]
+                     holds a live playlist to the rules of low-latency HLS for so long (30);
+                     what comes later than a rule says by up to MS (250) is forgiven
 loadtest bench icy [options]          corecast beside icecast2 and a bare send() loop
   --corecast PATH    the server's release build (CORECAST_BIN, else target/release/corecast)
   --icecast PATH     icecast2 (/usr/bin/icecast2)
@@ -75,6 +79,8 @@ pub(crate) enum Command {
     Bench(bench::Settings),
     /// The bare send loop.
     Bare(bare::Settings),
+    /// The rules of low-latency HLS.
+    HlsCheck(hls::Settings),
 }
 
 /// All options, with their defaults; each command reads those that concern it.
@@ -139,6 +145,9 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, lexopt::Error> {
         }
         return bench::Settings::parse(&mut parser).map(Command::Bench);
     }
+    if command == "hls-check" {
+        return parse_hls_check(&mut parser);
+    }
     let options = Options::parse(&mut parser)?;
     match command.as_str() {
         "help" => Ok(Command::Help),
@@ -154,6 +163,26 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, lexopt::Error> {
         })),
         _ => Err(format!("no command `{command}`").into()),
     }
+}
+
+/// `hls-check URL [--seconds S] [--slack-ms MS]`.
+fn parse_hls_check(parser: &mut Parser) -> Result<Command, lexopt::Error> {
+    let (mut url, mut seconds, mut slack_ms) = (None, 30.0, 250);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Value(value) if url.is_none() => url = Some(value.string()?),
+            Arg::Long("seconds") => seconds = parser.value()?.parse()?,
+            Arg::Long("slack-ms") => slack_ms = parser.value()?.parse()?,
+            other => return Err(other.unexpected()),
+        }
+    }
+    let url = url.ok_or("the URL is missing")?;
+    let target = Target::parse(&url).map_err(|error| lexopt::Error::from(error.to_string()))?;
+    Ok(Command::HlsCheck(hls::Settings {
+        target,
+        length: duration(seconds),
+        slack: Duration::from_millis(slack_ms),
+    }))
 }
 
 impl Options {

@@ -76,6 +76,7 @@ fn execute(command: Command) -> io::Result<bool> {
         Command::Crowd => crowd::run().map(|()| true),
         Command::Bench(settings) => bench::run(&settings),
         Command::Bare(settings) => bare::run(settings).map(|()| true),
+        Command::HlsCheck(settings) => hls::run(&settings),
     }
 }
 

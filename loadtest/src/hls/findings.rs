@@ -15,8 +15,6 @@ pub(crate) enum Level {
 
 /// One rule.
 pub(crate) struct Rule {
-    /// Its number.
-    pub(crate) number: u8,
     /// Its number and what it is about.
     pub(crate) name: &'static str,
     /// How strongly it binds.

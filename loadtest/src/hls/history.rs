@@ -1,7 +1,7 @@
 //! What was seen of a server, as plain data: the rules read nothing else.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::multivariant::Multivariant;
 use super::playlist::{Edge, Part, Playlist, Segment};
@@ -43,7 +43,7 @@ pub(crate) struct Sample {
     /// When the last byte was there.
     pub(crate) done_ns: u64,
     /// What came.
-    pub(crate) list: Rc<Playlist>,
+    pub(crate) list: Arc<Playlist>,
 }
 
 /// The directives of a request for a playlist.

@@ -32,9 +32,8 @@ fn a_good_station_breaks_no_rule() {
 fn the_rules_are_all_there_in_order() {
     assert_eq!(RULES.len(), 58);
     for (at, rule) in RULES.iter().enumerate() {
-        assert_eq!(usize::from(rule.number), at + 1);
         assert!(
-            rule.name.starts_with(&format!("rule_{:02}_", rule.number)),
+            rule.name.starts_with(&format!("rule_{:02}_", at + 1)),
             "{}",
             rule.name
         );
@@ -56,9 +55,9 @@ fn every_rule_is_broken_by_its_mutations() {
         caught.push(*number);
     }
     assert_eq!(missed, Vec::<String>::new());
-    for rule in RULES {
+    for (at, rule) in RULES.iter().enumerate() {
         let checked = matches!(rule.check, Check::By(..));
-        assert_eq!(caught.contains(&rule.number), checked, "{}", rule.name);
+        assert_eq!(caught.contains(&(at as u8 + 1)), checked, "{}", rule.name);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What breaks each rule.
+//! What breaks each rule. Longer than 600 lines because it is one table.
 
 use super::station::{Draft, set};
 use crate::hls::history::{Ask, Content, Digest, MS, Purpose, SkipAsk};

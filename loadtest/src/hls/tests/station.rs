@@ -1,7 +1,7 @@
 //! A station that does everything right, and what is seen of it: two renditions from part to part,
 //! with a discontinuity, a gap, date ranges, an end, and every request that the checker makes.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::hls::history::{
     Ask, Content, Digest, Exchange, FragmentContent, History, InitContent, MS, Media, Purpose,
@@ -59,7 +59,7 @@ impl Draft {
                 ask: seen.ask,
                 sent_ns: seen.sent_ns,
                 done_ns: seen.done_ns,
-                list: Rc::new(Playlist::parse(&seen.text)),
+                list: Arc::new(Playlist::parse(&seen.text)),
             };
             Rendition {
                 uri: format!("hls/{}.m3u8", NAMES[number]),
