@@ -8,12 +8,23 @@
 //! [`directive`] (what a request's query says), [`name`] (what files are called).
 
 pub mod answer;
+mod audio;
+mod backlog;
+mod cutter;
+mod daterange;
 pub mod directive;
+mod line;
+mod list;
+mod multivariant;
 pub mod name;
 pub mod origin;
 pub mod packager;
+mod playlist;
+mod rendition;
+mod retention;
 pub mod settings;
 pub mod step;
+mod timing;
 pub mod waiters;
 
 pub use answer::{Answer, Body, Cache, ContentType, Response};
@@ -24,3 +35,6 @@ pub use packager::Packager;
 pub use settings::PackagerSettings;
 pub use step::{Rendered, Step};
 pub use waiters::{WaiterId, Waiters};
+
+#[cfg(test)]
+mod tests;

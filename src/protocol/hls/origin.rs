@@ -23,6 +23,10 @@ const WAIT_TARGETS_MAX: u32 = 3;
 /// appendix on CDNs asks for six.
 const BLOCKED_CACHE_TARGETS: u32 = 6;
 
+/// How many init segments of a rendition are kept: more than a window holds of a source that
+/// changes its configuration with every segment.
+const INITS_MAX: usize = 64;
+
 /// What a request waits for. Keys of one rendition rise with time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WaitKey {
@@ -115,6 +119,9 @@ impl Origin {
             } => {
                 if let Some(shelf) = self.shelves.get_mut(rendition) {
                     shelf.inits.push_back((*number, bytes.clone()));
+                    if shelf.inits.len() > INITS_MAX {
+                        shelf.inits.pop_front();
+                    }
                 }
                 Released::Nothing
             }
@@ -220,13 +227,8 @@ impl Origin {
         for piece in &update.pieces {
             shelf.push(piece);
         }
-        while shelf
-            .segments
-            .front()
-            .is_some_and(|segment| segment.msn < update.kept_from)
-        {
-            shelf.segments.pop_front();
-        }
+        shelf.complete_below(update.playlist.edge.msn);
+        shelf.drop_below(update.kept_from);
         shelf.playlist = Some(update.playlist.clone());
         let edge = update.playlist.edge;
         let (msn, part) = match (update.playlist.ended, edge.parts.checked_sub(1)) {
@@ -387,7 +389,9 @@ fn awaited(
         return Ok((msn >= edge.msn).then_some((msn, u32::MAX)));
     };
     // A part behind the last one of a complete segment is the first one of the next.
-    let follows = msn.checked_add(1) == Some(edge.msn) && part >= u64::from(edge.parts_before);
+    let follows = msn.checked_add(1) == Some(edge.msn)
+        && edge.parts_before > 0
+        && part >= u64::from(edge.parts_before);
     let (msn, part) = if follows { (edge.msn, 0) } else { (msn, part) };
     if msn < edge.msn {
         return Ok(None);
@@ -466,8 +470,23 @@ impl Shelf {
             return;
         };
         segment.parts.push(piece.bytes.clone());
-        if piece.last {
-            segment.whole = segment.parts.iter().cloned().collect();
+    }
+
+    /// A segment with a gap is never whole.
+    fn complete_below(&mut self, msn: u64) {
+        for segment in self.segments.iter_mut().rev() {
+            if segment.whole.is_some() {
+                break;
+            }
+            if segment.msn < msn {
+                segment.whole = segment.parts.iter().cloned().collect();
+            }
+        }
+    }
+
+    fn drop_below(&mut self, msn: u64) {
+        while self.segments.front().is_some_and(|first| first.msn < msn) {
+            self.segments.pop_front();
         }
     }
 }

@@ -76,8 +76,6 @@ pub struct Piece {
     pub part: u32,
     /// The file; none for media that never came (GAP).
     pub bytes: Option<Bytes>,
-    /// Whether its segment is complete with it.
-    pub last: bool,
 }
 
 /// A media playlist in the forms that are asked for.
