@@ -1,4 +1,4 @@
-//! Sounds that ffmpeg makes once; kept under `target/` for the next run.
+//! Sounds and films that ffmpeg makes once; kept under `target/` for the next run.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -10,10 +10,27 @@ use super::client::run;
 const SOUND: &str = "aevalsrc='0.3*sin(2*PI*(300+40*t)*t)+0.02*random(0)|\
      0.3*sin(2*PI*(500+30*t)*t)+0.02*random(1)':s=44100";
 
+/// Moving pictures with a counter in them.
+const PICTURES: &str = "testsrc2=s=320x180:r=30";
+
 /// A file of `seconds` of sound, made by ffmpeg with `options`; `name` ends in what it is.
 pub(crate) fn sound(name: &str, seconds: u32, options: &[&str]) -> PathBuf {
+    made(name, &[SOUND], seconds, options)
+}
+
+/// A film of `seconds`: H.264 of 320x180 at 30 Hz by `options`, and AAC.
+pub(crate) fn film(name: &str, seconds: u32, options: &[&str]) -> PathBuf {
+    let mut all = vec![
+        "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-b:v", "400k",
+    ];
+    all.extend(["-c:a", "aac", "-b:a", "96k"]);
+    all.extend(options);
+    made(name, &[PICTURES, SOUND], seconds, &all)
+}
+
+fn made(name: &str, inputs: &[&str], seconds: u32, options: &[&str]) -> PathBuf {
     let mut hasher = DefaultHasher::new();
-    (SOUND, seconds, options).hash(&mut hasher);
+    (inputs, seconds, options).hash(&mut hasher);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fixtures");
     std::fs::create_dir_all(&folder).expect("a folder under target/ can be made");
     let path = folder.join(format!("{:016x}-{name}", hasher.finish()));
@@ -24,10 +41,10 @@ pub(crate) fn sound(name: &str, seconds: u32, options: &[&str]) -> PathBuf {
     let thread = std::thread::current().id();
     let made = folder.join(format!("{}-{thread:?}-{name}", std::process::id()));
     let seconds = seconds.to_string();
-    let mut args = vec![
-        "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-t", &seconds,
-    ];
-    args.extend(["-i", SOUND]);
+    let mut args = vec!["-nostdin", "-v", "error", "-y"];
+    for input in inputs {
+        args.extend(["-f", "lavfi", "-t", &seconds, "-i", input]);
+    }
     args.extend(options);
     let place = made.to_string_lossy();
     args.push(&place);

@@ -44,6 +44,8 @@ impl Backend {
 pub(crate) struct Server {
     child: Child,
     port: Port,
+    /// Where it speaks RTMP; none where a file says where it listens.
+    rtmp: Option<Port>,
     scratch: Scratch,
 }
 
@@ -67,9 +69,9 @@ impl Server {
     /// limits, or `--config FILE`.
     pub(crate) fn launch_with(mut command: Command, backend: Backend, settings: &[&str]) -> Self {
         let scratch = Scratch::new("server");
-        let port = Port::take();
+        let (port, rtmp) = (Port::take(), Port::take());
         let ours = [
-            format!("listen.address={}", port.address()),
+            format!("listen.address={},rtmp:{}", port.address(), rtmp.address()),
             format!("server.state_dir={}", scratch.path().display()),
             format!("shards.backend={}", backend.word()),
             "shards.count=2".to_owned(),
@@ -86,7 +88,9 @@ impl Server {
             let setting = setting.replace("{port}", &port.number.to_string());
             command.args(["--set", &setting]);
         }
-        Server::spawn(command, port, scratch)
+        let mut server = Server::spawn(command, port, scratch);
+        server.rtmp = Some(rtmp);
+        server
     }
 
     /// Starts the program with what `file` says and nothing else; it listens at `port`.
@@ -113,6 +117,7 @@ impl Server {
         Server {
             child,
             port,
+            rtmp: None,
             scratch,
         }
     }
@@ -138,6 +143,17 @@ impl Server {
     /// `http://127.0.0.1:PORT` and `path`.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address())
+    }
+
+    /// `rtmp://127.0.0.1:PORT` and `path`.
+    pub(crate) fn rtmp_url(&self, path: &str) -> String {
+        let rtmp = self.rtmp.as_ref().expect("started with a port for RTMP");
+        format!("rtmp://{}{path}", rtmp.address())
+    }
+
+    /// Where a source with our password publishes `path` by RTMP.
+    pub(crate) fn publish_url(&self, path: &str) -> String {
+        self.rtmp_url(&format!("{path}?password={SOURCE_PASSWORD}"))
     }
 
     /// The process.
