@@ -9,6 +9,7 @@ mod admin;
 mod browser;
 mod encoders;
 mod firefox;
+mod formats;
 mod icecast;
 mod listeners;
 mod ogg;

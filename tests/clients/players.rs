@@ -100,7 +100,8 @@ fn gstreamer_listens(backend: Backend) {
     command.arg(format!("location={}", server.url(MOUNT)));
     let sound = server.scratch().file("sound");
     let elements = "! icydemux ! mpegaudioparse ! mpg123audiodec ! audioconvert ! \
-                    audio/x-raw,format=S16LE,channels=2,rate=44100 ! filesink buffer-mode=unbuffered";
+                    audio/x-raw,format=S16LE,channels=2,rate=44100 ! \
+                    filesink buffer-mode=unbuffered";
     command.args(elements.split_whitespace());
     command.arg(format!("location={}", sound.display()));
     let gst = Client::spawn(command.env("LC_ALL", "C.UTF-8"));
