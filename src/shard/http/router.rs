@@ -14,6 +14,8 @@ pub(crate) enum Route {
     Listener,
     /// A player wants a file of one's HLS.
     Hls,
+    /// A browser asks whether a page from elsewhere may do that.
+    Preflight,
     /// Everything else.
     Control,
 }
@@ -26,6 +28,7 @@ pub(crate) fn route(request: &Request) -> Route {
         Method::Put if !reserved => Route::Source,
         Method::Get | Method::Head if !reserved && is_hls(request.path()) => Route::Hls,
         Method::Get | Method::Head if !reserved && !is_playlist(request.path()) => Route::Listener,
+        Method::Options if !reserved && request.path().starts_with('/') => Route::Preflight,
         _ => Route::Control,
     }
 }
@@ -70,7 +73,9 @@ mod tests {
             ("PUT /live.m3u8", Route::Source),
             ("GET /live?x=.m3u", Route::Listener),
             ("OPTIONS *", Route::Control),
-            ("OPTIONS /live", Route::Control),
+            ("OPTIONS /live", Route::Preflight),
+            ("OPTIONS /live/hls/v0.m3u8", Route::Preflight),
+            ("OPTIONS /api/v1/mounts", Route::Control),
             ("POST /live", Route::Control),
             ("DELETE /live", Route::Control),
         ] {

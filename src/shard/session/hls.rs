@@ -80,6 +80,21 @@ pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option
     }
 }
 
+/// Lets any page ask for media in any way that we answer (Fetch standard, CORS-preflight).
+pub(crate) async fn preflight(connection: Connection, request: &Request) -> Option<Connection> {
+    let keep_alive = keeps_alive(&connection, request);
+    let mut out = BytesMut::with_capacity(384);
+    start(&mut out, request, 204, keep_alive)
+        .header("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+        .header(
+            "Access-Control-Allow-Headers",
+            "Authorization, Icy-MetaData, If-None-Match, Range",
+        )
+        .header("Access-Control-Max-Age", "86400")
+        .finish();
+    finish(connection, &[&out], keep_alive).await
+}
+
 /// Asks the hub, as often as it says.
 async fn answer(
     shard: &Rc<Shard>,
@@ -215,7 +230,6 @@ async fn send_response(
 ) -> Option<Connection> {
     let keep_alive = keeps_alive(&connection, request);
     let length = response.body.bytes();
-    let cache = answer.cache().to_string();
     let is_media = response.etag.is_none() && !response.gzip;
     let (status, range) = match range_of(request, length).filter(|_| is_media) {
         None => (200, 0..length),
@@ -227,6 +241,10 @@ async fn send_response(
         .as_ref()
         .is_some_and(|etag| fits(request, etag));
     let status = if unchanged { 304 } else { status };
+    let cache = match status {
+        416 => "no-store".to_owned(),
+        _ => answer.cache().to_string(),
+    };
     let mut out = BytesMut::with_capacity(640);
     let mut head = start(&mut out, request, status, keep_alive)
         .header("Content-Type", response.content_type.as_str())

@@ -173,6 +173,13 @@ async fn serve(mut connection: Connection) {
                     None => return,
                 }
             }
+            Route::Preflight => {
+                count(&connection, RequestKind::Control);
+                match boxed(|| hls::preflight(connection, &request)).await {
+                    Some(kept) => connection = kept,
+                    None => return,
+                }
+            }
             Route::Control => {
                 count(&connection, RequestKind::Control);
                 let after = boxed(|| control::answer(&mut connection, &request)).await;
