@@ -407,21 +407,20 @@ impl Config {
     }
 }
 
-/// A temporal unit without the delimiter that may stand first.
+/// A temporal unit without the delimiters that may stand first.
 ///
 /// # Errors
-/// Where it does not consist of units.
+/// Where what stands first is no unit.
 pub fn without_delimiter(unit: &Bytes) -> Result<Bytes, HeaderFault> {
-    match obus(unit).next() {
-        Some(obu) => {
-            let obu = obu?;
-            if obu.kind == obu_type::TEMPORAL_DELIMITER {
-                return Ok(unit.slice(obu.whole.len()..));
-            }
-            Ok(unit.clone())
+    let mut delimiters_bytes = 0;
+    for obu in obus(unit) {
+        let obu = obu?;
+        if obu.kind != obu_type::TEMPORAL_DELIMITER {
+            break;
         }
-        None => Ok(unit.clone()),
+        delimiters_bytes += obu.whole.len();
     }
+    Ok(unit.slice(delimiters_bytes..))
 }
 
 /// What a temporal unit is to somebody who wants to start with it.

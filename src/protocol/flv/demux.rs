@@ -80,7 +80,8 @@ impl Demuxer {
         }
     }
 
-    /// Units that were dropped because their decoder configuration had not come.
+    /// Units that were dropped because their decoder configuration had not come, or was gone before
+    /// the tracks were said.
     pub fn dropped_units(&self) -> u64 {
         self.dropped_units
     }
@@ -207,8 +208,11 @@ impl Demuxer {
             length_bytes,
         };
         let known = self.find(kind, number);
-        if let Some(track) = known.and_then(|at| self.tracks.get_mut(at)) {
+        if let Some(at) = known
+            && let Some(track) = self.tracks.get_mut(at)
+        {
             *track = state;
+            self.forget_waiting(at);
         } else if self.tracks.len() < TRACKS_MAX {
             self.tracks.push(state);
         } else {
@@ -325,7 +329,17 @@ impl Demuxer {
         if said != *format {
             track.format = said;
             self.is_changed = true;
+            self.forget_waiting(at);
         }
+    }
+
+    /// Lets go of the units of the track `at` that wait: they have its format of before, which
+    /// nobody will be told.
+    fn forget_waiting(&mut self, at: usize) {
+        let before = self.waiting.len();
+        self.waiting.retain(|unit| usize::from(unit.track.0) != at);
+        self.dropped_units += (before - self.waiting.len()) as u64;
+        self.waiting_bytes = self.waiting.iter().map(|unit| unit.payload.len()).sum();
     }
 
     /// Whether the tracks should not be said yet.
