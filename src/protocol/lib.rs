@@ -7,6 +7,7 @@
 pub mod adts;
 pub mod audio;
 pub mod cmaf;
+pub mod dash;
 pub mod flv;
 pub(crate) mod framing;
 pub mod hls;
