@@ -47,9 +47,9 @@ fn every_rule_is_broken_by_its_mutations() {
     for (number, what, change) in mutations::MUTATIONS {
         let mut draft = good.clone();
         change(&mut draft);
-        let verdicts = judge(RULES, &draft.history());
-        let verdict = &verdicts[usize::from(*number) - 1];
-        if !verdict.is_broken() {
+        let rule = usize::from(*number) - 1;
+        let verdicts = judge(&RULES[rule..=rule], &draft.history());
+        if !verdicts[0].is_broken() {
             missed.push(format!("rule {number} does not see: {what}"));
         }
         caught.push(*number);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::hls::findings::Findings;
 use crate::hls::history::{Ask, Exchange, History, MS, Purpose, Rendition, Sample, SkipAsk};
-use crate::hls::playlist::{Edge, Playlist};
+use crate::hls::playlist::{Edge, Playlist, Segment};
 
 /// From the end of a part to the end of the list that has it, at the median.
 const RELEASE_NS_MAX: u64 = 50 * MS;
@@ -105,13 +105,23 @@ pub(super) fn rule_26_deltas(history: &History, out: &mut Findings) {
                 && rest
                     .iter()
                     .zip(&list.segments)
-                    .all(|(a, b)| a.block == b.block)
+                    .all(|(a, b)| same_block(a, b))
                 && full.tail == list.tail;
             out.check(same, || {
                 format!("{}: the rest of a delta differs", rendition.uri)
             });
         }
     }
+}
+
+/// Whether a segment of a delta has all lines that it has in the whole list. The map may stand in
+/// front of the skip, or be that of the list before.
+fn same_block(full: &Segment, delta: &Segment) -> bool {
+    let is_other = |line: &&String| !line.starts_with("#EXT-X-MAP");
+    let lines = |segment: &Segment| -> Vec<String> {
+        segment.block.iter().filter(is_other).cloned().collect()
+    };
+    lines(full) == lines(delta) && (delta.map.is_none() || delta.map == full.map)
 }
 
 pub(super) fn rule_27_delta_tags(history: &History, out: &mut Findings) {
