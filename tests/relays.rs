@@ -30,6 +30,11 @@ struct Relaying {
 impl Relaying {
     /// Starts with the `[[relay]]` sections `relays`.
     fn start(backend: Backend, relays: &str) -> Self {
+        Relaying::start_with(backend, relays, &["mount_defaults.source_timeout_ms=5000"])
+    }
+
+    /// As [`Relaying::start`], with more settings.
+    fn start_with(backend: Backend, relays: &str, more: &[&str]) -> Self {
         let folder = Scratch::new("relay");
         write(&folder, relays);
         let mut command = Command::new(env!("CARGO_BIN_EXE_corecast"));
@@ -37,10 +42,7 @@ impl Relaying {
             .arg("run")
             .arg("--config")
             .arg(folder.file("c.toml"));
-        let settings = [
-            "mount_defaults.latency=instant",
-            "mount_defaults.source_timeout_ms=5000",
-        ];
+        let settings = [&["mount_defaults.latency=instant"], more].concat();
         let server = Server::launch_with(command, backend, &settings);
         server.wait_ready();
         Relaying { server, folder }

@@ -59,6 +59,7 @@ pub(crate) struct Reply {
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
@@ -122,22 +123,25 @@ impl Client {
         })
     }
 
-    /// Asks for `url` and reads the answer to its end, `limit` for all of it. A body of more than
-    /// `bytes_max` bytes is no answer.
+    /// Asks for `url`, with one header of ours, and reads the answer to its end, `limit` for all of
+    /// it. A body of more than `bytes_max` bytes is no answer.
     pub(crate) async fn get(
         &self,
         url: &str,
         login: Option<Login<'_>>,
+        (name, value): (&str, &str),
         bytes_max: usize,
         limit: Duration,
     ) -> Result<Page, Failure> {
         let until = Instant::now() + limit;
-        let answer = self.send(request::Builder::new(), url, login, Bytes::new(), until);
+        let request = request::Builder::new().header(name, value);
+        let answer = self.send(request, url, login, Bytes::new(), until);
         let (head, body) = answer.await?.into_parts();
         let whole = Limited::new(body, bytes_max).collect();
         match timeout_at(until, whole).await {
             Ok(Ok(body)) => Ok(Page {
                 status: head.status,
+                headers: head.headers,
                 body: body.to_bytes(),
             }),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {

@@ -25,6 +25,8 @@ use corecast_mesh::message::{MountReport, SourceState};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HOST, PRAGMA, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
+use crate::masters::NODE_HEADER;
+use crate::node::Node;
 use crate::problem::Problem;
 use xml::Element;
 
@@ -107,6 +109,13 @@ fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Body>)
         (PRAGMA, "no-cache"),
     ];
     (status, headers, body.into()).into_response()
+}
+
+/// Says to another node, which asks for our mounts, which one this is.
+fn name_node(response: &mut Response, node: &Node) {
+    if let Ok(id) = HeaderValue::from_str(&node.id) {
+        response.headers_mut().insert(NODE_HEADER, id);
+    }
 }
 
 /// Icecast's page for an error; `message` is ours and needs no escapes.

@@ -5,11 +5,12 @@
 //! the relays part of the settings ([`Config::relays_listed`]), which shards follow as ever.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use corecast_config::{Config, LISTED_MAX, Listed, Master, Relay};
-use http::StatusCode;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -25,19 +26,57 @@ const LIST_BYTES_MAX: usize = 256 * 1_024;
 /// The longest status document that is read for its mounts, in bytes.
 const STATUS_BYTES_MAX: usize = 1_024 * 1_024;
 
+/// The longest name of a node that is kept, in bytes.
+const NODE_BYTES_MAX: usize = 64;
+
 /// How long a master is left alone after its first failure in a row; after each further one twice
 /// as long, up to its interval.
 const FAILED_WAIT_MIN: Duration = Duration::from_secs(1);
 
-/// What is known of a master: for the API.
+/// The header by which two nodes know each other, in the question for a list and in the answer.
+pub(crate) const NODE_HEADER: &str = "corecast-node";
+
+/// What is known of a master.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MasterState {
+    /// The node that it is, where it is one of us.
+    node: Option<String>,
     /// When its list was taken over last.
     pub(crate) listed_at: Option<SystemTime>,
     /// Mounts of that list that are relayed.
     pub(crate) mounts: usize,
     /// Why the last try failed; empty where it did not.
     pub(crate) error: String,
+}
+
+/// Another name for each node that starts.
+pub(crate) fn node_id() -> String {
+    let id = RandomState::new().hash_one(std::process::id());
+    format!("{id:016x}")
+}
+
+/// The mounts that we take from the node that asks with `headers`. It is not told of them: two
+/// nodes that are masters of each other would keep a mount alive that has no source any more.
+pub(crate) fn taken_from_asker(
+    node: &Node,
+    config: &Config,
+    headers: &HeaderMap,
+) -> BTreeSet<String> {
+    let Some(asker) = headers.get(NODE_HEADER).map(HeaderValue::as_bytes) else {
+        return BTreeSet::new();
+    };
+    let states = node.masters();
+    let is_asker = |master: &&Master| {
+        let known = states
+            .get(&master.name)
+            .and_then(|state| state.node.as_ref());
+        known.is_some_and(|known| known.as_bytes() == asker)
+    };
+    let roots = config.masters.iter().filter(is_asker);
+    let roots: Vec<String> = roots.filter_map(|master| master.at("/")).collect();
+    let from_asker = |relay: &&Relay| roots.iter().any(|root| relay.url.starts_with(root));
+    let taken = config.relays_listed.iter().filter(from_asker);
+    taken.map(|relay| relay.mount.clone()).collect()
 }
 
 /// The tasks, and the relays that follow from their lists. Lives on: the control plane.
@@ -139,9 +178,9 @@ impl Asker {
         let mut failed_wait = FAILED_WAIT_MIN;
         loop {
             let wait = match self.fetch().await {
-                Ok(listed) => {
+                Ok((listed, node)) => {
                     failed_wait = FAILED_WAIT_MIN;
-                    self.take_over(listed);
+                    self.take_over(listed, node);
                     interval
                 }
                 Err((result, error)) => {
@@ -155,8 +194,9 @@ impl Asker {
         }
     }
 
-    /// The mounts of the master, or the label of what went wrong, and what.
-    async fn fetch(&self) -> Result<Listed, (&'static str, String)> {
+    /// The mounts of the master, and which node it is where it is one of us; or the label of what
+    /// went wrong, and what.
+    async fn fetch(&self) -> Result<(Listed, Option<String>), (&'static str, String)> {
         let settings = &self.settings;
         let login = (!settings.password.is_empty()).then_some(Login {
             user: &settings.user,
@@ -167,7 +207,10 @@ impl Asker {
             None => ("/status-json.xsl", STATUS_BYTES_MAX),
         };
         let url = settings.at(target).unwrap_or_default();
-        let answer = self.client.get(&url, login, bytes_max, settings.timeout);
+        let header = (NODE_HEADER, self.node.id.as_str());
+        let answer = self
+            .client
+            .get(&url, login, header, bytes_max, settings.timeout);
         let answer = answer
             .await
             .map_err(|failure| (failure.name(), failure.to_string()))?;
@@ -186,10 +229,14 @@ impl Asker {
         if listed.bad > 0 && listed.relays.is_empty() {
             return Err(nonsense());
         }
-        Ok(listed)
+        let node = answer.headers.get(NODE_HEADER);
+        let node = node
+            .and_then(|node| node.to_str().ok())
+            .filter(|node| node.len() <= NODE_BYTES_MAX);
+        Ok((listed, node.map(str::to_owned)))
     }
 
-    fn take_over(&self, listed: Listed) {
+    fn take_over(&self, listed: Listed, node: Option<String>) {
         let Listed {
             relays,
             bad,
@@ -200,6 +247,7 @@ impl Asker {
         let before = self.node.masters().insert(
             self.settings.name.clone(),
             MasterState {
+                node,
                 listed_at: Some(SystemTime::now()),
                 mounts,
                 error: String::new(),

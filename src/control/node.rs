@@ -69,6 +69,8 @@ pub(crate) enum Order {
 
 /// What request handlers share. Lives on: the control plane.
 pub(crate) struct Node {
+    /// By what other nodes know this one, until it ends.
+    pub(crate) id: String,
     pub(crate) topology: Topology,
     pub(crate) seats: Arc<NodeSeats>,
     pub(crate) orders: mpsc::UnboundedSender<Order>,

@@ -27,7 +27,7 @@ use crate::exchange::Exchange;
 use crate::feed::Feed;
 use crate::guests::Guests;
 use crate::hooks::Hooks;
-use crate::masters::Masters;
+use crate::masters::{self, Masters};
 use crate::node::{Node, Order};
 use crate::outbox::Outbox;
 use crate::probe::ControlProbe;
@@ -120,6 +120,7 @@ impl Control {
             orders: orders.clone(),
         };
         let node = Arc::new(Node {
+            id: masters::node_id(),
             topology: settings.topology,
             seats: settings.seats,
             orders,

@@ -11,6 +11,7 @@ crate::clients::on_both_backends!(
     a_master_of_ours_tells_what_everybody_may_know,
     what_is_there_already_wins_over_a_list,
     a_guarded_mount_is_open_to_whoever_relays_all,
+    two_nodes_may_be_masters_of_each_other,
 );
 
 /// The other server's relay password, which the harness sets.
@@ -202,4 +203,22 @@ fn a_guarded_mount_is_open_to_whoever_relays_all(backend: Backend) {
     relaying.server.wait_live("/members");
     let mut reader = IcyReader::open(relaying.server.address(), "/members");
     assert!(reader.listen_until(SOON, |reader| reader.audio.len() > 20_000));
+}
+
+fn two_nodes_may_be_masters_of_each_other(backend: Backend) {
+    let relay_password = format!("auth.relay_password={SOURCE_PASSWORD}");
+    let settings = ["mount_defaults.source_timeout_ms=1500", &relay_password];
+    let first = Relaying::start_with(backend, "", &settings);
+    let second = master(first.server.address(), &login());
+    let second = Relaying::start_with(backend, &second, &settings);
+    first.reload(&master(second.server.address(), &login()));
+    let stations = [(&first, "/one"), (&second, "/two")]
+        .map(|(node, mount)| Station::play(&node.server, mount));
+    second.server.wait_live("/one");
+    first.server.wait_live("/two");
+    drop(stations);
+    for node in [&first, &second] {
+        wait_gone(node, "/one");
+        wait_gone(node, "/two");
+    }
 }

@@ -10,7 +10,8 @@ use http::StatusCode;
 use super::admin::Call;
 use super::stats::{self, Stats, Value};
 use super::xml::Element;
-use super::{answer, authenticator, base_url, is_on_air};
+use super::{answer, authenticator, base_url, is_on_air, name_node};
+use crate::masters;
 
 /// Everything that is counted, of all mounts or of one.
 pub(super) fn stats(call: &Call<'_>, wanted: Option<&MountReport>) -> Element {
@@ -44,13 +45,17 @@ pub(super) fn destinations(call: &Call<'_>, from: &MountReport) -> Element {
 /// those who relay all of them.
 pub(super) fn plain(call: &Call<'_>) -> Response {
     let relays = call.config.relays.iter().filter(|relay| relay.on_demand);
+    let theirs = masters::taken_from_asker(call.node, call.config, call.headers);
     let names: BTreeSet<&str> = on_air(call)
         .map(|report| report.mount.as_str())
         .chain(relays.map(|relay| relay.mount.as_str()))
         .filter(|name| !call.config.mount(name).hidden)
+        .filter(|name| !theirs.contains(*name))
         .collect();
     let text: String = names.iter().map(|name| format!("{name}\n")).collect();
-    answer(StatusCode::OK, "text/plain; charset=utf-8", text)
+    let mut response = answer(StatusCode::OK, "text/plain; charset=utf-8", text);
+    name_node(&mut response, call.node);
+    response
 }
 
 /// Who listens to a mount.

@@ -15,9 +15,10 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::stats::{self, Stats};
-use super::{answer, base_url, is_on_air};
+use super::{answer, base_url, is_on_air, name_node};
 use crate::auth::Rights;
 use crate::form::Form;
+use crate::masters;
 use crate::node::Node;
 use crate::problem::Problem;
 
@@ -34,9 +35,11 @@ pub(crate) async fn show(
     let wanted = form.text("mount");
     let snapshot = node.overview().await?;
     let base = base_url(&headers, &config);
+    let theirs = masters::taken_from_asker(&node, &config, &headers);
     let is_shown = |report: &&MountReport| {
         let name = report.mount.as_str();
         is_on_air(report)
+            && !theirs.contains(name)
             && wanted.as_deref().is_none_or(|wanted| wanted == name)
             && rights.sees(&config, name)
     };
@@ -46,11 +49,11 @@ pub(crate) async fn show(
     let Ok(text) = serde_json::to_vec(&document) else {
         return Err(Problem::internal());
     };
-    Ok(answer(
-        StatusCode::OK,
-        "application/json; charset=UTF-8",
-        text,
-    ))
+    let mut response = answer(StatusCode::OK, "application/json; charset=UTF-8", text);
+    if headers.contains_key(masters::NODE_HEADER) {
+        name_node(&mut response, &node);
+    }
+    Ok(response)
 }
 
 /// Pairs in the order of the document.
