@@ -7,8 +7,8 @@
 //!
 //! Reading order: [`world`] (the node and what happens to it), `invariants` (what must hold),
 //! [`peer`] (a virtual listener that checks what it gets), [`origin`] (a virtual source),
-//! `relay` (sources that come when they are wanted), `intro` (what comes before them), [`dice`]
-//! (the seeded choices).
+//! `relay` (sources that come when they are wanted), `intro` (what comes before them), `settings`
+//! (what an operator chose), [`dice`] (the seeded choices).
 
 pub mod dice;
 mod intro;
@@ -16,6 +16,7 @@ mod invariants;
 pub mod origin;
 pub mod peer;
 mod relay;
+mod settings;
 pub mod world;
 
 pub use world::{Report, Violation, World};

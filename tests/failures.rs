@@ -12,6 +12,7 @@ mod descriptors;
 mod drain;
 mod framing;
 mod heads;
+mod hostile;
 mod linger;
 mod listeners;
 mod peers;
