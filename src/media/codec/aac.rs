@@ -2,6 +2,7 @@
 
 use super::HeaderFault;
 use super::bits::BitReader;
+use super::sound::SAMPLE_RATE_HZ_MIN;
 
 /// The longest configuration that is read.
 pub const CONFIG_BYTES_MAX: usize = 1_024;
@@ -220,7 +221,7 @@ fn read_rate(bits: &mut BitReader<'_>) -> Result<u32, HeaderFault> {
         15 => bits.bits(24)?,
         index => SAMPLE_RATES_HZ.get(index as usize).copied().unwrap_or(0),
     };
-    if rate == 0 || rate > SAMPLE_RATE_HZ_MAX {
+    if !(SAMPLE_RATE_HZ_MIN..=SAMPLE_RATE_HZ_MAX).contains(&rate) {
         return Err(HeaderFault::Invalid("sample rate"));
     }
     Ok(rate)

@@ -12,6 +12,9 @@ pub struct Sound {
     pub channels: u8,
 }
 
+/// The lowest rate of sound that is believed: below it, one unit would play for minutes.
+pub const SAMPLE_RATE_HZ_MIN: u32 = 1_000;
+
 /// Opus always decodes at this rate (RFC 7845 section 5.1).
 pub const OPUS_RATE_HZ: u32 = 48_000;
 
@@ -105,7 +108,7 @@ impl StreamInfo {
     /// Reads the block, without its header.
     ///
     /// # Errors
-    /// Where it ends too early, or has no rate.
+    /// Where it ends too early, or has no rate from [`SAMPLE_RATE_HZ_MIN`] on.
     pub fn parse(block: &[u8]) -> Result<Self, HeaderFault> {
         if block.len() < STREAM_INFO_BYTES {
             return Err(HeaderFault::Truncated);
@@ -117,7 +120,7 @@ impl StreamInfo {
         let sample_rate_hz = bits.bits(20)?;
         let channels = bits.small(3)? + 1;
         let sample_bits = bits.small(5)? + 1;
-        if sample_rate_hz == 0 || block_samples_max < 16 {
+        if sample_rate_hz < SAMPLE_RATE_HZ_MIN || block_samples_max < 16 {
             return Err(HeaderFault::Invalid("STREAMINFO"));
         }
         Ok(StreamInfo {

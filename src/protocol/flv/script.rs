@@ -84,7 +84,6 @@ pub fn on_metadata(tracks: &[Track], title: &str) -> Bytes {
         let rate = f64::from(format.sample_rate_hz);
         fields.push(("audiosamplerate", Value::Number(rate)));
         fields.push(("audiosamplesize", Value::Number(16.0)));
-        fields.push(("audiochannels", Value::Number(f64::from(format.channels))));
         fields.push(("stereo", Value::Boolean(format.channels > 1)));
         fields.push(("audiocodecid", Value::Number(codec_id(format.codec))));
     }
