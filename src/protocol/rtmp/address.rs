@@ -17,6 +17,19 @@ pub(super) fn name(text: &str) -> Option<&str> {
     clean.then_some(name)
 }
 
+/// What clients put before the names of files, by the endings of their URLs.
+const FILE_KINDS: [&str; 4] = ["flv:", "mp4:", "f4v:", "mp3:"];
+
+/// The name of a stream, where it is clean and not too long.
+pub(super) fn stream(text: &str) -> Option<&str> {
+    let mut kinds = FILE_KINDS.iter();
+    name(
+        kinds
+            .find_map(|kind| text.strip_prefix(kind))
+            .unwrap_or(text),
+    )
+}
+
 /// A text that is only shown.
 pub(super) fn text(text: &str) -> String {
     text::clean(text, TEXT_BYTES_MAX)

@@ -88,7 +88,7 @@ impl Connect {
         let vhost = vhost.unwrap_or_else(|| address::host(&self.tc_url).to_owned());
         Some(StreamRequest {
             app: self.app.clone(),
-            stream: address::name(stream)?.to_owned(),
+            stream: address::stream(stream)?.to_owned(),
             vhost: address::name(&vhost)?.to_owned(),
             query,
             tc_url: self.tc_url.clone(),

@@ -242,6 +242,8 @@ fn names_hosts_and_queries_are_found_wherever_clients_put_them() {
         ("/live/", "/x/", "/live/x", "", "a.example"),
         ("live/a", "b", "/live/a/b", "", "a.example"),
         ("live", "a/b", "/live/a/b", "", "a.example"),
+        ("live", "mp4:a/b.mp4", "/live/a/b.mp4", "", "a.example"),
+        ("live", "flv:x?t=1", "/live/x", "t=1", "a.example"),
         ("live", "", "/live", "", "a.example"),
         ("", "x", "/x", "", "a.example"),
         ("", "", "", "", "a.example"),
