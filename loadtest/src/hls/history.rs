@@ -338,6 +338,23 @@ impl Rendition {
         parts
     }
 
+    /// How many parts each complete segment had, where they were still listed.
+    pub(crate) fn complete_parts(&self) -> BTreeMap<u64, u64> {
+        let mut counts = BTreeMap::new();
+        for state in self.states() {
+            let numbered = state.list.numbered();
+            let with_parts = numbered.filter(|(_, segment)| !segment.parts.is_empty());
+            counts.extend(with_parts.map(|(msn, segment)| (msn, segment.parts.len() as u64)));
+        }
+        counts
+    }
+
+    /// When the first list with the end came.
+    pub(crate) fn ended_ns(&self) -> Option<u64> {
+        let ended = self.samples.iter().filter(|sample| sample.list.is_ended);
+        ended.map(|sample| sample.done_ns).min()
+    }
+
     /// The latest whole list.
     pub(crate) fn last(&self) -> Option<&Playlist> {
         self.states().last().map(|sample| sample.list.as_ref())

@@ -388,12 +388,6 @@ impl Playlist {
         numbered.map(move |(at, segment)| (first.saturating_add(at as u64), segment))
     }
 
-    /// The segment of this media sequence number.
-    pub(crate) fn segment(&self, msn: u64) -> Option<&Segment> {
-        let at = msn.checked_sub(self.media_sequence.saturating_add(self.skipped()))?;
-        self.segments.get(usize::try_from(at).ok()?)
-    }
-
     /// How far it goes.
     pub(crate) fn edge(&self) -> Edge {
         let skipped = self.media_sequence.saturating_add(self.skipped());

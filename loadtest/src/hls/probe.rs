@@ -127,7 +127,8 @@ impl Prober<'_, '_> {
         for far in [
             self.ahead(|edge| (Some(edge.msn + 10), None)),
             self.ahead(|edge| (Some(edge.msn + 10), Some(0))),
-            self.ahead(|edge| (Some(edge.msn), Some(1_000))),
+            // Of a segment that no longer grows this would be the next one's first part.
+            self.ahead(|edge| (Some(edge.msn + 1), Some(1_000))),
         ] {
             self.trial(Purpose::Bad { rule: 35 }, "GET", &far, &[]);
         }

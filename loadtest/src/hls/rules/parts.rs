@@ -1,5 +1,7 @@
 //! Rules about parts, segments and hints as they are fetched.
 
+use std::collections::HashSet;
+
 use crate::hls::findings::Findings;
 use crate::hls::history::{Digest, Exchange, History, MS, Media, Purpose, Rendition};
 use crate::hls::playlist::{Edge, Segment};
@@ -164,31 +166,34 @@ pub(super) fn rule_41_preload_hint(history: &History, out: &mut Findings) {
 }
 
 pub(super) fn rule_42_hinted_parts(history: &History, out: &mut Findings) {
-    for exchange in with(history, &Purpose::Hint) {
-        let Some(rendition) = history.renditions.get(exchange.rendition) else {
-            continue;
-        };
-        let name = exchange.target.rsplit('/').next().unwrap_or_default();
-        let came = rendition.parts().values().any(|part| part.uri == name);
-        if exchange.status == 404 && !came {
-            // Dropped: that is rule 43.
-            continue;
-        }
+    for (number, rendition) in history.renditions.iter().enumerate() {
+        // What turned out to be a gap never came.
+        let parts = rendition.parts().into_values();
+        let came = parts
+            .filter(|part| !part.is_gap)
+            .map(|part| part.uri.as_str());
+        let came: HashSet<&str> = came.collect();
         let target_us = rendition.last().and_then(|list| list.part_target_us);
         let limit_ns = (target_us.unwrap_or(0) * 1_000 / 2).max(PART_NS_MIN);
-        let drip_ns = exchange.done_ns.saturating_sub(exchange.first_ns);
-        let media = rendition.media.get(name);
-        let same = media.is_none_or(|media| media.body == exchange.body);
-        out.check(
-            exchange.status == 200 && drip_ns <= limit_ns && same,
-            || {
-                format!(
-                    "{}: {} ms from first to last byte",
-                    exchange.place(),
-                    drip_ns / MS
-                )
-            },
-        );
+        for exchange in with(history, &Purpose::Hint) {
+            let name = exchange.target.rsplit('/').next().unwrap_or_default();
+            if exchange.rendition != number || exchange.status == 404 && !came.contains(name) {
+                continue;
+            }
+            let drip_ns = exchange.done_ns.saturating_sub(exchange.first_ns);
+            let media = rendition.media.get(name);
+            let same = media.is_none_or(|media| media.body == exchange.body);
+            out.check(
+                exchange.status == 200 && drip_ns <= limit_ns && same,
+                || {
+                    format!(
+                        "{}: {} ms from first to last byte",
+                        exchange.place(),
+                        drip_ns / MS
+                    )
+                },
+            );
+        }
     }
 }
 

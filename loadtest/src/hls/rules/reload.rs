@@ -206,21 +206,30 @@ pub(super) fn rule_29_unknown_skip(history: &History, out: &mut Findings) {
     }
 }
 
-/// Checks answers to `asks`: what must be in them, and that they come at once where it was there.
-fn blocking(history: &History, out: &mut Findings, due: impl Fn(&Rendition, Ask) -> Option<Edge>) {
-    for rendition in &history.renditions {
+/// How many parts each complete segment has.
+type Counts = BTreeMap<u64, u64>;
+
+/// Checks answers to requests for which `due` names an edge: it must be in them, and they come at
+/// once where it was there.
+fn blocking(history: &History, out: &mut Findings, due: impl Fn(&Counts, Ask) -> Option<Edge>) {
+    let counts: Vec<Counts> = history
+        .renditions
+        .iter()
+        .map(Rendition::complete_parts)
+        .collect();
+    for (rendition, counts) in history.renditions.iter().zip(&counts) {
         let arrivals = rendition.arrivals();
         for sample in &rendition.samples {
-            let Some(edge) = due(rendition, sample.ask) else {
+            let Some(edge) = due(counts, sample.ask) else {
                 continue;
             };
             let list = &sample.list;
             out.check(list.edge() >= edge || list.is_ended, || {
                 format!("{}: {:?} has {:?}", rendition.uri, sample.ask, list.edge())
             });
-            let mut arrived = arrivals.iter().filter(|(reached, _)| *reached >= edge);
-            if arrived
-                .next()
+            let at = arrivals.partition_point(|(reached, _)| *reached < edge);
+            if arrivals
+                .get(at)
                 .is_some_and(|(_, at_ns)| *at_ns <= sample.sent_ns)
             {
                 let took_ns = sample.done_ns.saturating_sub(sample.sent_ns);
@@ -234,8 +243,9 @@ fn blocking(history: &History, out: &mut Findings, due: impl Fn(&Rendition, Ask)
             }
         }
     }
-    for (exchange, ask, rendition) in playlists(history) {
-        if due(rendition, ask).is_some() {
+    for (exchange, ask, _) in playlists(history) {
+        let counts = counts.get(exchange.rendition);
+        if counts.is_some_and(|counts| due(counts, ask).is_some()) {
             out.check(matches!(exchange.status, 200 | 503), || exchange.place());
         }
     }
@@ -251,18 +261,16 @@ pub(super) fn rule_30_whole_segment(history: &History, out: &mut Findings) {
     });
 }
 
-/// Whether a segment is known to have so few parts that there is none of this number.
-fn is_past(rendition: &Rendition, msn: u64, part: u64) -> bool {
-    let states = rendition.states();
-    let mut complete = states.iter().filter_map(|state| state.list.segment(msn));
-    // While it has parts at all.
-    complete.any(|segment| !segment.parts.is_empty() && segment.parts.len() as u64 <= part)
+/// Whether a segment is complete and has no part of this number.
+fn is_past(counts: &Counts, msn: u64, part: u64) -> bool {
+    counts.get(&msn).is_some_and(|count| *count <= part)
 }
 
 pub(super) fn rule_31_part(history: &History, out: &mut Findings) {
-    blocking(history, out, |_, ask| {
+    blocking(history, out, |counts, ask| {
         let (msn, part) = (ask.msn?, ask.part?);
-        Some(Edge {
+        let past = is_past(counts, msn, part);
+        (!past).then_some(Edge {
             msn,
             parts: part.checked_add(1)?,
         })
@@ -270,10 +278,9 @@ pub(super) fn rule_31_part(history: &History, out: &mut Findings) {
 }
 
 pub(super) fn rule_32_past_the_last_part(history: &History, out: &mut Findings) {
-    // Only those that were asked for on purpose: far behind the last part.
-    blocking(history, out, |rendition, ask| {
+    blocking(history, out, |counts, ask| {
         let (msn, part) = (ask.msn?, ask.part?);
-        let past = is_past(rendition, msn, part);
+        let past = is_past(counts, msn, part);
         past.then_some(Edge {
             msn: msn.checked_add(1)?,
             parts: 1,
@@ -297,7 +304,11 @@ pub(super) fn rule_33_slid_out(history: &History, out: &mut Findings) {
 
 fn refused(history: &History, rule: u8, out: &mut Findings) {
     for exchange in &history.exchanges {
-        if exchange.purpose == (Purpose::Bad { rule }) {
+        // Behind the end directives say nothing.
+        let rendition = history.renditions.get(exchange.rendition);
+        let ended_ns = rendition.and_then(Rendition::ended_ns);
+        let over = ended_ns.is_some_and(|ended_ns| exchange.done_ns + history.slack_ns > ended_ns);
+        if exchange.purpose == (Purpose::Bad { rule }) && !over {
             let fast = exchange.took_ns() <= history.slack_ns;
             out.check(exchange.status == 400 && fast, || {
                 format!("{} after {} ms", exchange.place(), exchange.took_ns() / MS)

@@ -53,13 +53,15 @@ pub(super) fn rule_09_discontinuities(history: &History, out: &mut Findings) {
 pub(super) fn rule_10_gaps(history: &History, out: &mut Findings) {
     for rendition in &history.renditions {
         for (msn, segment) in rendition.segments() {
-            let parts = &segment.parts;
-            if segment.is_gap {
-                out.check(parts.iter().all(|part| part.is_gap), || {
-                    format!("{}: parts of the gap {msn} are none", rendition.uri)
+            // Without one of its parts a segment is not there either.
+            let parts = segment.parts.iter();
+            let gaps = parts.clone().filter(|part| part.is_gap).count();
+            if segment.is_gap || gaps > 0 {
+                let same = segment.is_gap == (gaps > 0) || segment.parts.is_empty();
+                out.check(same, || {
+                    let all = parts.count();
+                    format!("{}: {gaps} of {all} parts of {msn} are gaps", rendition.uri)
                 });
-            } else if !parts.is_empty() && parts.iter().all(|part| part.is_gap) {
-                out.check(false, || format!("{}: {msn} is a gap", rendition.uri));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::fmt::rfc2822;
 
 use crate::hls::findings::Findings;
-use crate::hls::history::{Digest, Exchange, History, MS, Purpose};
+use crate::hls::history::{Digest, Exchange, History, MS, Purpose, Rendition};
 use crate::hls::playlist::Playlist;
 
 /// Media that is not kept for at least this long is not kept.
@@ -56,6 +56,11 @@ pub(super) fn rule_49_gzip(history: &History, out: &mut Findings) {
 }
 
 pub(super) fn rule_50_cache(history: &History, out: &mut Findings) {
+    let ends: Vec<Option<u64>> = history.renditions.iter().map(Rendition::ended_ns).collect();
+    let is_over = |exchange: &Exchange| {
+        let end_ns = ends.get(exchange.rendition).copied().flatten();
+        end_ns.is_some_and(|end_ns| exchange.done_ns + history.slack_ns > end_ns)
+    };
     for exchange in &history.exchanges {
         let age = max_age_s(exchange);
         let has = |word| exchange.has_word("cache-control", word);
@@ -64,6 +69,8 @@ pub(super) fn rule_50_cache(history: &History, out: &mut Findings) {
             // The broken connection is another rule's.
             (_, 0) => continue,
             (Purpose::Token, 200) => has("private") || has("no-store"),
+            // What a stream's end is answered may be anything: another may begin.
+            (Purpose::Playlist(ask), 200) if ask.msn.is_some() && is_over(exchange) => continue,
             (Purpose::Playlist(ask), 200) if ask.msn.is_some() => {
                 let kept = age.is_some_and(|age| age >= 1 && age <= 7 * target_s);
                 kept && !has("private") && !has("no-store")

@@ -156,7 +156,12 @@ pub(super) fn rule_12_parts_in_time(history: &History, out: &mut Findings) {
         let Some(target_us) = rendition.last().and_then(|list| list.part_target_us) else {
             continue;
         };
+        let parts = rendition.parts();
         for pair in rendition.arrivals().windows(2) {
+            // That the source is silent is only known after some silence.
+            if parts.get(&pair[0].0).is_some_and(|part| part.is_gap) {
+                continue;
+            }
             let took_us = (pair[1].1 - pair[0].1) / 1_000;
             out.check(took_us <= target_us + history.slack_ns / 1_000, || {
                 let Edge { msn, parts } = pair[1].0;

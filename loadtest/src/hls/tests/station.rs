@@ -465,7 +465,7 @@ fn probe(draft: &mut Draft) {
             .push(fetched(draft, 0, Purpose::Removed { part }, "v0-12.m4s"));
     }
     for rule in [34, 35, 36] {
-        let mut bad = plain(Purpose::Bad { rule });
+        let mut bad = exchange(0, Purpose::Bad { rule }, 44_000 * MS, 44_002 * MS);
         bad.status = 400;
         draft.exchanges.push(bad);
     }
