@@ -28,6 +28,7 @@ run() {
         die "Port $port is taken by another program. Choose one: PORT=$((port + 1)) ./x run"
     port_is_free "$rtmp_port" ||
         die "Port $rtmp_port (RTMP) is taken by another program. Choose one: RTMP_PORT=$((rtmp_port + 1)) ./x run"
+    ensure_web
     cargo build --release -p corecast
 
     children=()

@@ -27,6 +27,7 @@ run_tests() {
     trap 'finish_tests $?' EXIT
     ensure_packages build demo test
     need_rust
+    ensure_web
     lint
     if command -v cargo-nextest >/dev/null; then
         step "unit tests" runner cargo nextest run --workspace --lib --bins

@@ -2,6 +2,7 @@
 //! write on both sides.
 
 mod outputs;
+mod player;
 mod rtmp;
 
 use std::collections::HashSet;

@@ -50,15 +50,21 @@
 
   const CODECS = {
     mp1: "MP1", mp2: "MP2", mp3: "MP3", aac: "AAC", vorbis: "Vorbis", opus: "Opus", flac: "FLAC",
-    speex: "Speex",
+    speex: "Speex", h264: "H.264", h265: "HEVC", av1: "AV1", vp9: "VP9", ac3: "AC-3", eac3: "E-AC-3",
   };
   const STATES = { live: "live", waiting: "source lost", gone: "off air" };
+
+  // A mount that has no bytes of its own, only what is written from its tracks.
+  const isCoded = (mount) => mount.content_type === "application/x-rtmp";
 
   function badges(mount) {
     const kbits = Math.round(mount.bitrate_bps / 1000);
     const channels = { 1: "mono", 2: "stereo" }[mount.channels] ?? `${mount.channels} channels`;
+    const picture = mount.tracks.find((track) => track.kind === "video");
+    const codecs = mount.tracks.map((track) => CODECS[track.codec] ?? track.codec).join(" + ");
     return [
-      CODECS[mount.codec] ?? mount.content_type,
+      isCoded(mount) ? codecs : CODECS[mount.codec] ?? mount.content_type,
+      picture ? `${picture.width}×${picture.height}` : "",
       kbits > 0 ? `${kbits} kbit/s` : "",
       mount.sample_rate_hz > 0 ? `${mount.sample_rate_hz / 1000} kHz` : "",
       mount.channels > 0 ? channels : "",
@@ -72,10 +78,15 @@
     const part = (className) => card.querySelector(`.${className}`);
     const parts = {};
     for (const className of ["name", "path", "state", "title", "about", "badges", "listeners",
-      "unique", "peak", "since", "sent", "play"]) {
+      "unique", "peak", "since", "sent", "play", "watch"]) {
       parts[className] = part(className);
     }
-    parts.play.addEventListener("click", () => (wish.mount === name ? stop() : play(name)));
+    parts.play.addEventListener("click", () => {
+      const mount = mounts.find((one) => one.name === name);
+      if (mount && isCoded(mount)) location.assign(`/watch${mount.path}`);
+      else if (wish.mount === name) stop();
+      else play(name);
+    });
     return { card, parts };
   }
 
@@ -85,12 +96,13 @@
     const name = mount.stream_name || mount.name;
     setText(parts.name, name);
     setText(parts.path, mount.path);
-    parts.path.href = mount.path;
+    parts.path.href = isCoded(mount) ? `/watch${mount.path}` : mount.path;
+    parts.watch.href = `/watch${mount.path}`;
     setText(parts.state, STATES[mount.state] ?? mount.state);
     parts.state.className = `state ${mount.state}`;
     setText(parts.title, mount.title);
     setText(parts.about, mount.description);
-    setText(parts.listeners, mount.listeners.toLocaleString());
+    setText(parts.listeners, (mount.listeners + mount.viewers).toLocaleString());
     setText(parts.unique, mount.listeners_unique.toLocaleString());
     setText(parts.peak, mount.listeners_peak.toLocaleString());
     setText(parts.since, span(mount.live_seconds));
@@ -127,7 +139,7 @@
     });
     byId("empty").hidden = mounts.length > 0;
     const onAir = mounts.filter((mount) => mount.state === "live").length;
-    const listeners = mounts.reduce((sum, mount) => sum + mount.listeners, 0);
+    const listeners = mounts.reduce((sum, mount) => sum + mount.listeners + mount.viewers, 0);
     setText(byId("total-mounts"), onAir.toLocaleString());
     setText(byId("total-listeners"), listeners.toLocaleString());
     showPlayer();

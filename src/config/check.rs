@@ -29,7 +29,7 @@ pub const RESERVED_PATHS: &[&str] = &[
 ];
 
 /// What other paths start with that the server answers itself.
-pub const RESERVED_PREFIXES: &[&str] = &["/admin/", "/api/", "/web/"];
+pub const RESERVED_PREFIXES: &[&str] = &["/admin/", "/api/", "/embed/", "/watch/", "/web/"];
 
 /// Whether the server answers `path` itself, so that no mount can have it.
 pub fn is_reserved_path(path: &str) -> bool {

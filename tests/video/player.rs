@@ -1,0 +1,80 @@
+//! The player's page in Chromium, in every way that it can play.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::{publish, wait_tracks};
+use crate::harness::chromium::{ANSWER_LIMIT, Browser};
+use crate::harness::{Backend, Server, fixture};
+
+/// What the page says of its player.
+const SEEN: &str = "(() => { const page = window.corecast; return { ms: performance.now(), \
+     position: page ? page.video.currentTime : 0, stats: page ? page.stats() : null, \
+     error: page && page.video.error ? page.video.error.message : null, \
+     notice: document.getElementById('notice')?.innerText ?? '', href: location.href }; })()";
+
+/// From the start of the navigation to moving pictures, of which one load must be in time: other
+/// tests have the machine too.
+const START_MS_MAX: f64 = 3_000.0;
+const LOADS: usize = 3;
+
+/// How far behind the source the player may be; what the page says of itself.
+const LATENCY_S_MAX: f64 = 1.5;
+
+#[test]
+fn the_player_plays_in_every_way_within_three_seconds() {
+    let film = fixture::film("player.flv", 90, &["-g", "30", "-bf", "0"]);
+    let server = Server::start(Backend::IoUring, &[]);
+    let _source = publish(&server, &film, "/live/cam");
+    wait_tracks(&server, "/live/cam", 2);
+    let mut browser = Browser::start();
+    for way in ["hls", "flv", "ts", "ws"] {
+        let url = server.url(&format!("/watch/live/cam?way={way}"));
+        let mut times = Vec::new();
+        while times.len() < LOADS && times.iter().all(|ms| *ms > START_MS_MAX) {
+            times.push(load(&mut browser, &url));
+        }
+        eprintln!("{way}: pictures after {times:.0?} ms");
+        assert!(
+            times.iter().any(|ms| *ms <= START_MS_MAX),
+            "{way}: {times:?} ms"
+        );
+        let before = browser.evaluate(SEEN);
+        std::thread::sleep(Duration::from_secs(3));
+        let after = browser.evaluate(SEEN);
+        let played = number(&after["position"]) - number(&before["position"]);
+        assert!(played > 2.0, "{way}: {played} s in 3 s: {after}");
+        assert_eq!(after["error"], Value::Null, "{way}");
+        let stats = &after["stats"];
+        assert_eq!((&stats["width"], &stats["way"]), (&json!(320), &json!(way)));
+        let latency = number(&stats["latency"]);
+        eprintln!(
+            "{way}: {latency:.2} s behind, {} frames dropped",
+            stats["dropped"]
+        );
+        assert!(latency <= LATENCY_S_MAX, "{way}: {latency} s behind");
+    }
+    let viewers = server
+        .mount("/live/cam")
+        .map(|report| report["viewers"].clone());
+    assert_eq!(viewers, Some(json!(1)), "by its requests for playlists");
+}
+
+/// Loads `url`; answers how long after the navigation began pictures moved.
+fn load(browser: &mut Browser, url: &str) -> f64 {
+    browser.call("Page.navigate", json!({ "url": url }));
+    let began = Instant::now();
+    loop {
+        let seen = browser.evaluate(SEEN);
+        if seen["href"] == url && number(&seen["position"]) > 0.0 {
+            return number(&seen["ms"]);
+        }
+        assert!(began.elapsed() < ANSWER_LIMIT, "no pictures: {seen}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_default()
+}
