@@ -1,5 +1,6 @@
 //! What new listeners hear first: files, read before a shard sees them.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -13,15 +14,7 @@ use corecast_protocol::intro::cut;
 /// Reads the intros that the settings name. One that cannot be had is left out, with a warning:
 /// its mounts go without.
 pub(crate) fn read(config: &Config) -> Intros {
-    let mounts = config.mounts.iter().map(|(_, mount)| mount);
-    let mut files: Vec<&PathBuf> = std::iter::once(&config.mount_defaults)
-        .chain(mounts)
-        .map(|mount| &mount.intro)
-        .filter(|file| !file.as_os_str().is_empty())
-        .collect();
-    files.sort_unstable();
-    files.dedup();
-    let intros = files.into_iter().filter_map(|file| match read_one(file) {
+    let intros = files(config).filter_map(|file| match read_one(file) {
         Ok(intro) => {
             let (codec, lasts_ms) = (intro.codec(), intro.lasts().as_millis() as u64);
             tracing::info!(intro = %file.display(), %codec, lasts_ms, "intro read");
@@ -33,6 +26,29 @@ pub(crate) fn read(config: &Config) -> Intros {
         }
     });
     intros.collect()
+}
+
+/// What would be left out, one line each.
+pub(crate) fn faults(config: &Config) -> Vec<String> {
+    let faults = files(config).filter_map(|file| {
+        let reason = read_one(file).err()?;
+        Some(format!(
+            "{}: an intro is left out: {reason}",
+            file.display()
+        ))
+    });
+    faults.collect()
+}
+
+/// Each file once.
+fn files(config: &Config) -> impl Iterator<Item = &PathBuf> {
+    let mounts = config.mounts.iter().map(|(_, mount)| mount);
+    let named: BTreeSet<&PathBuf> = std::iter::once(&config.mount_defaults)
+        .chain(mounts)
+        .map(|mount| &mount.intro)
+        .filter(|file| !file.as_os_str().is_empty())
+        .collect();
+    named.into_iter()
 }
 
 fn read_one(path: &Path) -> Result<Intro, String> {

@@ -40,7 +40,10 @@ const STATUS_TICKS: u32 = 10;
 pub(crate) fn check(sources: &Sources) -> Result<String, Vec<String>> {
     let loaded = settings::read(sources)?;
     machine::shard_cpus(&loaded.config.shards.count).map_err(|fault| vec![fault])?;
-    Ok("corecast: the settings are good\n".into())
+    let intros = intros::faults(&loaded.config);
+    let mut told: String = intros.iter().map(|fault| format!("{fault}\n")).collect();
+    told.push_str("corecast: the settings are good\n");
+    Ok(told)
 }
 
 /// Runs the server until it is told to end; returns the exit status.

@@ -177,6 +177,16 @@ fn an_intro_that_cannot_be_heard_is_left_out_and_told() {
     server.signal(Signal::HUP);
     told("it is no MPEG audio");
 
+    let check = Command::new(env!("CARGO_BIN_EXE_corecast"))
+        .args(["check", "--set", &none])
+        .output()
+        .expect("corecast starts");
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(
+        check.status.success() && said.contains("it is no MPEG audio"),
+        "{said}"
+    );
+
     // Good, but not for what this source sends.
     let headers = "Content-Type: audio/aac\r\n";
     let (mut source, answer) = station::open(server.address(), "/aac", headers);
