@@ -206,7 +206,8 @@ impl<'a> ByteReader<'a> {
 /// and 32 bits) and how many bytes it takes.
 ///
 /// # Errors
-/// [`HeaderFault::Truncated`] where it does not end, [`HeaderFault::Invalid`] where it is too large.
+/// [`HeaderFault::Truncated`] where it does not end, [`HeaderFault::Invalid`] where it is too
+/// large.
 pub fn leb128(bytes: &[u8]) -> Result<(u32, usize), HeaderFault> {
     let mut value: u64 = 0;
     for at in 0..8 {

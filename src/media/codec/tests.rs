@@ -10,6 +10,7 @@ use crate::track::{TrackCodec, TrackFormat};
 fn hex(text: &str) -> Bytes {
     let digits: Vec<u8> = text
         .chars()
+        .filter(|digit| !digit.is_whitespace())
         .map(|digit| digit.to_digit(16).expect("a digit") as u8)
         .collect();
     digits
@@ -46,7 +47,8 @@ const H264: [(&str, &str, (u16, u16, u32)); 6] = [
         (322, 182, 29_970),
     ),
     (
-        "017a000dffe1001a677a000db6cd941519e222f01100000303e90000ea600f14299601000468ef8fcbfefafa00",
+        "017a000dffe1001a677a000db6cd941519e222f01100000303e90000ea600f1429960100\
+         0468ef8fcbfefafa00",
         "avc1.7a000d",
         (322, 182, 29_970),
     ),
@@ -56,7 +58,8 @@ const H264: [(&str, &str, (u16, u16, u32)); 6] = [
         (320, 180, 25_000),
     ),
     (
-        "01640015ffe1001c67640015acd941433f27fe019e01a02000007d20000ea603e28532c001000468fe8fcbfdf8f800",
+        "01640015ffe1001c67640015acd941433f27fe019e01a02000007d20000ea603e28532c00100\
+         0468fe8fcbfdf8f800",
         "avc1.640015",
         (320, 180, 14_985),
     ),
@@ -223,9 +226,37 @@ fn vp9_says_in_keyframes_what_it_is() {
     assert!(describe::from_unit(TrackCodec::Vp9, &inter).is_err());
 }
 
+/// Coding, configuration or nothing, unit; the `codecs` parameter, rate and channels, nanoseconds.
+type Heard = (
+    TrackCodec,
+    &'static str,
+    &'static str,
+    &'static str,
+    (u32, u8),
+    u64,
+);
+
+const OPUS: &str = "4f707573486561640102380180bb0000000000";
+const OPUS_SURROUND: &str = "4f707573486561640106380180bb00000000010402000401020305";
+const FLAC: &str = "10001000000000000000 0bb802f0 00000000 00000000000000000000000000000000";
+const AC3: &str = "0b77fe95144043e106";
+const EAC3: &str = "0b77037f3f87c00020";
+
+#[rustfmt::skip]
+const HEARD: [Heard; 8] = [
+    (TrackCodec::Aac, "1190", "21", "mp4a.40.2", (48_000, 2), 21_333_333),
+    (TrackCodec::Opus, OPUS, "fc", "Opus", (48_000, 2), 20_000_000),
+    (TrackCodec::Opus, OPUS_SURROUND, "0b06", "Opus", (48_000, 6), 120_000_000),
+    (TrackCodec::Flac, FLAC, "fff8caa800", "fLaC", (48_000, 2), 85_333_333),
+    (TrackCodec::Mp3, "", "fffb50c4", "mp4a.40.34", (44_100, 1), 26_122_449),
+    (TrackCodec::Mp3, "", "fff35000", "mp4a.40.34", (22_050, 2), 26_122_449),
+    (TrackCodec::Ac3, "", AC3, "ac-3", (48_000, 2), 32_000_000),
+    (TrackCodec::Eac3, "", EAC3, "ec-3", (48_000, 6), 32_000_000),
+];
+
 #[test]
 fn sound_says_rate_channels_and_duration() {
-    let check = |codec, config: &str, unit: &str, rfc6381: &str, sound, nanos| {
+    for (codec, config, unit, rfc6381, sound, nanos) in HEARD {
         let unit = hex(unit);
         let format = if config.is_empty() {
             describe::from_unit(codec, &unit)
@@ -239,73 +270,15 @@ fn sound_says_rate_channels_and_duration() {
             let _ = describe::from_unit(codec, &unit[..end]);
             let _ = describe::sound_nanos(&format, &unit[..end]);
         }
-    };
-    let opus = "4f707573486561640102380180bb0000000000";
-    let surround = "4f7075734865616401063801 80bb0000000001 0402 000401020305".replace(' ', "");
-    let flac = "10001000000000000000 0bb802f0 00000000 00000000000000000000000000000000";
-    let flac = flac.replace(' ', "");
-    check(
-        TrackCodec::Aac,
-        "1190",
-        "21",
-        "mp4a.40.2",
-        (48_000, 2),
-        21_333_333,
-    );
-    check(
-        TrackCodec::Opus,
-        opus,
-        "fc",
-        "Opus",
-        (48_000, 2),
-        20_000_000,
-    );
-    check(
-        TrackCodec::Opus,
-        &surround,
-        "0b06",
-        "Opus",
-        (48_000, 6),
-        120_000_000,
-    );
-    check(
-        TrackCodec::Flac,
-        &flac,
-        "fff8caa800",
-        "fLaC",
-        (48_000, 2),
-        85_333_333,
-    );
-    check(
-        TrackCodec::Mp3,
-        "",
-        "fffb50c4",
-        "mp4a.40.34",
-        (44_100, 1),
-        26_122_449,
-    );
-    check(
-        TrackCodec::Mp3,
-        "",
-        "fff35000",
-        "mp4a.40.34",
-        (22_050, 2),
-        26_122_449,
-    );
-    let (plain, enhanced) = ("0b77fe95144043e106", "0b77037f3f87c00020");
-    check(TrackCodec::Ac3, "", plain, "ac-3", (48_000, 2), 32_000_000);
-    check(
-        TrackCodec::Eac3,
-        "",
-        enhanced,
-        "ec-3",
-        (48_000, 6),
-        32_000_000,
-    );
+    }
     // Each of them is not the other.
-    assert!(describe::from_unit(TrackCodec::Ac3, &hex(enhanced)).is_err());
-    assert!(describe::from_unit(TrackCodec::Eac3, &hex(plain)).is_err());
-    assert!(describe::from_unit(TrackCodec::Mp3, &hex("fffd5000")).is_err());
+    for (codec, unit) in [
+        (TrackCodec::Ac3, EAC3),
+        (TrackCodec::Eac3, AC3),
+        (TrackCodec::Mp3, "fffd5000"),
+    ] {
+        assert!(describe::from_unit(codec, &hex(unit)).is_err());
+    }
 }
 
 #[test]
