@@ -14,8 +14,9 @@ use super::*;
 fn start(folder: &Scratch, users: &Path) -> (Pair, Vec<Station>, Scratch) {
     let hook = "http://127.0.0.1:1/";
     let config = format!(
-        "[[mount]]\nname = '/a.mp3'\nlistener_htpasswd = '{}'\n\
+        "[log]\naccess_path = '{}'\n[[mount]]\nname = '/a.mp3'\nlistener_htpasswd = '{}'\n\
          [[mount]]\nname = '/u.mp3'\nhook_listener_add = '{hook}'\n",
+        folder.file("access.log").display(),
         users.display()
     );
     std::fs::write(folder.file("c.toml"), config).expect("the folder takes files");
@@ -196,4 +197,14 @@ fn no_command_breaks_a_file_of_users() {
     assert!(page.contains("username=u07&amp;action=delete"), "{page}");
     let list = pair.server.get_as_admin("/admin/listmounts.xsl").text();
     assert!(list.contains("manageauth.xsl?mount=%2Fa%2Emp3"), "{list}");
+
+    let access = wait_for("the commands are in the access log", LIMIT, || {
+        let text = std::fs::read_to_string(folder.file("access.log")).ok()?;
+        (text.matches("GET /admin/manageauth").count() > 20).then_some(text)
+    });
+    let log = pair.server.log();
+    assert!(
+        !access.contains("password") && !log.contains("password=x"),
+        "{access}{log}"
+    );
 }
