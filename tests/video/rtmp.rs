@@ -155,6 +155,35 @@ impl Publisher {
         }
     }
 
+    /// What the server says at the end.
+    fn wait_end(mut self) -> String {
+        let mut buffer = [0; 4_096];
+        loop {
+            let read = self
+                .socket
+                .read(&mut buffer)
+                .expect("it is not just cut off");
+            assert_ne!(read, 0, "closed without a word");
+            let taken = self
+                .session
+                .handle_input(Bytes::copy_from_slice(&buffer[..read]));
+            taken.expect("our server keeps to the protocol");
+            while let Some(event) = self.session.poll_event() {
+                if let ClientEvent::Ended { code, .. } = event {
+                    return code;
+                }
+            }
+        }
+    }
+
+    /// Sends the tags at once.
+    fn send(&mut self, tags: &[Tag]) {
+        for tag in tags {
+            self.session.send_media(tag.kind, tag.time_ms, &[&tag.body]);
+        }
+        self.flush();
+    }
+
     fn flush(&mut self) {
         while let Some(bytes) = self.session.poll_transmit() {
             // One that the server has closed is found out by the read.
@@ -176,8 +205,6 @@ impl Publisher {
             self.session.send_media(tag.kind, time_ms, &[&tag.body]);
             self.flush();
         }
-        self.session.finish();
-        self.flush();
     }
 }
 
@@ -239,6 +266,8 @@ fn clocks_wrap_and_the_pictures_go_on() {
             let publisher = Publisher::connect(&server, &url);
             let mut publisher = publisher.expect("the script is let in");
             publisher.play(&tags, 0_u32.wrapping_sub(lead_ms));
+            publisher.session.finish();
+            publisher.flush();
         });
         let mounts = ["/live/24", "/live/31", "/live/32"];
         let players = mounts.map(|mount| list_pictures(&server, mount));
@@ -303,12 +332,7 @@ fn mounts_are_named_whichever_way_the_url_is_cut() {
         url.stream = stream;
         let mut publisher = Publisher::connect(&server, &url).expect("it is let in");
         // Set-up, the first pictures and sounds.
-        for tag in tags.iter().take(40) {
-            publisher
-                .session
-                .send_media(tag.kind, tag.time_ms, &[&tag.body]);
-        }
-        publisher.flush();
+        publisher.send(&tags[..40]);
         wait_tracks(&server, mount, 2);
     }
     for stream in ["one", "one?password=wrong", "?password=", "a\rb"] {
@@ -321,6 +345,64 @@ fn mounts_are_named_whichever_way_the_url_is_cut() {
             "{stream:?}: {refused}"
         );
     }
+}
+
+#[test]
+fn one_publisher_feeds_a_mount_and_the_next_takes_it_over_where_that_is_allowed() {
+    let tags = tags(&film());
+    for (takeover, outcome) in [(true, None), (false, Some("NetStream.Publish.BadName"))] {
+        let setting = format!("mount_defaults.takeover={takeover}");
+        let server = Server::start(Backend::IoUring, &[&setting]);
+        let url = Url::parse(&server.publish_url("/live/x")).expect("the URL is good");
+        let mut first = Publisher::connect(&server, &url).expect("nobody else is there");
+        first.send(&tags[..40]);
+        wait_tracks(&server, "/live/x", 2);
+        let second = Publisher::connect(&server, &url);
+        let Some(refusal) = outcome else {
+            let mut second = second.expect("it takes over");
+            assert_eq!(first.wait_end(), "NetStream.Publish.Rejected");
+            second.send(&tags[..40]);
+            wait_tracks(&server, "/live/x", 2);
+            continue;
+        };
+        let refused = second.err().expect("the mount is taken");
+        assert!(refused.contains(refusal), "{refused}");
+    }
+}
+
+#[test]
+fn players_stay_while_their_publisher_is_cut_off_and_comes_again() {
+    let tags = tags(&film());
+    let server = Server::start(Backend::IoUring, &[]);
+    let url = Url::parse(&server.publish_url("/live/x")).expect("the URL is good");
+    let pictures = |player: &Client| {
+        let list = String::from_utf8(player.stdout()).ok()?;
+        Some(picture_times(&list))
+    };
+    let (player, before) = std::thread::scope(|scope| {
+        let first = scope.spawn(|| {
+            let first = Publisher::connect(&server, &url);
+            first
+                .expect("it is let in")
+                .play(&tags[..tags.len() / 2], 0);
+            // Without a word it is gone.
+        });
+        let player = list_pictures(&server, "/live/x");
+        first.join().expect("it played");
+        let before = pictures(&player).expect("it plays").len();
+        (player, before)
+    });
+    wait_for("the mount waits for its publisher", LIMIT, || {
+        (server.mount("/live/x")?["state"] != "live").then_some(())
+    });
+    let mut again = Publisher::connect(&server, &url).expect("it is let in");
+    again.play(&tags, 0);
+    let film_pictures = tags.iter().filter(|tag| tag.kind == MediaKind::Video);
+    let wanted = before + film_pictures.count() / 2;
+    let times = wait_for("the player has what came after", LIMIT, || {
+        pictures(&player).filter(|times| times.len() > wanted)
+    });
+    assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
 }
 
 /// What a simple client says before its first chunk.
