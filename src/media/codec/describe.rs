@@ -72,10 +72,12 @@ pub fn from_config(codec: TrackCodec, config: &Bytes) -> Result<TrackFormat, Hea
     }
 }
 
-/// What a decoder must know of a track whose units say it themselves, from its unit `payload`.
+/// What a decoder must know of a track whose units say it themselves, from its unit `payload`: sound
+/// in every unit; pictures in keyframes with their parameter sets, of which the configuration is
+/// made then.
 ///
 /// # Errors
-/// Where the unit does not say it, and for codings with a configuration of their own.
+/// Where the unit does not say it, and for codings that say it in a configuration only.
 pub fn from_unit(codec: TrackCodec, payload: &[u8]) -> Result<TrackFormat, HeaderFault> {
     let none = Bytes::new();
     match codec {
@@ -107,7 +109,16 @@ pub fn from_unit(codec: TrackCodec, payload: &[u8]) -> Result<TrackFormat, Heade
                 0,
             ))
         }
-        _ => Err(HeaderFault::Unsupported("a track without configuration")),
+        TrackCodec::H264 => from_config(codec, &h264::Config::of_payload(payload)?.record()),
+        TrackCodec::H265 => from_config(codec, &h265::Config::of_payload(payload)?.record()),
+        TrackCodec::Av1 => {
+            let sequence = av1::Content::parse(payload)?.sequence;
+            let sequence = sequence.ok_or(HeaderFault::Unsupported("a start without keyframe"))?;
+            from_config(codec, &av1::record(sequence.whole)?)
+        }
+        TrackCodec::Aac | TrackCodec::Opus | TrackCodec::Flac => {
+            Err(HeaderFault::Unsupported("a track without configuration"))
+        }
     }
 }
 

@@ -285,6 +285,23 @@ impl Config {
         Config::new(sps, pps, nal::LENGTH_BYTES)
     }
 
+    /// The configuration of the parameter sets that stand in a payload.
+    ///
+    /// # Errors
+    /// Where the payload is damaged, or its sets make no configuration.
+    pub fn of_payload(payload: &[u8]) -> Result<Self, HeaderFault> {
+        let (mut sps, mut pps) = (Vec::new(), Vec::new());
+        for unit in nal::units(payload) {
+            let unit = unit?;
+            match unit_type(unit) {
+                nal_type::SPS => nal::put_set(&mut sps, unit, set_id),
+                nal_type::PPS => nal::put_set(&mut pps, unit, set_id),
+                _ => {}
+            }
+        }
+        Config::from_parameter_sets(sps, pps)
+    }
+
     fn new(sps: Vec<Bytes>, pps: Vec<Bytes>, length_bytes: usize) -> Result<Self, HeaderFault> {
         let mut sets = sps.iter().chain(&pps);
         if sps.len() > 31 || pps.len() > 255 || sets.any(too_long) {

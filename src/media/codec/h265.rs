@@ -412,6 +412,21 @@ impl Config {
         Config::new(sets, nal::LENGTH_BYTES)
     }
 
+    /// The configuration of the parameter sets that stand in a payload.
+    ///
+    /// # Errors
+    /// Where the payload is damaged, or its sets make no configuration.
+    pub fn of_payload(payload: &[u8]) -> Result<Self, HeaderFault> {
+        let mut sets = Vec::new();
+        for unit in nal::units(payload) {
+            let unit = unit?;
+            if (nal_type::VPS..=nal_type::PPS).contains(&unit_type(unit)) {
+                sets.push(Bytes::copy_from_slice(unit));
+            }
+        }
+        Config::from_parameter_sets(sets)
+    }
+
     fn new(sets: Vec<Bytes>, length_bytes: usize) -> Result<Self, HeaderFault> {
         let too_long = |set: &Bytes| set.len() > PARAMETER_SET_BYTES_MAX;
         if sets.len() > SETS_MAX || sets.iter().any(too_long) {

@@ -356,6 +356,14 @@ fn parameter_sets_among_pictures_take_the_place_of_those_with_their_number() {
     assert_eq!(changed(&["658884"]), None);
     let format = changed(&[other, "68ef8fcb", "658884"]).expect("another size");
     assert_eq!((format.width, format.height), (320, 180));
+    // Without a configuration, one is made of them.
+    let units = payload(&[&same, "68ef8fcb", "658884"]);
+    let made = describe::from_unit(TrackCodec::H264, &units).expect("sets");
+    assert_eq!(
+        made,
+        describe::from_config(TrackCodec::H264, &config).expect("a record")
+    );
+    assert!(describe::from_unit(TrackCodec::H264, &payload(&["658884"])).is_err());
     // One that cannot be read changes nothing.
     assert_eq!(changed(&["6742c0", "658884"]), None);
     // Another number is another set.

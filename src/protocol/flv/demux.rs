@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use corecast_media::codec::{HeaderFault, av1, describe, h264, h265, nal, sound, vp9};
 use corecast_media::frame::MediaEvent;
+use corecast_media::metadata::Metadata;
 use corecast_media::track::{
     AccessUnit, MediaTime, TRACKS_MAX, Track, TrackCodec, TrackFormat, TrackId, TrackKind,
 };
@@ -37,6 +38,8 @@ pub struct Demuxer {
     awaits_both: bool,
     /// The frame rate of `onMetaData`, for pictures that do not say theirs; 0 for none.
     said_rate_millihz: u32,
+    /// The title that was said last.
+    metadata: Option<Metadata>,
     /// Units that came before the tracks were said.
     waiting: Vec<AccessUnit>,
     waiting_bytes: usize,
@@ -72,6 +75,7 @@ impl Demuxer {
             is_changed: false,
             awaits_both: true,
             said_rate_millihz: 0,
+            metadata: None,
             waiting: Vec::new(),
             waiting_bytes: 0,
             pieces: Vec::new(),
@@ -129,7 +133,10 @@ impl Demuxer {
         };
         self.awaits_both = said.has_audio == said.has_video;
         self.said_rate_millihz = said.frame_rate_millihz;
-        out.extend(said.metadata.map(MediaEvent::Metadata));
+        if said.metadata.is_some() && said.metadata != self.metadata {
+            self.metadata = said.metadata;
+            out.extend(self.metadata.clone().map(MediaEvent::Metadata));
+        }
     }
 
     fn on_piece(
@@ -228,7 +235,7 @@ impl Demuxer {
         kind: TrackKind,
         number: u8,
         codec: TrackCodec,
-        payload: &[u8],
+        payload: &Bytes,
     ) -> Option<usize> {
         let known = self.find(kind, number);
         if let Some(at) = known
@@ -236,8 +243,13 @@ impl Demuxer {
         {
             return Some(at);
         }
-        // Codings without a configuration say in every unit what they are.
-        let placed = describe::from_unit(codec, payload)
+        // Some codings say in their units what they are, some encoders send no configuration.
+        let units = match codec {
+            TrackCodec::H264 | TrackCodec::H265 => nal_payload(nal::LENGTH_BYTES, payload),
+            _ => Ok(payload.clone()),
+        };
+        let placed = units
+            .and_then(|units| describe::from_unit(codec, &units))
             .map_err(FlvFault::from)
             .and_then(|format| self.set_format(kind, number, format, nal::LENGTH_BYTES));
         if placed.is_err() {

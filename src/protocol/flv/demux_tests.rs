@@ -340,3 +340,44 @@ fn tracks_are_bounded_and_units_that_nobody_can_decode_are_counted() {
     assert_eq!((demuxer.dropped_units(), demuxer.damaged_units()), (1, 1));
     assert_eq!(out, []);
 }
+
+#[test]
+fn pictures_may_bring_their_parameter_sets_along() {
+    let sets = "00000019 67640 00dacd941519e226c04400000fa40003a9803c50a6580 00000004 68ef8fcb";
+    let key = format!("1701000000 {sets} 000000026588");
+    let alone = (TagKind::Script, 0, metadata(&[("videocodecid", 7.0)], &[]));
+    let width = |events: &[MediaEvent]| match events.first() {
+        Some(MediaEvent::Tracks(tracks)) => tracks[0].format.width,
+        _ => 0,
+    };
+    // Among the pictures without any configuration, and with start codes.
+    let events = pushed(&[alone.clone(), video(0, &key), video(40, &key)]);
+    assert_eq!((said(&events), width(&events)), (vec![1, 0, 0], 322));
+    let annex_b = key
+        .replace("00000019", "00000001")
+        .replace("00000004 68", "000001 68");
+    let annex_b = annex_b.replace("00000002", "000001");
+    let events = pushed(&[alone.clone(), video(0, &annex_b)]);
+    assert_eq!((said(&events), width(&events)), (vec![1, 0], 322));
+    // Behind a configuration that says something else; alone they are no picture.
+    let config = video(0, &format!("1700000000{AVC_SMALL}"));
+    let sets = video(0, &format!("1701000000 {sets}"));
+    let plain = video(0, "1701000000 000000026588");
+    let events = pushed(&[alone, config, plain.clone(), sets, plain]);
+    assert_eq!((said(&events), width(&events)), (vec![1, 0, 1, 0], 320));
+    assert_eq!(width(&events[2..]), 322);
+}
+
+#[test]
+fn a_title_is_said_when_it_changes() {
+    let title = |text| {
+        (
+            TagKind::Script,
+            0,
+            metadata(&[], &[("title", text), ("artist", "A")]),
+        )
+    };
+    let events = pushed(&[title("one"), title("one"), title(""), title("two")]);
+    let expected = ["one", "two"].map(|song| Metadata::from_parts("A", song));
+    assert_eq!(events, expected.map(MediaEvent::Metadata));
+}
