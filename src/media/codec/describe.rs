@@ -73,8 +73,8 @@ pub fn from_config(codec: TrackCodec, config: &Bytes) -> Result<TrackFormat, Hea
 }
 
 /// What a decoder must know of a track whose units say it themselves, from its unit `payload`:
-/// sound in every unit; pictures in keyframes with their parameter sets, of which the configuration is
-/// made then.
+/// sound in every unit; pictures in keyframes with their parameter sets, of which the
+/// configuration is made then.
 ///
 /// # Errors
 /// Where the unit does not say it, and for codings that say it in a configuration only.
