@@ -486,6 +486,7 @@ impl World {
             user: None,
             since: self.now,
             until: stays.map(|ms| self.now + Duration::from_millis(ms)),
+            relays: false,
         });
         self.ears.insert(
             session,

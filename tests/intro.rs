@@ -9,8 +9,8 @@ use rustix::process::Signal;
 
 use super::clients::seconds_decoded;
 use super::harness::{
-    Backend, Client, Cut, IcyReader, Scratch, Server, Station, fixture, mpeg, program, station,
-    wait_for,
+    Backend, Client, Cut, IcyReader, Scratch, Server, Station, fixture, http, mpeg, program,
+    station, wait_for,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -40,6 +40,7 @@ fn start(backend: Backend, scratch: &Scratch, intro: &Path) -> Server {
         "mount_defaults.source_timeout_ms=300",
         "mount_defaults.burst_bytes=20000",
         "mount_defaults.metaint_bytes=1000",
+        "auth.relay_password=tests-relay-this",
     ];
     let server = Server::launch_with(command, backend, &settings);
     server.wait_ready();
@@ -99,6 +100,12 @@ fn a_listener_hears_the_intro_then_the_stream_framing_exact(backend: Backend) {
     let (at, _) = &reader.blocks[0];
     assert!(*at >= sound.len(), "a title comes with its sound: {at}");
     assert_eq!(reader.titles(), ["not in the intro"]);
+
+    // Who relays it has listeners in the middle of the stream.
+    let relay = http::basic("relay", "tests-relay-this");
+    let request = format!("GET /live HTTP/1.1\r\nHost: test\r\n{relay}\r\n");
+    let mut relay = IcyReader::ask(server.address(), &request).expect("an answer");
+    assert_eq!(hear(&mut relay, 1).jumps(), []);
 
     // A fallback and its return are no new listener; the next one is.
     drop(station);

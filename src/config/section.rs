@@ -373,7 +373,8 @@ section! {
         /// File that new listeners hear before the stream; empty for none: MPEG audio, AAC in
         /// ADTS or Ogg, as the source sends, of 8 MiB at most. It is read at the start and at
         /// each reload. One that does not go with what the source sends is left out, and the
-        /// log says so. It is sent at the pace of its sound, a burst ahead.
+        /// log says so. It is sent at the pace of its sound, a burst ahead; not to servers that
+        /// log in with `auth.relay_password`, whose listeners are in the middle of the stream.
         intro: PathBuf = PathBuf::new(), Kind::Path, Reload;
         /// Who may listen; empty for everybody whom `limits.allow_ips` lets in.
         allow_ips: Vec<Network> = Vec::new(), Kind::Networks, Reload;

@@ -184,6 +184,9 @@ pub struct ListenerCard {
     pub since: Time,
     /// When it must go, if it may not stay for ever.
     pub until: Option<Time>,
+    /// Whether it relays our mounts, so that others are heard through it: it gets no intro, which
+    /// would come to them in the middle of the stream whenever it connects anew.
+    pub relays: bool,
 }
 
 impl<S: Socket> Hub<S> {

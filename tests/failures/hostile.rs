@@ -92,10 +92,10 @@ fn assert_reads(form: Form, path: &str, text: &str) {
                     .unwrap_or_else(|e| panic!("{path}: {e} in {text}"))
                 {
                     Event::Eof => break,
-                    Event::Start(start) | Event::Empty(start) => {
-                        if start.name().as_ref() == "hostile" {
-                            hostile("an element");
-                        }
+                    Event::Start(start) | Event::Empty(start)
+                        if start.name().as_ref() == "hostile" =>
+                    {
+                        hostile("an element");
                     }
                     _ => {}
                 }

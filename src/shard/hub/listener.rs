@@ -239,7 +239,8 @@ impl<S: Socket> Hub<S> {
         };
         self.events.push_back(HubEvent::Event(event));
         let mut reader = Reader::new(now, socket, head, metaint, &replica.window, position);
-        if let Some(intro) = fit_intro(&self.config, &self.intros, replica) {
+        let intro = fit_intro(&self.config, &self.intros, replica);
+        if let Some(intro) = intro.filter(|_| !card.relays) {
             reader.play(now, Arc::clone(intro), &replica.window);
         }
         let listener = self.listeners.insert(Listener {

@@ -214,9 +214,12 @@ fn card(
     let limit = settings.listener_duration_max;
     let limit = (!limit.is_zero()).then_some(limit);
     let stay_max = limit.into_iter().chain(stay_max).min();
-    let user = question::guards_listeners(settings)
-        .then(|| credentials(request.headers()))
-        .flatten()
+    let given = credentials(request.headers());
+    let relays = given
+        .as_ref()
+        .is_some_and(|given| auth::are_relay(&config, given));
+    let user = given
+        .filter(|_| question::guards_listeners(settings))
         .map(|given| log_text(&given.user));
     Box::new(ListenerCard {
         peer: connection.peer,
@@ -226,6 +229,7 @@ fn card(
         user,
         since: shard.now(),
         until: stay_max.map(|stay_max| shard.now() + stay_max),
+        relays,
     })
 }
 

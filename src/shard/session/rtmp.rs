@@ -447,6 +447,7 @@ impl Talk {
             user: None,
             since: self.since,
             until: stay_max.map(|stay_max| shard.now() + stay_max),
+            relays: false,
         });
         if let Ok(socket) = self.connection.into_steady() {
             seat_wish.attach(socket, Bytes::from(head), 0, card);
