@@ -29,6 +29,9 @@ use crate::task::{First, Signal, first, isolated};
 /// How often a relay on demand looks whether somebody still listens.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// The time between the first tries of two relays of a master's list, about.
+const EACH: Duration = Duration::from_millis(5);
+
 /// How long a relay rests that panicked.
 const PANIC_PAUSE: Duration = Duration::from_secs(1);
 
@@ -184,6 +187,9 @@ async fn relay(shard: &Rc<Shard>, desk: &Desk) {
     let seed = RandomState::new().hash_one(desk.mount.as_str());
     let settings = &desk.settings;
     let mut turns = Turns::new(urls.len(), settings.retry_min, settings.retry_max, seed);
+    if desk.listed {
+        monoio::time::sleep(stagger(shard.config().relays_listed.len(), seed)).await;
+    }
     while !shard.is_draining() {
         if settings.on_demand && demand(shard, desk) == 0 {
             turns.reset();
@@ -191,8 +197,8 @@ async fn relay(shard: &Rc<Shard>, desk: &Desk) {
             desk.wanted.wait().await;
             continue;
         }
-        if desk.listed && shard.look(|hub| hub.is_live(&desk.mount)) {
-            desk.rest(shard.now(), "the mount has a source of its own");
+        if let Some(why) = held_back(shard, desk) {
+            desk.rest(shard.now(), why);
             monoio::time::sleep(LOOK).await;
             continue;
         }
@@ -217,6 +223,26 @@ async fn relay(shard: &Rc<Shard>, desk: &Desk) {
         desk.enter(shard.now(), RelayState::Waiting);
         monoio::time::sleep(wait).await;
     }
+}
+
+/// Why a relay of a master's list does not even ask for its stream now.
+fn held_back(shard: &Shard, desk: &Desk) -> Option<&'static str> {
+    let sources = &shard.seats.sources;
+    if !desk.listed {
+        None
+    } else if shard.look(|hub| hub.is_live(&desk.mount)) {
+        Some("the mount has a source of its own")
+    } else {
+        let full = sources.taken() >= sources.max();
+        full.then_some("the server has all sources it may have")
+    }
+}
+
+/// How long one of `relays` to a master waits at first, so that a long list is no storm.
+fn stagger(relays: usize, seed: u64) -> Duration {
+    let span = EACH.saturating_mul(u32::try_from(relays).unwrap_or(u32::MAX));
+    let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(seed % millis.max(1))
 }
 
 fn demand(shard: &Shard, desk: &Desk) -> u32 {

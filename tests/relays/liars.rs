@@ -9,6 +9,7 @@ crate::clients::on_both_backends!(
     a_master_that_hangs_or_lies_takes_nothing_away,
     a_master_that_dies_is_waited_for,
     a_hostile_list_is_taken_within_bounds,
+    a_long_list_is_no_storm,
 );
 
 const LOGIN: &str = "password = 'tell nobody'\ntimeout_ms = 500";
@@ -160,4 +161,27 @@ fn a_hostile_list_is_taken_within_bounds(backend: Backend) {
         relaying.wait_state("/m7", "live")["url"],
         format!("http://{}/m7", port.address())
     );
+}
+
+fn a_long_list_is_no_storm(backend: Backend) {
+    let port = Port::take();
+    let origin = Origin::serve(port.address(), STREAM, 100);
+    let many: String = (0..400).map(|at| format!("/m{at}\n")).collect();
+    origin.set_list(Some(&list(&many)));
+    let settings = ["limits.sources_max=5"];
+    let relaying = Relaying::start_with(backend, &master(port.address(), LOGIN), &settings);
+    let count = |state: &str| {
+        let document = relaying.server.get_as_admin("/api/v1/relays").json();
+        let relays = document["relays"].as_array().expect("a list").clone();
+        let is_so = |relay: &&serde_json::Value| relay["state"] == state;
+        relays.iter().filter(is_so).count()
+    };
+    wait_for("five are live and the others wait", SOON, || {
+        (count("live") == 5 && count("waiting") == 395).then_some(())
+    });
+    let streams = origin.requests().len() - origin.list_requests().len();
+    assert!(streams < 200, "{streams} streams were asked for");
+    let why = "the server has all sources it may have";
+    let document = relaying.server.get_as_admin("/api/v1/relays").text();
+    assert!(document.matches(why).count() > 300, "{document}");
 }
