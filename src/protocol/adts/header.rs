@@ -90,8 +90,8 @@ impl Header {
         word.to_be_bytes()
     }
 
-    /// The stream's parameters as the header has them: with implicit SBR or PS the decoded sound
-    /// has twice the rate or the channels. AAC has no constant bit rate.
+    /// The stream's parameters as the header has them: with implicit SBR the decoded sound has
+    /// twice the rate, with PS twice the channels. AAC has no constant bit rate.
     pub fn format(&self) -> AudioFormat {
         AudioFormat {
             codec: Codec::Aac,

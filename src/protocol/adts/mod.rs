@@ -1,7 +1,9 @@
-//! AAC in ADTS: [`header`] (one frame's header) and [`demux`] (bytes to frames).
+//! AAC in ADTS: [`header`] (one frame's header), [`demux`] (bytes to frames) and `sbr` (the band
+//! that no header speaks of).
 
 pub mod demux;
 pub mod header;
+pub(crate) mod sbr;
 
 pub(crate) use demux::Framer;
 

@@ -155,3 +155,43 @@ fn junk_is_dropped_and_a_new_format_is_said() {
         assert_eq!(formats, [(44_100, 2), (24_000, 1)]);
     }
 }
+
+#[test]
+fn a_replicated_band_doubles_the_rate_once_it_is_sure() {
+    let low = Plan {
+        rate_index: 7,
+        bytes: 7 + 4,
+        ..PLAIN
+    };
+    // Sound, a fill element of two bytes with a band or with other data, and the end.
+    let with_band = [0b1011_1000, 0b1011_0101, 0b0101_0101, 0b0111_1000];
+    let without = [0b1011_1000, 0b1010_1101, 0b0101_0101, 0b0111_1000];
+    let stream = |plan: Plan, blocks: &[[u8; 4]]| -> Vec<u8> {
+        let frames = blocks
+            .iter()
+            .map(|block| [&header(plan)[..], block].concat());
+        frames.collect::<Vec<_>>().concat()
+    };
+    let rates = |input: &[u8]| -> Vec<(usize, u32)> {
+        let (events, _) = events(input);
+        assert!(payloads(&events) == input);
+        let at = |(at, event): (usize, &MediaEvent)| match event {
+            MediaEvent::Format(format) => Some((at, format.sample_rate_hz)),
+            _ => None,
+        };
+        events.iter().enumerate().filter_map(at).collect()
+    };
+    // Encoders begin with blocks that have none.
+    let he = [&[without; 2][..], &[with_band; 20]].concat();
+    assert_eq!(rates(&stream(low, &he)), [(0, 22_050), (8, 44_100)]);
+    let by_chance = [[with_band; 5], [without; 5]].concat().repeat(2);
+    assert_eq!(rates(&stream(low, &by_chance)), [(0, 22_050)]);
+    let high = Plan {
+        bytes: 7 + 4,
+        ..PLAIN
+    };
+    assert_eq!(rates(&stream(high, &he)), [(0, 44_100)]);
+    // Another stream in the same connection is looked at again.
+    let both = [stream(low, &he), stream(high, &he), stream(low, &he)].concat();
+    assert_eq!(rates(&both).len(), 5, "{:?}", rates(&both));
+}

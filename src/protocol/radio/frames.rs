@@ -6,8 +6,9 @@ use bytes::Bytes;
 use corecast_media::codec::Codec;
 use corecast_media::track::{Track, TrackCodec, TrackFormat};
 
-use super::{Said, TRACK, sbr};
-use crate::{adts, mpa};
+use super::{Said, TRACK};
+use crate::adts::{self, sbr};
+use crate::mpa;
 
 /// RFC 6381 section 3.3 with the object type of layer III in MPEG-4.
 const MP3_RFC6381: &str = "mp4a.40.34";

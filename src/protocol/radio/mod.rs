@@ -9,7 +9,6 @@ mod clock;
 mod frames;
 mod packets;
 mod pages;
-mod sbr;
 
 use std::sync::Arc;
 

@@ -2,12 +2,12 @@
 //! signalling"): it stands in the sound itself, as the last element of each raw data block.
 
 /// Core coders of at most this rate may have a band above; none is known beyond.
-pub(super) const CORE_RATE_MAX_HZ: u32 = 24_000;
+pub(crate) const CORE_RATE_MAX_HZ: u32 = 24_000;
 
 /// A stream has a band where so many of its first [`BLOCKS`] carry one: each may look so by chance
 /// in about one of 16, and encoders begin with some that have none.
-pub(super) const BLOCKS_WITH_BAND: usize = 6;
-pub(super) const BLOCKS: usize = 10;
+pub(crate) const BLOCKS_WITH_BAND: usize = 6;
+pub(crate) const BLOCKS: usize = 10;
 
 /// Table 4.85: `ID_FIL` and `ID_END`.
 const ID_FIL: u32 = 6;
@@ -26,7 +26,7 @@ const FILLS_MAX: usize = 4;
 /// Whether the raw data block `block` ends in a fill element with a replicated band. Its elements
 /// cannot be counted from the front without decoding them, so the end is matched backwards: a
 /// length of so many bytes must stand just so many bytes in front of the end.
-pub(super) fn is_in(block: &[u8]) -> bool {
+pub(crate) fn is_in(block: &[u8]) -> bool {
     let Some(last) = block.last().filter(|byte| **byte != 0) else {
         return false;
     };
