@@ -2,7 +2,7 @@
 //! ADTS, Opus behind control headers; and what the PMT says about each.
 
 use bytes::Bytes;
-use corecast_media::codec::{aac, h264, nal};
+use corecast_media::codec::{aac, h264, h265, nal};
 use corecast_media::track::{AccessUnit, TrackCodec, TrackFormat};
 
 use super::psi;
@@ -66,7 +66,7 @@ impl Coding {
     pub fn of(format: &TrackFormat) -> Option<Self> {
         match format.codec {
             TrackCodec::H264 => Some(Coding::H264(avc_sets(&format.config))),
-            TrackCodec::H265 => Some(Coding::H265(hevc_sets(&format.config).unwrap_or_default())),
+            TrackCodec::H265 => Some(Coding::H265(hevc_sets(&format.config))),
             TrackCodec::Aac => adts_header(&format.config).map(Coding::Aac),
             TrackCodec::Mp3 if format.sample_rate_hz >= MPEG1_RATE_HZ_MIN => {
                 Some(Coding::Mp3(stream_type::MPEG1_AUDIO))
@@ -197,32 +197,11 @@ fn avc_sets(config: &Bytes) -> Vec<Bytes> {
         .unwrap_or_default()
 }
 
-/// The parameter sets of an HEVCDecoderConfigurationRecord (section 8.3.3.1).
-fn hevc_sets(config: &[u8]) -> Option<Vec<Bytes>> {
-    let (&arrays, mut rest) = config.get(22..)?.split_first()?;
-    let mut sets = Vec::new();
-    for _ in 0..arrays {
-        let (&[_, 0, count], behind) = rest.split_first_chunk::<3>()? else {
-            return None;
-        };
-        rest = take_sets(count, behind, &mut sets)?;
-    }
-    // Encoders describe themselves there too.
-    sets.retain(|set: &Bytes| {
-        set.first()
-            .is_some_and(|&first| HEVC.set_types.contains(&(HEVC.type_of)(first)))
-    });
-    Some(sets)
-}
-
-fn take_sets<'a>(count: u8, mut rest: &'a [u8], sets: &mut Vec<Bytes>) -> Option<&'a [u8]> {
-    for _ in 0..count {
-        let (length, behind) = rest.split_first_chunk::<2>()?;
-        let (set, behind) = behind.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        sets.push(Bytes::copy_from_slice(set));
-        rest = behind;
-    }
-    Some(rest)
+/// Those of an HEVCDecoderConfigurationRecord, in the same way.
+fn hevc_sets(config: &Bytes) -> Vec<Bytes> {
+    h265::Config::parse(config)
+        .map(|config| [config.vps, config.sps, config.pps].concat())
+        .unwrap_or_default()
 }
 
 /// The ADTS header (ISO/IEC 14496-3 section 1.A.2.2) for an AudioSpecificConfig. It tells the core

@@ -20,7 +20,19 @@ const SPS: &[u8] = &[
     0x90, 0x78, 0xa1, 0x4c, 0xb0,
 ];
 pub(super) const PPS: &[u8] = &[0x68, 0xce, 0x0f, 0xc8];
-const HEVC_SETS: [&[u8]; 3] = [&[0x40, 1, 0xaa], &[0x42, 1, 0xbb], &[0x44, 1, 0xcc]];
+/// 320x180 at 25 Hz, as an encoder wrote them.
+const HEVC_SETS: [&[u8]; 3] = [
+    &[
+        0x40, 1, 0x0c, 1, 0xff, 0xff, 1, 0x60, 0, 0, 3, 0, 0x90, 0, 0, 3, 0, 0, 3, 0, 0x3c, 0x95,
+        0x94, 9,
+    ],
+    &[
+        0x42, 1, 1, 1, 0x60, 0, 0, 3, 0, 0x90, 0, 0, 3, 0, 0, 3, 0, 0x3c, 0xa0, 0x0a, 8, 0x0c,
+        0x1f, 0x3e, 0x59, 0x59, 0x52, 0x93, 0x0b, 0xc0, 0x5a, 2, 0, 0, 3, 0, 2, 0, 0, 3, 0, 0x32,
+        0x10,
+    ],
+    &[0x44, 1, 0xc0, 0x73, 0xc1, 0x89],
+];
 
 fn avc_config() -> Vec<u8> {
     let mut config = vec![1, 0x4d, 0x40, 0x0c, 0xff, 0xe1, 0, SPS.len() as u8];
@@ -331,7 +343,7 @@ fn every_coding_of_video_comes_out_as_it_went_in() {
             let sets = added(codec)[1..].iter().all(|set| {
                 pes.payload
                     .windows(set.len())
-                    .take(60)
+                    .take(120)
                     .any(|window| window == *set)
             });
             assert_eq!(sets, at % 25 == 0);
