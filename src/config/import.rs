@@ -4,8 +4,8 @@
 //! Reading order: [`entry`] (what every foreign file becomes first), [`rule`] (one table row for
 //! each foreign setting, walked over the entries), [`icecast`] and [`gocast`] (the tables),
 //! [`lists`] (addresses, in files too), [`plan`] (our settings as they are put together, each
-//! checked against its declaration), [`render`]. When corecast learns something new, its row in the two tables changes from
-//! `Missing` to `Setting` or `Code`, and nothing else.
+//! checked against its declaration), [`render`]. When corecast learns something new, its row in the
+//! two tables changes from `Missing` to `Setting` or `Code`, and nothing else.
 
 mod entry;
 mod gocast;

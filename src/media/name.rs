@@ -89,21 +89,21 @@ pub enum Output {
     /// FLV tags as WebSocket messages.
     WsFlv,
     /// MPEG-TS over HTTP.
-    Ts,
+    MpegTs,
     /// RTMP chunks for players.
     Rtmp,
 }
 
 impl Output {
     /// Every output.
-    pub const ALL: [Output; 4] = [Output::Flv, Output::WsFlv, Output::Ts, Output::Rtmp];
+    pub const ALL: [Output; 4] = [Output::Flv, Output::WsFlv, Output::MpegTs, Output::Rtmp];
 
     /// The word in names, metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Output::Flv => "flv",
             Output::WsFlv => "ws-flv",
-            Output::Ts => "ts",
+            Output::MpegTs => "ts",
             Output::Rtmp => "rtmp",
         }
     }
@@ -112,7 +112,7 @@ impl Output {
     pub const fn content_type(self) -> &'static str {
         match self {
             Output::Flv | Output::WsFlv => "video/x-flv",
-            Output::Ts => "video/mp2t",
+            Output::MpegTs => "video/mp2t",
             Output::Rtmp => "application/x-rtmp",
         }
     }

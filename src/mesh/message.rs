@@ -9,15 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use corecast_config::Config;
-use corecast_media::codec::AudioFormat;
 use corecast_media::frame::MediaEvent;
 use corecast_media::intro::Intros;
 use corecast_media::metadata::Metadata;
 pub use corecast_media::mount::{MountSnapshot, ReplicaUpdate, SourceInfo, SourceState};
 use corecast_media::name::{MountName, SessionId};
-use corecast_media::time::Time;
-use corecast_media::track::Track;
 use corecast_protocol::hls::Step;
+
+pub use crate::report::{MountReport, RelayReport, RelayState, SessionReport, ShardSnapshot};
 
 /// From shard to shard. A shard may send to itself; then no ring is crossed.
 #[derive(Debug)]
@@ -426,114 +425,6 @@ pub enum FromControl {
         /// The title.
         metadata: Metadata,
     },
-}
-
-/// What one shard knows of itself.
-#[derive(Clone, Debug, Default)]
-pub struct ShardSnapshot {
-    /// Mounts whose home this shard is.
-    pub mounts: Vec<MountReport>,
-    /// Sources and listeners whose connection this shard owns.
-    pub sessions: Vec<SessionReport>,
-    /// Relays to mounts whose home this shard is, by mount.
-    pub relays: Vec<RelayReport>,
-    /// Bytes sent to listeners of each mount by this shard, since the mount has readers here.
-    pub sent: Vec<(MountName, u64)>,
-    /// Who watched mounts as HLS lately by requests to this shard: each viewer a number that is
-    /// the same on every shard.
-    pub viewers: Vec<(MountName, Vec<u64>)>,
-}
-
-/// One relay as the home of its mount reports it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RelayReport {
-    /// The mount that it feeds.
-    pub mount: MountName,
-    /// What it does now.
-    pub state: RelayState,
-    /// Since when.
-    pub since: Time,
-    /// The URL that it takes the stream from, or tried last; empty before the first try.
-    pub url: Arc<str>,
-    /// Why the last try failed or the last stream ended; empty where none did.
-    pub error: Arc<str>,
-}
-
-/// What a relay does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RelayState {
-    /// Nobody listens, so it takes nothing.
-    Idle,
-    /// It asks for the stream.
-    Connecting,
-    /// It feeds its mount.
-    Live,
-    /// It waits before it asks again.
-    Waiting,
-}
-
-impl RelayState {
-    /// The word in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            RelayState::Idle => "idle",
-            RelayState::Connecting => "connecting",
-            RelayState::Live => "live",
-            RelayState::Waiting => "waiting",
-        }
-    }
-}
-
-/// One mount as its home reports it.
-#[derive(Clone, Debug)]
-pub struct MountReport {
-    /// Its name.
-    pub mount: MountName,
-    /// Whether it has a source.
-    pub state: SourceState,
-    /// What its source said.
-    pub info: Arc<SourceInfo>,
-    /// What was measured.
-    pub format: AudioFormat,
-    /// Its tracks, where it has a source that sends such, or is read as one.
-    pub tracks: Arc<[Track]>,
-    /// Measured bits per second of the last seconds; 0 while unknown.
-    pub bitrate_bps: u64,
-    /// What is playing.
-    pub metadata: Arc<Metadata>,
-    /// When the present source started, if there is one.
-    pub live_since: Option<Time>,
-    /// The present source.
-    pub publisher: Option<SessionId>,
-    /// Seats taken now, on all shards.
-    pub listeners: u32,
-    /// The most seats taken at once since the source started.
-    pub listeners_peak: u32,
-    /// Listeners that were refused or dropped for slowness.
-    pub slow_listeners: u64,
-    /// Bytes of media from sources.
-    pub bytes_read: u64,
-}
-
-/// One session.
-#[derive(Clone, Debug)]
-pub struct SessionReport {
-    /// Its id.
-    pub session: SessionId,
-    /// Whether it feeds the mount (else it listens).
-    pub publisher: bool,
-    /// Its mount.
-    pub mount: MountName,
-    /// The peer.
-    pub peer: SocketAddr,
-    /// `User-Agent`.
-    pub user_agent: Arc<str>,
-    /// When it started.
-    pub since: Time,
-    /// Bytes taken from or sent to it.
-    pub bytes: u64,
-    /// How far behind the live edge it is; zero for publishers.
-    pub lag: Duration,
 }
 
 /// Something that happened on a shard.

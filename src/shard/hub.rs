@@ -35,7 +35,7 @@ use replica::Replica;
 use timers::{Timer, Timers};
 use watch::Watch;
 pub use watch::Watched;
-pub(crate) use watch::viewer_of;
+pub(crate) use watch::player_of;
 
 mod home;
 mod listener;
@@ -533,15 +533,25 @@ impl<S: Socket> Hub<S> {
             ShardMessage::Replica { mount, update } => {
                 self.handle_replica_update(now, &mount, update);
             }
+            ShardMessage::SetMetadata { mount, metadata } => {
+                self.handle_set_metadata(now, &mount, metadata);
+            }
+            ShardMessage::Watch { .. }
+            | ShardMessage::WatchAnswer { .. }
+            | ShardMessage::Unwatch { .. }
+            | ShardMessage::Hls { .. } => self.dispatch_hls(now, from, message),
+        }
+    }
+
+    fn dispatch_hls(&mut self, now: Time, from: ShardId, message: ShardMessage) {
+        match message {
             ShardMessage::Watch { mount } => self.handle_watch(now, from, mount),
             ShardMessage::WatchAnswer { mount, answer } => {
                 self.handle_watch_answer(now, &mount, answer);
             }
             ShardMessage::Unwatch { mount } => self.handle_unwatch(now, from, &mount),
             ShardMessage::Hls { mount, step } => self.handle_step(now, &mount, &step),
-            ShardMessage::SetMetadata { mount, metadata } => {
-                self.handle_set_metadata(now, &mount, metadata);
-            }
+            _ => {}
         }
     }
 }

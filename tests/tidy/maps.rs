@@ -62,7 +62,8 @@ fn dead_files(files: &[(&str, &str)]) -> Vec<String> {
             continue;
         };
         let name = file.trim_end_matches(".rs");
-        if matches!(name, "lib" | "main") {
+        // Cargo itself runs a crate's `build.rs`.
+        if matches!(name, "lib" | "main" | "build") {
             continue;
         }
         let parents = ["lib.rs", "main.rs", "mod.rs"].map(|root| format!("{folder}/{root}"));

@@ -1,7 +1,8 @@
 //! `/admin/...`: which command a path is, who may give it, and in which form it is answered.
 //!
 //! A command about a mount may come from the mount's source too, the plain list of mounts from
-//! servers that relay them, every other one only from the admin. Paths that end in `.xsl` are answered with a page, the others with XML.
+//! servers that relay them, every other one only from the admin. Paths that end in `.xsl` are
+//! answered with a page, the others with XML.
 
 use std::sync::Arc;
 

@@ -90,7 +90,7 @@ impl Watch {
         }
     }
 
-    fn note_viewer(&mut self, now: Time, viewer: u64) {
+    fn note_player(&mut self, now: Time, viewer: u64) {
         if self.viewers.len() >= VIEWERS_MAX {
             self.forget_viewers(now);
         }
@@ -107,7 +107,7 @@ impl Watch {
 
 /// The number of a viewer, the same on every shard: of what tells one from another without a
 /// cookie.
-pub(crate) fn viewer_of(parts: &[&[u8]]) -> u64 {
+pub(crate) fn player_of(parts: &[&[u8]]) -> u64 {
     BuildHasherDefault::<FxHasher>::default().hash_one(parts)
 }
 
@@ -139,7 +139,7 @@ impl<S: Socket> Hub<S> {
             Standing::Granted => {
                 watch.touched = now;
                 if let Some(viewer) = viewer {
-                    watch.note_viewer(now, viewer);
+                    watch.note_player(now, viewer);
                 }
                 match watch.origin.request(now, request) {
                     Answer::Wait { key, until } => (key, until),

@@ -21,7 +21,7 @@ use crate::http::control::{Outcome, record};
 use crate::http::hls_path::named;
 use crate::http::range::{RangeOutcome, range_of};
 use crate::http::response::{Plain, SERVER, unix_seconds, version_for};
-use crate::hub::{Watched, viewer_of};
+use crate::hub::{Watched, player_of};
 use crate::probe::Refusal;
 
 /// Answers a request for HLS. The connection comes back where it may bring another.
@@ -65,7 +65,7 @@ pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option
     };
     let token = directives.token.as_deref().unwrap_or_default();
     let viewer = matches!(named.resource, Resource::Playlist(_)).then(|| {
-        viewer_of(&[
+        player_of(&[
             ip.to_string().as_bytes(),
             agent.as_bytes(),
             token.as_bytes(),
