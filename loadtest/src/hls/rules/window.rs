@@ -6,6 +6,9 @@ use crate::hls::findings::Findings;
 use crate::hls::history::{History, Purpose};
 use crate::hls::playlist::{DateRange, Edge, date_us};
 
+/// A gap within so many parts belongs to the same outage.
+const OUTAGE_PARTS: usize = 3;
+
 pub(super) fn rule_04_media_sequence(history: &History, out: &mut Findings) {
     for rendition in &history.renditions {
         for (sample, newest) in rendition.after_all_before(|list| list.media_sequence) {
@@ -158,8 +161,10 @@ pub(super) fn rule_12_parts_in_time(history: &History, out: &mut Findings) {
         };
         let parts = rendition.parts();
         for pair in rendition.arrivals().windows(2) {
-            // That the source is silent is only known after some silence.
-            if parts.get(&pair[0].0).is_some_and(|part| part.is_gap) {
+            // That the source is silent is only known after some silence; then its last part goes
+            // out, and gaps follow.
+            let mut following = parts.range(pair[0].0..).take(OUTAGE_PARTS);
+            if following.any(|(_, part)| part.is_gap) {
                 continue;
             }
             let took_us = (pair[1].1 - pair[0].1) / 1_000;
