@@ -44,6 +44,12 @@ impl Backlog {
         self.units.push_back((unix_ms, unit));
     }
 
+    /// Whether a unit is further than `most_ns` from the one before it.
+    pub(super) fn jumps(&self, unit: &AccessUnit, most_ns: u64) -> bool {
+        let (new, last) = (unit.dts.as_nanos(), self.units.back());
+        last.is_some_and(|(_, last)| last.dts.as_nanos().abs_diff(new) > most_ns)
+    }
+
     pub(super) fn clear(&mut self) {
         self.units.clear();
     }

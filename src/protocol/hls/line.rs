@@ -5,7 +5,7 @@ use corecast_media::time::Time;
 use corecast_media::track::AccessUnit;
 
 use super::cutter::Cut;
-use super::packager::{Packager, SKEW_NS};
+use super::packager::{JUMP_NS_MAX, Packager, SKEW_NS};
 use super::rendition::{Mapped, Rendition};
 use super::timing::Timing;
 
@@ -23,6 +23,9 @@ impl Packager {
         let Some(mapped) = rendition.map(unit, self.clock.offset_ns) else {
             return;
         };
+        if mapped.start_ns.abs_diff(self.clock.newest_ns) > 2 * JUMP_NS_MAX {
+            return;
+        }
         self.clock.heard = now;
         self.clock.newest_ns = self.clock.newest_ns.max(mapped.start_ns);
         if at == 0 {
@@ -175,11 +178,9 @@ impl Packager {
         for at in 1..self.renditions.len() {
             loop {
                 let lead_ns = self.renditions[0].position_ns();
-                let late_ns = self.clock.newest_ns - SKEW_NS;
                 let queue = &mut self.renditions[at].queue;
-                let ready = queue.front().is_some_and(|unit| {
-                    all || unit.start_ns <= lead_ns || unit.start_ns <= late_ns
-                });
+                let first = queue.front();
+                let ready = first.is_some_and(|unit| all || unit.start_ns <= lead_ns);
                 if !ready {
                     break;
                 }

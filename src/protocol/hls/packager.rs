@@ -31,7 +31,7 @@ use super::timing::Timing;
 pub(super) const SKEW_NS: i64 = 1_000_000_000;
 
 /// A jump that nobody announced is taken for a hole or a late unit up to here, in nanoseconds.
-const JUMP_NS_MAX: u64 = 10_000_000_000;
+pub(super) const JUMP_NS_MAX: u64 = 10_000_000_000;
 
 /// How long a silent source is waited for at least, in microseconds.
 const SILENCE_US_MIN: u64 = 1_000_000;
@@ -215,7 +215,7 @@ impl Packager {
             } else if self.clock.filled {
                 self.restart(true);
             }
-        } else if discontinuity {
+        } else if discontinuity || self.backlog.jumps(unit, JUMP_NS_MAX) {
             self.backlog.clear();
             if let Phase::Syncing { keeps_clock } = &mut self.phase {
                 *keeps_clock = false;
