@@ -7,7 +7,7 @@ use super::{Relaying, SOON, master};
 
 crate::clients::on_both_backends!(
     icecast_is_our_master,
-    icecast_is_our_slave,
+    icecast_relays_all_of_ours,
     a_master_of_ours_tells_what_everybody_may_know,
     what_is_there_already_wins_over_a_list,
     a_guarded_mount_is_open_to_whoever_relays_all,
@@ -69,7 +69,7 @@ fn icecast_is_our_master(backend: Backend) {
     );
 }
 
-fn icecast_is_our_slave(backend: Backend) {
+fn icecast_relays_all_of_ours(backend: Backend) {
     let relay_password = format!("auth.relay_password={SOURCE_PASSWORD}");
     let settings = [
         "mount_defaults.latency=instant",
