@@ -28,6 +28,9 @@ test   /usr/lib/*/gstreamer-1.0/libgstogg.so   gstreamer1.0-plugins-base  Ogg fo
 test   /usr/lib/*/gstreamer-1.0/libgstsoup.so  gstreamer1.0-plugins-good  HTTP and Icecast for it
 test   /usr/lib/*/gstreamer-1.0/libgstflv.so   gstreamer1.0-plugins-good  FLV for it
 test   /usr/lib/*/gstreamer-1.0/libgstrtmp2.so  gstreamer1.0-plugins-bad  RTMP and H.264 for it
+test   obs                                     obs-studio       publisher of video with a window
+test   /usr/lib/*/obs-plugins/obs-outputs.so   obs-plugins      RTMP and codecs for it
+test   /usr/lib/*/dri/swrast_dri.so            libgl1-mesa-dri  draws for it without a card
 test   rtmpdump                                rtmpdump         player of RTMP
 test   mpv                                     mpv              listener
 test   mplayer                                 mplayer          listener

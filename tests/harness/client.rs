@@ -28,6 +28,7 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
     ("mpd", "mpd"),
     ("mplayer", "mplayer"),
     ("mpv", "mpv"),
+    ("obs", "obs-studio"),
     ("promtool", "prometheus"),
     ("pulseaudio", "pulseaudio"),
     ("rtmpdump", "rtmpdump"),
