@@ -89,21 +89,21 @@ pub enum Output {
     /// FLV tags as WebSocket messages.
     WsFlv,
     /// MPEG-TS over HTTP.
-    MpegTs,
+    Mpegts,
     /// RTMP chunks for players.
     Rtmp,
 }
 
 impl Output {
     /// Every output.
-    pub const ALL: [Output; 4] = [Output::Flv, Output::WsFlv, Output::MpegTs, Output::Rtmp];
+    pub const ALL: [Output; 4] = [Output::Flv, Output::WsFlv, Output::Mpegts, Output::Rtmp];
 
     /// The word in names, metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Output::Flv => "flv",
             Output::WsFlv => "ws-flv",
-            Output::MpegTs => "ts",
+            Output::Mpegts => "ts",
             Output::Rtmp => "rtmp",
         }
     }
@@ -112,7 +112,7 @@ impl Output {
     pub const fn content_type(self) -> &'static str {
         match self {
             Output::Flv | Output::WsFlv => "video/x-flv",
-            Output::MpegTs => "video/mp2t",
+            Output::Mpegts => "video/mp2t",
             Output::Rtmp => "application/x-rtmp",
         }
     }

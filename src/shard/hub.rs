@@ -536,10 +536,7 @@ impl<S: Socket> Hub<S> {
             ShardMessage::SetMetadata { mount, metadata } => {
                 self.handle_set_metadata(now, &mount, metadata);
             }
-            ShardMessage::Watch { .. }
-            | ShardMessage::WatchAnswer { .. }
-            | ShardMessage::Unwatch { .. }
-            | ShardMessage::Hls { .. } => self.dispatch_hls(now, from, message),
+            message => self.dispatch_hls(now, from, message),
         }
     }
 

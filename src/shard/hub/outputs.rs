@@ -143,7 +143,7 @@ fn writer(output: Output) -> Box<dyn StreamWriter> {
     match output {
         Output::Flv => Box::new(FlvWriter::new()),
         Output::WsFlv => Box::new(WsFlvWriter::new()),
-        Output::MpegTs => Box::new(mpegts::Writer::new()),
+        Output::Mpegts => Box::new(mpegts::Writer::new()),
         Output::Rtmp => Box::new(RtmpWriter::new()),
     }
 }

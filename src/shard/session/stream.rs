@@ -4,7 +4,7 @@ use corecast_config::Config;
 use corecast_media::name::{MountName, Output};
 
 /// What the names of outputs end with.
-const SUFFIXES: [(&str, Output); 2] = [(".flv", Output::Flv), (".ts", Output::MpegTs)];
+const SUFFIXES: [(&str, Output); 2] = [(".flv", Output::Flv), (".ts", Output::Mpegts)];
 
 /// The stream that `path` names. A mount that the settings name is meant itself, whatever its
 /// name ends with.
