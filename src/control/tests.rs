@@ -9,6 +9,7 @@ mod feed;
 mod hooks;
 mod icecast;
 mod life;
+mod masters;
 mod script;
 
 use std::sync::Arc;
