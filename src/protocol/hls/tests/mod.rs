@@ -1,5 +1,6 @@
 //! The rules of HLS on everything that comes out of a packager.
 
+mod blocking;
 mod faults;
 mod parse;
 mod scenes;
