@@ -352,20 +352,18 @@ impl Representation<'_> {
     /// Whether every segment starts within a quarter of its length from where it is counted to.
     fn is_counted(&self, target: Duration) -> bool {
         let length = self.ticks(target).max(1);
-        self.segments
-            .iter()
-            .zip(self.number..)
-            .all(|(segment, number)| {
-                let counted = number
-                    .checked_sub(self.first_number)
-                    .and_then(|passed| passed.checked_mul(length))
-                    .and_then(|passed| passed.checked_add(self.zero_ticks));
-                let off = |at: u64, place: u64| at.abs_diff(place) > length / 4;
-                let end = segment.start_ticks.saturating_add(segment.duration_ticks);
-                counted.is_some_and(|at| {
-                    !off(segment.start_ticks, at) && !off(end, at.saturating_add(length))
-                })
+        let off = |at: u64, place: u64| at.abs_diff(place) > length / 4;
+        self.segments.iter().enumerate().all(|(index, segment)| {
+            let number = self.number.saturating_add(index as u64);
+            let counted = number
+                .checked_sub(self.first_number)
+                .and_then(|passed| passed.checked_mul(length))
+                .and_then(|passed| passed.checked_add(self.zero_ticks));
+            let end = segment.start_ticks.saturating_add(segment.duration_ticks);
+            counted.is_some_and(|at| {
+                !off(segment.start_ticks, at) && !off(end, at.saturating_add(length))
             })
+        })
     }
 
     fn ticks(&self, span: Duration) -> u64 {
