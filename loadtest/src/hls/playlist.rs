@@ -151,6 +151,10 @@ impl Playlist {
             if line.is_empty() || line == "#EXTM3U" {
                 continue;
             }
+            if line.starts_with("#EXT-X-SKIP:") {
+                // Which map is in force there is known from the list before.
+                map = None;
+            }
             match line.strip_prefix('#') {
                 Some(tag) => list.on_tag(line, tag, &mut pending, &mut map),
                 None => list.on_uri(line, &mut pending, &map),

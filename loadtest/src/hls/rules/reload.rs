@@ -108,7 +108,11 @@ pub(super) fn rule_26_deltas(history: &History, out: &mut Findings) {
                     .all(|(a, b)| same_block(a, b))
                 && full.tail == list.tail;
             out.check(same, || {
-                format!("{}: the rest of a delta differs", rendition.uri)
+                format!(
+                    "{}: the rest of a delta up to {:?}",
+                    rendition.uri,
+                    list.edge()
+                )
             });
         }
     }
