@@ -288,8 +288,8 @@ fn speex_and_flac_are_cut_at_pages(backend: Backend) {
     });
 }
 
-/// ADTS frames of HE-AAC with a core of 22,050 Hz and `channels`. No encoder of it can be installed:
-/// the core is noise, and behind it stands the element that holds the band above it.
+/// ADTS frames of HE-AAC with a core of 22,050 Hz and `channels`. No encoder of it can be
+/// installed: the core is noise, and behind it stands the element that holds the band above it.
 fn he_aac(channels: u8, frames: u32) -> Vec<u8> {
     const BAND_BYTES: u8 = 40;
     let mut state = 1_u32;
