@@ -31,6 +31,7 @@ test   /usr/lib/*/gstreamer-1.0/libgstrtmp2.so  gstreamer1.0-plugins-bad  RTMP a
 test   obs                                     obs-studio       publisher of video with a window
 test   /usr/lib/*/obs-plugins/obs-outputs.so   obs-plugins      RTMP and codecs for it
 test   /usr/lib/*/dri/swrast_dri.so            libgl1-mesa-dri  draws for it without a card
+test   pip|pip3                                python3-pip      fetches a newer ffmpeg
 test   rtmpdump                                rtmpdump         player of RTMP
 test   mpv                                     mpv              listener
 test   mplayer                                 mplayer          listener

@@ -3,6 +3,7 @@
 
 sim_seeds=200
 cargo_deny_version=0.20.2
+imageio_ffmpeg_version=0.8.1
 
 lint() {
     local scripts
@@ -28,6 +29,7 @@ run_tests() {
     ensure_packages build demo test
     need_rust
     ensure_web
+    ensure_newer_ffmpeg
     lint
     if command -v cargo-nextest >/dev/null; then
         step "unit tests" runner cargo nextest run --workspace --lib --bins
@@ -90,6 +92,16 @@ ensure_cargo_deny() {
     if command -v cargo-deny >/dev/null; then return 0; fi
     say "Installing cargo-deny $cargo_deny_version into .x/tools (checks licences, banned crates)"
     cargo install --quiet --locked --root .x/tools "cargo-deny@$cargo_deny_version"
+}
+
+# The system's ffmpeg may be too old for Enhanced RTMP: a newer one out of a Python package, once,
+# into .x/tools.
+ensure_newer_ffmpeg() {
+    if compgen -G ".x/tools/ffmpeg/imageio_ffmpeg/binaries/ffmpeg-*" >/dev/null; then return 0; fi
+    say "Installing the ffmpeg of imageio-ffmpeg $imageio_ffmpeg_version into .x/tools (Enhanced RTMP)"
+    python3 -m pip install --quiet --no-deps --disable-pip-version-check --root-user-action=ignore \
+        --target .x/tools/ffmpeg "imageio-ffmpeg==$imageio_ffmpeg_version" ||
+        die "pip could not fetch imageio-ffmpeg $imageio_ffmpeg_version."
 }
 
 shell_scripts() {

@@ -1,6 +1,7 @@
 //! Video: what RTMP brings in, as every output gives it out again, with programs that we did not
 //! write on both sides.
 
+mod enhanced;
 mod obs;
 mod outputs;
 mod player;

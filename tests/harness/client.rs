@@ -51,6 +51,21 @@ pub(crate) fn program(name: &str) -> Command {
     }
 }
 
+/// A command for an ffmpeg that speaks Enhanced RTMP, as [`program`]. `./x test` fetches it.
+pub(crate) fn newer_ffmpeg() -> Command {
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(".x/tools/ffmpeg/imageio_ffmpeg/binaries");
+    let files = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+    let found = files.map(|file| file.path()).find(|path| {
+        let name = path.file_name().unwrap_or_default();
+        name.to_string_lossy().starts_with("ffmpeg-")
+    });
+    match found {
+        Some(path) => Command::new(path),
+        None => panic!("no ffmpeg in {}: `./x test` fetches it", folder.display()),
+    }
+}
+
 /// A running program. Dropped, it is killed.
 pub(crate) struct Client {
     name: String,
