@@ -29,6 +29,9 @@ use crate::task::{First, Signal, first, isolated};
 /// How often a relay on demand looks whether somebody still listens.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// One of so many places for sources is left to others than relays of a master's list.
+const OTHERS_PART: u32 = 10;
+
 /// The time between the first tries of two relays of a master's list, about.
 const EACH: Duration = Duration::from_millis(5);
 
@@ -187,7 +190,7 @@ async fn relay(shard: &Rc<Shard>, desk: &Desk) {
     let seed = RandomState::new().hash_one(desk.mount.as_str());
     let settings = &desk.settings;
     let mut turns = Turns::new(urls.len(), settings.retry_min, settings.retry_max, seed);
-    if desk.listed {
+    if desk.listed && !settings.on_demand {
         monoio::time::sleep(stagger(shard.config().relays_listed.len(), seed)).await;
     }
     while !shard.is_draining() {
@@ -227,15 +230,22 @@ async fn relay(shard: &Rc<Shard>, desk: &Desk) {
 
 /// Why a relay of a master's list does not even ask for its stream now.
 fn held_back(shard: &Shard, desk: &Desk) -> Option<&'static str> {
-    let sources = &shard.seats.sources;
     if !desk.listed {
         None
     } else if shard.look(|hub| hub.is_live(&desk.mount)) {
         Some("the mount has a source of its own")
     } else {
-        let full = sources.taken() >= sources.max();
-        full.then_some("the server has all sources it may have")
+        crowded_out(shard, desk)
     }
+}
+
+/// Why a relay of a master's list gets no place among the sources: a long list must leave some for
+/// those who come here themselves.
+fn crowded_out(shard: &Shard, desk: &Desk) -> Option<&'static str> {
+    let sources = &shard.seats.sources;
+    let left_to_others = sources.max().div_ceil(OTHERS_PART);
+    let full = sources.taken() >= sources.max().saturating_sub(left_to_others);
+    (desk.listed && full).then_some("the other places are left to sources that come themselves")
 }
 
 /// How long one of `relays` to a master waits at first, so that a long list is no storm.

@@ -1,5 +1,7 @@
 //! Whole servers relayed: a real Icecast as master and as slave, and one of us of another.
 
+use std::process::Command;
+
 use super::harness::server::SOURCE_PASSWORD;
 use super::harness::{Backend, Icecast, IcyReader, Server, Station, http, mpeg, wait_for};
 use super::icecast::hear_both_titles;
@@ -12,6 +14,7 @@ crate::clients::on_both_backends!(
     what_is_there_already_wins_over_a_list,
     a_guarded_mount_is_open_to_whoever_relays_all,
     two_nodes_may_be_masters_of_each_other,
+    what_icecast_relayed_is_relayed_after_the_import,
 );
 
 /// The other server's relay password, which the harness sets.
@@ -221,4 +224,32 @@ fn two_nodes_may_be_masters_of_each_other(backend: Backend) {
         wait_gone(node, "/one");
         wait_gone(node, "/two");
     }
+}
+
+fn what_icecast_relayed_is_relayed_after_the_import(backend: Backend) {
+    let icecast = Icecast::start("");
+    let _station = Station::play_to(icecast.address(), "/live", 0, 1.0);
+    let folder = super::Scratch::new("imported");
+    let port = icecast.address().port();
+    let settings = format!(
+        "<icecast><limits><sources>7</sources></limits><master-server>127.0.0.1</master-server>\
+         <master-server-port>{port}</master-server-port>\
+         <master-update-interval>1</master-update-interval>\
+         <master-password>{SOURCE_PASSWORD}</master-password>\
+         <relays-on-demand>1</relays-on-demand></icecast>"
+    );
+    std::fs::write(folder.file("icecast.xml"), settings).expect("the folder takes files");
+    let program = env!("CARGO_BIN_EXE_corecast");
+    let imported = Command::new(program)
+        .arg("import")
+        .arg(folder.file("icecast.xml"))
+        .output()
+        .expect("corecast starts");
+    assert!(imported.status.success(), "{imported:?}");
+    let settings = String::from_utf8(imported.stdout).expect("TOML is text");
+    let relaying = Relaying::start(backend, &settings);
+    relaying.wait_state("/live", "idle");
+    let mut reader = IcyReader::open(relaying.server.address(), "/live");
+    assert!(reader.listen_until(SOON, |reader| reader.audio.len() > 20_000));
+    relaying.wait_state("/live", "live");
 }

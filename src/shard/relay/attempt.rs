@@ -18,7 +18,7 @@ use corecast_protocol::icy::{Pull, PullEvent, PullRequest};
 use futures_channel::oneshot;
 use monoio::time::Instant;
 
-use super::Desk;
+use super::{Desk, crowded_out};
 use crate::driver::{PublisherTicket, Shard};
 use crate::http::response::SERVER;
 use crate::net::buffer::SCRATCH_BYTES;
@@ -376,6 +376,9 @@ impl<'a> Publication<'a> {
         desk: &Desk,
         stream: &Stream,
     ) -> Result<Self, String> {
+        if let Some(why) = crowded_out(shard, desk) {
+            return Err(why.to_owned());
+        }
         let mut publication = Publication {
             shard,
             session,
