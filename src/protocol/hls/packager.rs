@@ -1,7 +1,7 @@
 //! From access units to steps: what a mount's home runs while somebody watches by HLS.
 //!
-//! Everything happens on one **line**: nanoseconds of what is shown, from zero at the first
-//! keyframe, without holes. The first rendition (the first video track, or else the first sound)
+//! Everything happens on one **line**: nanoseconds of what is shown, from the first keyframe on,
+//! without holes. The first rendition (the first video track, or else the first sound)
 //! leads: it decides where segments end, and the others are cut at the same places. Each is given
 //! out no earlier than the leader has come so far, so that all have the same segments.
 
@@ -20,7 +20,7 @@ use super::list::List;
 use super::multivariant::{self, Offer};
 use super::name::{RenditionId, is_epoch};
 use super::playlist::{self, Surroundings};
-use super::rendition::{Rendition, Title, rounded_ms};
+use super::rendition::{DELAY_NS_MAX, Rendition, Title, rounded_ms};
 use super::retention::Retention;
 use super::settings::PackagerSettings;
 use super::step::{Multivariant, Rendered, Step, Update};
@@ -318,7 +318,8 @@ impl Packager {
         // Gaps may have been given out while a keyframe was waited for.
         self.finish_all();
         let line_ns = self.renditions.iter().map(Rendition::position_ns).max();
-        let line_ns = line_ns.unwrap_or(0);
+        // Decode times may be earlier than the line.
+        let line_ns = line_ns.unwrap_or(0).max(DELAY_NS_MAX);
         let keeps_clock = self.phase == Phase::Syncing { keeps_clock: true };
         let clock = &mut self.clock;
         clock.offset_ns = line_ns.saturating_sub(start.zero_ns);

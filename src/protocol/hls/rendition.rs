@@ -15,7 +15,7 @@ use super::step::{Piece, Step};
 use crate::cmaf;
 
 /// How much later than decoded a picture is shown at most; more is taken for none.
-const DELAY_NS_MAX: i64 = 2_000_000_000;
+pub(super) const DELAY_NS_MAX: i64 = 2_000_000_000;
 
 /// How much before the line's start the first frame of sound may start: rounding only.
 const EARLY_NS_MAX: i64 = 1_000_000;
@@ -47,7 +47,7 @@ pub(super) struct Rendition {
     /// Units that wait for the first rendition to come so far.
     pub(super) queue: VecDeque<Mapped>,
     /// How much later its first keyframe is shown than decoded: the line is that of what is
-    /// shown, and decode times are moved by it (ISO/IEC 23000-19 section 7.5.17, `cmf2`).
+    /// shown, and in files decode times are earlier by it.
     delay_ns: Option<i64>,
     pub(super) needs_keyframe: bool,
     /// In ticks.
@@ -236,7 +236,11 @@ impl Rendition {
             return 0;
         };
         let start_ns = self.nanos(*start);
-        let bytes = (!samples.is_empty()).then(|| self.fragment(*start, samples, wall_ns));
+        let bytes = if samples.is_empty() {
+            None
+        } else {
+            Some(self.fragment(*start, samples, wall_ns))
+        };
         let length = bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
         let opening = Opening {
             start_ns,
@@ -270,12 +274,24 @@ impl Rendition {
             })
             .collect();
         let unix_nanos = self.nanos(start).saturating_add(wall_ns);
+        // Some players take negative composition offsets for a delay of the whole track.
+        let delay = self.ticks(self.delay_ns.unwrap_or(0)).min(start);
+        let delayed: Vec<cmaf::Sample> = samples
+            .iter()
+            .map(|sample| {
+                let offset = i64::from(sample.composition_offset_ticks) + delay as i64;
+                cmaf::Sample {
+                    composition_offset_ticks: i32::try_from(offset).unwrap_or(i32::MAX),
+                    ..sample.clone()
+                }
+            })
+            .collect();
         cmaf::write_fragment(&cmaf::Fragment {
             sequence: self.sequence,
             track: self.track.id,
             codec: self.track.format.codec,
-            decode_time_ticks: start,
-            samples,
+            decode_time_ticks: start - delay,
+            samples: &delayed,
             events: &events,
             produced: u64::try_from(unix_nanos)
                 .ok()
