@@ -155,24 +155,18 @@ impl Publisher {
         }
     }
 
-    /// What the server says at the end.
-    fn wait_end(mut self) -> String {
+    /// What the server says next.
+    fn wait_event(&mut self) -> ClientEvent {
         let mut buffer = [0; 4_096];
         loop {
-            let read = self
-                .socket
-                .read(&mut buffer)
-                .expect("it is not just cut off");
-            assert_ne!(read, 0, "closed without a word");
-            let taken = self
-                .session
-                .handle_input(Bytes::copy_from_slice(&buffer[..read]));
-            taken.expect("our server keeps to the protocol");
-            while let Some(event) = self.session.poll_event() {
-                if let ClientEvent::Ended { code, .. } = event {
-                    return code;
-                }
+            if let Some(event) = self.session.poll_event() {
+                return event;
             }
+            let read = self.socket.read(&mut buffer).expect("it is not cut off");
+            assert_ne!(read, 0, "closed without a word");
+            let bytes = Bytes::copy_from_slice(&buffer[..read]);
+            let taken = self.session.handle_input(bytes);
+            taken.expect("our server keeps to the protocol");
         }
     }
 
@@ -360,7 +354,9 @@ fn one_publisher_feeds_a_mount_and_the_next_takes_it_over_where_that_is_allowed(
         let second = Publisher::connect(&server, &url);
         let Some(refusal) = outcome else {
             let mut second = second.expect("it takes over");
-            assert_eq!(first.wait_end(), "NetStream.Publish.Rejected");
+            let said = first.wait_event();
+            let rejected = "NetStream.Publish.Rejected";
+            assert!(matches!(said, ClientEvent::Ended { code, .. } if code == rejected));
             second.send(&tags[..40]);
             wait_tracks(&server, "/live/x", 2);
             continue;
@@ -368,6 +364,17 @@ fn one_publisher_feeds_a_mount_and_the_next_takes_it_over_where_that_is_allowed(
         let refused = second.err().expect("the mount is taken");
         assert!(refused.contains(refusal), "{refused}");
     }
+}
+
+#[test]
+fn publishers_are_asked_to_come_again_where_the_server_goes() {
+    let server = Server::start(Backend::IoUring, &[]);
+    let url = Url::parse(&server.publish_url("/live/x")).expect("the URL is good");
+    let mut publisher = Publisher::connect(&server, &url).expect("it is let in");
+    publisher.send(&tags(&film())[..40]);
+    wait_tracks(&server, "/live/x", 2);
+    server.signal(Signal::TERM);
+    assert_eq!(publisher.wait_event(), ClientEvent::Reconnect(None));
 }
 
 #[test]

@@ -438,7 +438,6 @@ impl ServerSession {
             _ => return,
         };
         self.role = Role::None;
-        self.link.reader.set_trusted(false);
         self.status(stream_id, code, "Stopped");
         self.events.push_back(event);
     }

@@ -47,8 +47,10 @@ fn publishers_are_served_as_the_usual_encoders_expect() {
         "onStatus 0 NetStream.Unpublish.Success",
     ];
     assert_eq!(script.results(), expected);
-    // Nothing is published any more, until it is again.
+    // Nothing is published any more, until it is again. What was under way may be long.
     assert_eq!(audio(&mut script, 80), Ok(()));
+    let late = script.message(MessageType::VIDEO, 80, &[0; 100_000]);
+    assert_eq!(late, Ok(()));
     assert_eq!(script.event(), None);
     script.call_with("publish", 8.0, "y");
     assert!(matches!(script.event(), Some(Event::Publish(_))));
