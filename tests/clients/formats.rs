@@ -14,6 +14,7 @@ use super::sources::seconds_decoded;
 
 super::on_both_backends!(
     mpeg_audio_of_every_version_is_cut_at_frames,
+    layer_one_is_cut_at_frames,
     tags_and_junk_between_frames_are_taken_out,
     speex_and_flac_are_cut_at_pages,
     he_aac_is_shown_at_the_rate_of_its_sound,
@@ -224,6 +225,24 @@ fn mpeg_audio_of_every_version_is_cut_at_frames(backend: Backend) {
             });
         }
     });
+}
+
+/// Nobody encodes layer I any more: frames of silence at 128 kbit/s.
+fn layer_one_is_cut_at_frames(backend: Backend) {
+    const FRAME_BYTES: usize = 4 * (12 * 128_000 / 44_100);
+    let mut sent = Vec::new();
+    for _ in 0..600 {
+        let end = sent.len() + FRAME_BYTES;
+        sent.extend([0xff, 0xff, 0x40, 0x00]);
+        sent.resize(end, 0);
+    }
+    let server = start(backend);
+    let (report, heard) = play(&server, (MOUNT, "audio/mpeg"), 44_100, &sent);
+    assert_eq!(report["codec"], "mp1", "{report}");
+    assert_eq!(report["channels"], 2, "{report}");
+    assert_eq!(report["bitrate_bps"], 128_000, "{report}");
+    assert_eq!(heard.len() % FRAME_BYTES, 0, "whole frames");
+    assert!(heard.len() > sent.len() / 3 && sent.ends_with(&heard));
 }
 
 fn tags_and_junk_between_frames_are_taken_out(backend: Backend) {
