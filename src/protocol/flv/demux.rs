@@ -22,6 +22,13 @@ pub const WAIT_UNITS_MAX: usize = 256;
 /// The most bytes that wait.
 pub const WAIT_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 
+/// How many bytes of tracks that change can be said at once; what is received adds to it again.
+/// Every change is written to every reader, with all configurations: without this, a few bytes of
+/// a publisher would cost a megabyte each.
+pub const CREDIT_BYTES_MAX: usize = TRACKS_MAX * (describe::CONFIG_BYTES_MAX + TRACK_COST_BYTES);
+/// What a change costs for each track beside its configuration.
+const TRACK_COST_BYTES: usize = 256;
+
 const NANOS_PER_MS: i64 = 1_000_000;
 
 /// Makes events of the tags of one session.
@@ -40,6 +47,8 @@ pub struct Demuxer {
     said_rate_millihz: u32,
     /// The title that was said last.
     metadata: Option<Metadata>,
+    /// How many bytes of changes may be said.
+    credit_bytes: usize,
     /// Units that came before the tracks were said.
     waiting: Vec<AccessUnit>,
     waiting_bytes: usize,
@@ -76,6 +85,7 @@ impl Demuxer {
             awaits_both: true,
             said_rate_millihz: 0,
             metadata: None,
+            credit_bytes: CREDIT_BYTES_MAX,
             waiting: Vec::new(),
             waiting_bytes: 0,
             pieces: Vec::new(),
@@ -90,7 +100,8 @@ impl Demuxer {
         self.dropped_units
     }
 
-    /// Units that were dropped because they are none.
+    /// Units that were dropped because they are none, or because their tracks change more often
+    /// than [`CREDIT_BYTES_MAX`] allows.
     pub fn damaged_units(&self) -> u64 {
         self.damaged_units
     }
@@ -107,6 +118,7 @@ impl Demuxer {
         payload: Bytes,
         out: &mut Vec<MediaEvent>,
     ) -> Result<(), FlvFault> {
+        self.credit_bytes = (self.credit_bytes + payload.len()).min(CREDIT_BYTES_MAX);
         let kind = match kind {
             TagKind::Audio => TrackKind::Audio,
             TagKind::Video => TrackKind::Video,
@@ -133,7 +145,7 @@ impl Demuxer {
         };
         self.awaits_both = said.has_audio == said.has_video;
         self.said_rate_millihz = said.frame_rate_millihz;
-        if said.metadata.is_some() && said.metadata != self.metadata {
+        if said.metadata.is_some() && said.metadata != self.metadata && self.has_credit() {
             self.metadata = said.metadata;
             out.extend(self.metadata.clone().map(MediaEvent::Metadata));
         }
@@ -303,8 +315,23 @@ impl Demuxer {
             self.waiting.push(unit);
             return;
         }
-        self.announce(out);
+        if self.is_changed {
+            if !self.has_credit() {
+                self.damaged_units += 1;
+                return;
+            }
+            self.announce(out);
+        }
         out.push(MediaEvent::Unit(unit));
+    }
+
+    /// Whether a change may be said, which then is paid for.
+    fn has_credit(&mut self) -> bool {
+        let costs = self.tracks.iter();
+        let costs = costs.map(|track| track.format.config.len() + TRACK_COST_BYTES);
+        let left = self.credit_bytes.checked_sub(costs.sum());
+        self.credit_bytes = left.unwrap_or(self.credit_bytes);
+        left.is_some()
     }
 
     /// Takes over what units say: the rate of sound without a configuration, the size of VP9's
@@ -372,11 +399,8 @@ impl Demuxer {
             && unit.dts.since(first).abs() < WAIT_MS_MAX * NANOS_PER_MS
     }
 
-    /// Says the tracks where they changed, and then what waited for them.
+    /// Says the tracks, and then what waited for them.
     fn announce(&mut self, out: &mut Vec<MediaEvent>) {
-        if !self.is_changed {
-            return;
-        }
         let tracks = self.tracks.iter().zip(0..).map(|(track, id)| Track {
             id: TrackId(id),
             format: track.format.clone(),

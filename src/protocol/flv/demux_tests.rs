@@ -381,3 +381,27 @@ fn a_title_is_said_when_it_changes() {
     let expected = ["one", "two"].map(|song| Metadata::from_parts("A", song));
     assert_eq!(events, expected.map(MediaEvent::Metadata));
 }
+
+#[test]
+fn tracks_that_change_all_the_time_are_not_followed() {
+    let mut demuxer = Demuxer::new();
+    let mut out = Vec::new();
+    let alone = metadata(&[("audiocodecid", 2.0)], &[]);
+    assert_eq!(demuxer.push(TagKind::Script, 0, alone, &mut out), Ok(()));
+    let rates = ["2efffb50c4", "2efffb5400"].map(hex);
+    for (at, body) in rates.iter().cycle().take(100_000).enumerate() {
+        let taken = demuxer.push(TagKind::Audio, at as i64, body.clone(), &mut out);
+        assert_eq!(taken, Ok(()));
+    }
+    let changes = out
+        .iter()
+        .filter(|event| matches!(event, MediaEvent::Tracks(_)));
+    let changes = changes.count() as u64;
+    // What is there at first, and what the bytes that came add.
+    let bytes_max = demux::CREDIT_BYTES_MAX as u64 + 100_000 * 5;
+    assert!((1_000..=bytes_max / 256).contains(&changes), "{changes}");
+    assert_eq!(
+        demuxer.damaged_units() + out.len() as u64 - changes,
+        100_000
+    );
+}
