@@ -260,7 +260,14 @@ mod tests {
 
     #[test]
     fn a_jump_is_said_once_and_keeps_sound_and_pictures_together() {
-        for jump in [3_600_000, -3_600_000, 2_000_000_000, -4_294_967_296, -2_000] {
+        for jump in [
+            3_600_000,
+            -3_600_000,
+            2_000_000_000,
+            -2_147_483_648,
+            -4_294_967_296,
+            -2_000,
+        ] {
             let mut line = Timeline::new();
             let base = 4_000_000_000;
             let mut jumps = 0;
