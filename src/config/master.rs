@@ -21,8 +21,8 @@ const LINE_BYTES_MAX: usize = 1_024;
 
 section! {
     /// A server all of whose mounts are relayed, as many as wanted: Icecast's master, where we are
-    /// the slave. A mount with a `[[relay]]` or with a source of its own here is left to that, and of
-    /// the places that `limits.sources_max` allows a tenth is left to other sources.
+    /// the slave. A mount with a `[[relay]]` or with a source of its own here is left to that, and
+    /// of the places that `limits.sources_max` allows a tenth is left to other sources.
     pub struct Master in "master" {
         /// What it is called in logs, in the API and in the names of overrides: letters, digits,
         /// `_` and `-`. Needed.
