@@ -11,6 +11,9 @@ use crate::cmaf;
 /// The most units that wait; then the line starts with what there is.
 const UNITS_MAX: usize = 8_192;
 
+/// The same in bytes.
+const BYTES_MAX: usize = 64 << 20;
+
 /// How long the other tracks wait for the first keyframe.
 const KEYFRAME_WAIT_NS: i64 = 3_000_000_000;
 
@@ -27,6 +30,7 @@ const ROUNDED_US: f64 = 1_200.0;
 pub(super) struct Backlog {
     /// With the wall clock's milliseconds at which each came.
     units: VecDeque<(u64, AccessUnit)>,
+    bytes: usize,
 }
 
 /// Where the line may start.
@@ -40,7 +44,14 @@ pub(super) struct Start {
 }
 
 impl Backlog {
-    pub(super) fn push(&mut self, unix_ms: u64, unit: AccessUnit) {
+    /// Pictures before the first keyframe are let go.
+    pub(super) fn push(&mut self, unix_ms: u64, unit: AccessUnit, is_video: bool) {
+        let mut before = self.of(unit.track);
+        if is_video && !unit.keyframe && !before.any(|unit| unit.keyframe) {
+            return;
+        }
+        drop(before);
+        self.bytes += unit.payload.len();
         self.units.push_back((unix_ms, unit));
     }
 
@@ -52,9 +63,11 @@ impl Backlog {
 
     pub(super) fn clear(&mut self) {
         self.units.clear();
+        self.bytes = 0;
     }
 
     pub(super) fn take(&mut self) -> VecDeque<(u64, AccessUnit)> {
+        self.bytes = 0;
         std::mem::take(&mut self.units)
     }
 
@@ -194,6 +207,6 @@ impl Backlog {
     }
 
     fn is_full(&self) -> bool {
-        self.units.len() >= UNITS_MAX
+        self.units.len() >= UNITS_MAX || self.bytes >= BYTES_MAX
     }
 }

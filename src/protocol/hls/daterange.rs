@@ -70,6 +70,11 @@ impl Dateranges {
         true
     }
 
+    /// What plays now.
+    pub(super) fn current(&self) -> Option<&Metadata> {
+        self.current.as_ref()
+    }
+
     /// How many titles began; the number of the newest is one less.
     pub(super) fn count(&self) -> u64 {
         self.count

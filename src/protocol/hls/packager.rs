@@ -5,7 +5,7 @@
 //! leads: it decides where segments end, and the others are cut at the same places. Each is given
 //! out no earlier than the leader has come so far, so that all have the same segments.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +59,12 @@ pub struct Packager {
     /// Whether every segment so far starts with a keyframe.
     pub(super) independent: bool,
     multivariant: String,
-    multivariant_version: u64,
+    /// Counts playlists of all kinds.
+    version: u64,
+    /// The next init segment of every rendition that ever was.
+    inits: BTreeMap<RenditionId, u32>,
+    /// No segment has this number yet, nor one above.
+    next_msn: u64,
     pub(super) multivariant_due: bool,
 }
 
@@ -112,7 +117,9 @@ impl Packager {
             retention: Retention::new(settings.first_msn),
             independent: true,
             multivariant: String::new(),
-            multivariant_version: 0,
+            version: 0,
+            inits: BTreeMap::new(),
+            next_msn: settings.first_msn,
             multivariant_due: false,
             settings,
         }
@@ -123,10 +130,15 @@ impl Packager {
     ///
     /// `unix_ms` is the wall clock's time (milliseconds since 1970, UTC) at which the event came
     /// to the node: now, or earlier for what was kept in a GOP cache. `discontinuity` says that
-    /// the unit's times do not continue those before it.
+    /// the times of this unit, or of those that follow the tracks, do not continue those before.
     pub fn push(&mut self, now: Time, unix_ms: u64, event: &MediaEvent, discontinuity: bool) {
         match event {
-            MediaEvent::Tracks(tracks) => self.on_tracks(tracks),
+            MediaEvent::Tracks(tracks) => {
+                self.on_tracks(tracks);
+                if discontinuity {
+                    self.restart(false);
+                }
+            }
             MediaEvent::Unit(unit) => self.on_unit(now, unix_ms, unit, discontinuity),
             MediaEvent::Metadata(metadata) => self.on_metadata(unix_ms, metadata),
             _ => {}
@@ -203,10 +215,11 @@ impl Packager {
     }
 
     fn on_unit(&mut self, now: Time, unix_ms: u64, unit: &AccessUnit, discontinuity: bool) {
-        let known = self.tracks.iter().any(|track| track.id == unit.track);
-        if !known || self.phase == Phase::Ended {
+        let track = self.tracks.iter().find(|track| track.id == unit.track);
+        let Some(track) = track.filter(|_| self.phase != Phase::Ended) else {
             return;
-        }
+        };
+        let is_video = track.format.codec.kind() == TrackKind::Video;
         if self.phase == Phase::Running {
             let line_ns = unit.dts.as_nanos().saturating_add(self.clock.offset_ns);
             let jumps = line_ns.abs_diff(self.clock.newest_ns) > JUMP_NS_MAX;
@@ -224,7 +237,7 @@ impl Packager {
         if self.phase == Phase::Running {
             self.run(now, unit);
         } else {
-            self.backlog.push(unix_ms, unit.clone());
+            self.backlog.push(unix_ms, unit.clone(), is_video);
             self.try_start(now, false);
         }
     }
@@ -272,7 +285,8 @@ impl Packager {
 
     /// Starts the line if the backlog allows it.
     fn try_start(&mut self, now: Time, whole: bool) {
-        let ids = numbered(&self.tracks);
+        let known = Arc::clone(&self.tracks);
+        let ids = numbered(&known);
         let tracks: Vec<&Track> = ids.iter().map(|(_, track)| *track).collect();
         let learning_ns = match self.phase {
             Phase::Learning => {
@@ -287,18 +301,40 @@ impl Packager {
         let usual_us = learned.picture_us.map(|(mean, _)| mean as u64);
         if self.timing.is_none() {
             let timing = Timing::choose(&self.settings, &learned);
-            self.renditions = ids
-                .iter()
-                .map(|(id, track)| {
-                    let epoch = Arc::clone(&self.settings.epoch);
-                    let list = List::new(*id, epoch, self.settings.first_msn);
-                    Rendition::new(*id, (*track).clone(), list, timing.part_us)
-                })
-                .collect();
+            for (id, track) in &ids {
+                let rendition = self.opened(*id, track, timing.part_us);
+                self.renditions.push(rendition);
+            }
+            self.title_again();
             self.timing = Some(timing);
             self.announce();
         }
         self.start(now, start, usual_us);
+    }
+
+    /// A rendition without segments.
+    fn opened(&mut self, id: RenditionId, track: &Track, part_us: u64) -> Rendition {
+        let list = List::new(id, Arc::clone(&self.settings.epoch), self.next_msn);
+        let mut rendition = Rendition::new(id, track.clone(), list, part_us);
+        let next = self.inits.entry(id).or_default();
+        rendition.map = *next;
+        *next += 1;
+        rendition
+    }
+
+    /// A leader that is new says what plays.
+    fn title_again(&mut self) {
+        let id = self.dateranges.count() as u32;
+        let start_ns = self.clock.newest_ns.max(DELAY_NS_MAX);
+        if let (Some(leader), Some(metadata)) =
+            (self.renditions.first_mut(), self.dateranges.current())
+        {
+            leader.titles.push(Title {
+                id,
+                start_ns,
+                metadata: metadata.clone(),
+            });
+        }
     }
 
     /// The first steps.
@@ -349,6 +385,8 @@ impl Packager {
         };
         let tracks = Arc::clone(&self.tracks);
         let mut before = std::mem::take(&mut self.renditions);
+        let open_msn = before.iter().map(|one| one.list.open_msn + 1).max();
+        self.next_msn = self.next_msn.max(open_msn.unwrap_or(0));
         let line_ns = before.iter().map(Rendition::position_ns).max().unwrap_or(0);
         let (mut found, mut inits) = (Vec::new(), Vec::new());
         for (id, track) in numbered(&tracks) {
@@ -356,9 +394,7 @@ impl Packager {
             let mut rendition = match at {
                 Some(at) => before.swap_remove(at),
                 None => {
-                    let epoch = Arc::clone(&self.settings.epoch);
-                    let list = List::new(id, epoch, self.settings.first_msn);
-                    let mut new = Rendition::new(id, track.clone(), list, part_us);
+                    let mut new = self.opened(id, track, part_us);
                     if let Some(other) = found.first().or(before.first()) {
                         let other: &Rendition = other;
                         new.follow(&other.list, part_us);
@@ -369,6 +405,7 @@ impl Packager {
             };
             if !is_same(&rendition.track.format, &track.format) {
                 rendition.reconfigure(track.clone(), part_us);
+                self.inits.insert(id, rendition.map + 1);
                 inits.push(rendition.init_step());
             }
             rendition.track = track.clone();
@@ -413,7 +450,7 @@ impl Packager {
                 .collect();
             let rendition = &mut self.renditions[at];
             rendition.changed = false;
-            rendition.version += 1;
+            self.version += 1;
             let playlist = playlist::render(
                 &rendition.list,
                 &Surroundings {
@@ -421,7 +458,7 @@ impl Packager {
                     dateranges: &self.dateranges,
                     reports: &reports,
                     next_map: rendition.map,
-                    version: rendition.version,
+                    version: self.version,
                 },
             );
             self.steps.push_back(Step::Update(Arc::new(Update {
@@ -443,9 +480,9 @@ impl Packager {
             return;
         }
         let outside = multivariant::write(&offers, self.independent, &self.settings.prefix);
-        self.multivariant_version += 1;
+        self.version += 1;
         let epoch = &self.settings.epoch;
-        let tag = |form: &str| format!("{epoch}.m.{}{form}", self.multivariant_version);
+        let tag = |form: &str| format!("{epoch}.m.{}{form}", self.version);
         self.steps
             .push_back(Step::Multivariant(Arc::new(Multivariant {
                 epoch: Arc::clone(epoch),

@@ -59,7 +59,6 @@ pub(super) struct Rendition {
     pub(super) map: u32,
     sequence: u32,
     pub(super) titles: Vec<Title>,
-    pub(super) version: u64,
     pub(super) peak_bps: u64,
     /// Until a segment is complete.
     pub(super) guessed_bps: u64,
@@ -88,7 +87,6 @@ impl Rendition {
             map: 0,
             sequence: 0,
             titles: Vec::new(),
-            version: 0,
             peak_bps: 0,
             guessed_bps: 0,
             pieces: Vec::new(),

@@ -415,6 +415,20 @@ fn titles_are_date_ranges_as_long_as_they_are_in_the_window() {
     );
     // A title that began a minute before the hour is where the sound is.
     assert!(found["START-DATE"].starts_with("2026-"), "{found:?}");
+    // The parts in which titles begin carry them too.
+    let last = &station.seen[&id].list.segments;
+    let carried = last
+        .iter()
+        .filter_map(|one| one.uri.as_ref())
+        .filter(|uri| {
+            let Answer::Ready(response) = station.ask(uri, "") else {
+                return false;
+            };
+            let scheme = crate::cmaf::id3::SCHEME.as_bytes();
+            let whole = response.body.pieces().concat();
+            whole.windows(scheme.len()).any(|window| window == scheme)
+        });
+    assert!((3..=5).contains(&carried.count()));
     let delta = station.text("a0.m3u8", "_HLS_skip=v2");
     let skip = parse::list(&delta).skip.expect("a delta");
     assert!(parse::attributes(&skip).contains_key("RECENTLY-REMOVED-DATERANGES"));

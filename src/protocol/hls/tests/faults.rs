@@ -279,6 +279,58 @@ fn tracks_come_and_go() {
 }
 
 #[test]
+fn no_name_is_used_twice() {
+    let both = Scene {
+        seconds: 5,
+        ..Scene::default()
+    };
+    let mut packager = Packager::new(settings(1_000, 100, 10));
+    let mut names = std::collections::BTreeMap::new();
+    let mut tags = std::collections::BTreeMap::new();
+    let mut seeded = Seeded(7);
+    for round in 0..12 {
+        let mut happenings = later(both.happenings(), round * 6_000_000);
+        let mut tracks = both.tracks().to_vec();
+        tracks[0].format.width += (seeded.below(2) * 16) as u16;
+        tracks.truncate(round as usize % 3);
+        happenings[0].event = MediaEvent::Tracks(tracks.into());
+        happenings[0].discontinuity = true;
+        for happening in happenings {
+            let now = Time::from_micros(happening.at_us);
+            let unix_ms = NOON_MS + now.as_millis();
+            packager.push(now, unix_ms, &happening.event, happening.discontinuity);
+            while let Some(step) = packager.poll_step() {
+                let (name, bytes) = match &step {
+                    Step::Init {
+                        rendition,
+                        number,
+                        bytes,
+                    } => (format!("{rendition} init {number}"), Some(bytes.clone())),
+                    Step::Update(update) => {
+                        for piece in &update.pieces {
+                            let place = (piece.msn, piece.part);
+                            let name = format!("{} {place:?}", update.rendition);
+                            let before = names.insert(name, piece.bytes.clone());
+                            assert!(before.flatten().is_none(), "{place:?}");
+                        }
+                        let full = &update.playlist.full;
+                        (full.etag.to_string(), Some(full.plain.clone()))
+                    }
+                    Step::Multivariant(known) => {
+                        let inside = &known.inside;
+                        (inside.etag.to_string(), Some(inside.plain.clone()))
+                    }
+                    Step::Snapshot(_) => continue,
+                };
+                let before = tags.insert(name.clone(), bytes);
+                assert!(before.is_none(), "{name}");
+            }
+        }
+    }
+    assert!(names.len() > 300, "{}", names.len());
+}
+
+#[test]
 fn a_source_may_end_at_any_time() {
     let happenings = Scene::default().happenings();
     for length in [0, 1, 2, 3, 10, 60, 140, 150, 400] {
