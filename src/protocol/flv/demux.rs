@@ -189,7 +189,9 @@ impl Demuxer {
     ) -> Result<(), FlvFault> {
         // Some encoders send an empty one first and the real one as soon as they know it.
         let has_none = matches!(codec, TrackCodec::Mp3 | TrackCodec::Ac3 | TrackCodec::Eac3);
-        if has_none || config.is_empty() {
+        // "Enhanced Audio": either header of Opus may come, its comments too.
+        let is_comment = codec == TrackCodec::Opus && config.starts_with(b"OpusTags");
+        if has_none || is_comment || config.is_empty() {
             return Ok(());
         }
         let (config, length_bytes) = canonical(codec, config)?;

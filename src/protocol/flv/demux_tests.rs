@@ -226,6 +226,7 @@ fn several_tracks_share_a_body() {
     // One track of its own number, several of one coding, several of several.
     let events = pushed(&[
         audio(0, "95006d70346101 1190"),
+        audio(0, "95004f70757302 4f70757354616773 00000000 00000000"),
         audio(
             0,
             "95104f707573 02 000013 4f707573486561640102380180bb0000000000 \
