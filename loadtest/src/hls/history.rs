@@ -246,6 +246,8 @@ pub(crate) struct FragmentContent {
     pub(crate) track: u32,
     /// Decode time of the first sample.
     pub(crate) start_ticks: u64,
+    /// When the first of its samples is shown.
+    pub(crate) shown_ticks: i64,
     /// Sum of the samples' durations.
     pub(crate) duration_ticks: u64,
     pub(crate) samples: u64,

@@ -98,9 +98,15 @@ fn read_fragments(fragments: &[reader::ReadFragment<'_>]) -> Content {
     let samples = || fragments.iter().flat_map(|fragment| &fragment.samples);
     let end =
         |at: &reader::ReadFragment<'_>| at.decode_time_ticks.saturating_add(at.duration_ticks());
+    let shown = |sample: &reader::ReadSample<'_>| {
+        i64::try_from(sample.decode_time_ticks)
+            .unwrap_or(i64::MAX)
+            .saturating_add(sample.composition_offset_ticks)
+    };
     Content::Fragments(FragmentContent {
         track: first.track_id,
         start_ticks: first.decode_time_ticks,
+        shown_ticks: samples().map(shown).min().unwrap_or(0),
         duration_ticks: fragments.iter().map(|at| at.duration_ticks()).sum(),
         samples: samples().count() as u64,
         sample_ticks_max: samples()

@@ -2,6 +2,7 @@
 //! seen that breaks it.
 
 mod mutations;
+mod packager;
 mod station;
 
 use super::findings::{Check, Verdict, judge, report};

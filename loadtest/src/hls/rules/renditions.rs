@@ -26,6 +26,13 @@ fn span_us(rendition: &Rendition, uri: &str, map: Option<&str>) -> Option<(u64, 
     Some((us(content.start_ticks), us(end)))
 }
 
+/// When a segment's first sample is shown, in microseconds of the media's clock.
+fn shown_us(rendition: &Rendition, segment: &Segment) -> Option<i64> {
+    let init = rendition.init(segment.map.as_deref())?;
+    let ticks = i128::from(rendition.fragments(&segment.uri)?.shown_ticks);
+    i64::try_from(ticks * 1_000_000 / i128::from(init.timescale.max(1))).ok()
+}
+
 pub(super) fn rule_09_discontinuities(history: &History, out: &mut Findings) {
     for rendition in &history.renditions {
         let segments: Vec<_> = rendition.segments().into_values().collect();
@@ -153,8 +160,7 @@ pub(super) fn rule_45_dates(history: &History, out: &mut Findings) {
             let start_us = found.or(due.map(|(_, due_us)| due_us));
             let duration_us = i64::try_from(segment.duration_us).unwrap_or(0);
             expected = start_us.map(|us| (msn + 1, us + duration_us));
-            let span = span_us(rendition, &segment.uri, segment.map.as_deref());
-            if let (Some(found_us), Some((media_us, _))) = (found, span) {
+            if let (Some(found_us), Some(media_us)) = (found, shown_us(rendition, segment)) {
                 let clock = i128::from(found_us) - i128::from(media_us);
                 let first = *clocks.entry(msn).or_insert(clock);
                 out.check(first.abs_diff(clock) <= u128::from(DATE_US), || {
@@ -182,11 +188,8 @@ pub(super) fn rule_46_alignment(history: &History, out: &mut Findings) {
             out.check(twin.has_discontinuity == segment.has_discontinuity, || {
                 format!("{}: discontinuities differ at {msn}", other.uri)
             });
-            let spans = (
-                span_us(first, &twin.uri, twin.map.as_deref()),
-                span_us(other, &segment.uri, segment.map.as_deref()),
-            );
-            if let (Some((a_us, _)), Some((b_us, _))) = spans {
+            let shown = (shown_us(first, twin), shown_us(other, segment));
+            if let (Some(a_us), Some(b_us)) = shown {
                 let limit_us = frame_us(first, &twin.uri, twin.map.as_deref()).max(frame_us(
                     other,
                     &segment.uri,

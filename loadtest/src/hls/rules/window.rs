@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::hls::findings::Findings;
 use crate::hls::history::{History, Purpose};
-use crate::hls::playlist::{DateRange, Edge, date_us};
+use crate::hls::playlist::{DateRange, Edge, Part, Segment, date_us};
 
 /// A gap within so many parts belongs to the same outage.
 const OUTAGE_PARTS: usize = 3;
@@ -127,29 +127,47 @@ pub(super) fn rule_08_discontinuity_sequence(history: &History, out: &mut Findin
     }
 }
 
+/// Whether the source is silent or changes at this edge. That it is silent is only known after
+/// some silence; then its last part goes out, and gaps follow. What another source sends must be
+/// understood before it can be cut.
+fn is_interrupted(
+    parts: &BTreeMap<Edge, &Part>,
+    segments: &BTreeMap<u64, &Segment>,
+    at: Edge,
+) -> bool {
+    let before = parts.range(..at).next_back();
+    let mut near = parts.range(at..).take(OUTAGE_PARTS).chain(before);
+    let mut jumps = segments.range(at.msn..=at.msn + 1);
+    near.any(|(_, part)| part.is_gap) || jumps.any(|(_, segment)| segment.has_discontinuity)
+}
+
 pub(super) fn rule_11_segments_in_time(history: &History, out: &mut Findings) {
     for rendition in &history.renditions {
         let Some(target_us) = rendition.last().map(|list| list.target_us()) else {
             continue;
         };
-        let mut last: Option<(u64, u64)> = None;
+        let segments = rendition.segments();
+        // When each segment began to be the one that is not complete.
+        let mut starts: Vec<(u64, u64)> = Vec::new();
         for (edge, at_ns) in rendition.arrivals() {
-            let Some((msn, before_ns)) = last.filter(|(msn, _)| *msn == edge.msn) else {
-                if let Some((_, before_ns)) = last {
-                    let took_us = (at_ns - before_ns) / 1_000;
-                    let limit_us = target_us * 3 / 2 + history.slack_ns / 1_000;
-                    out.check(took_us <= limit_us, || {
-                        format!(
-                            "{}: segment {} after {took_us} us",
-                            rendition.uri,
-                            edge.msn - 1
-                        )
-                    });
-                }
-                last = Some((edge.msn, at_ns));
+            if starts.last().is_none_or(|(msn, _)| *msn < edge.msn) {
+                starts.push((edge.msn, at_ns));
+            }
+        }
+        // The first was under way before anybody looked.
+        for pair in starts.get(1..).unwrap_or_default().windows(2) {
+            let [(_, before_ns), (msn, at_ns)] = *pair else {
                 continue;
             };
-            last = Some((msn, before_ns));
+            let mut near = segments.range(msn - 1..=msn);
+            if near.any(|(_, segment)| segment.is_gap || segment.has_discontinuity) {
+                continue;
+            }
+            let took_us = (at_ns - before_ns) / 1_000;
+            out.check(
+                took_us <= target_us * 3 / 2 + history.slack_ns / 1_000,
+                || format!("{}: segment {} after {took_us} us", rendition.uri, msn - 1),
+            );
         }
     }
 }
@@ -159,12 +177,9 @@ pub(super) fn rule_12_parts_in_time(history: &History, out: &mut Findings) {
         let Some(target_us) = rendition.last().and_then(|list| list.part_target_us) else {
             continue;
         };
-        let parts = rendition.parts();
+        let (parts, segments) = (rendition.parts(), rendition.segments());
         for pair in rendition.arrivals().windows(2) {
-            // That the source is silent is only known after some silence; then its last part goes
-            // out, and gaps follow.
-            let mut following = parts.range(pair[0].0..).take(OUTAGE_PARTS);
-            if following.any(|(_, part)| part.is_gap) {
+            if is_interrupted(&parts, &segments, pair[0].0) {
                 continue;
             }
             let took_us = (pair[1].1 - pair[0].1) / 1_000;

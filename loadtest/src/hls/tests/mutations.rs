@@ -429,7 +429,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         d.replace(&[1], "TARGETDURATION:2", "TARGETDURATION:3")
     }),
     (46, "another border", |d| {
-        d.fragments("v0-22.m4s").start_ticks += 5_000;
+        d.fragments("v0-22.m4s").shown_ticks += 5_000;
     }),
     (46, "other numbers", |d| {
         let later = d.lists.iter_mut().filter(|seen| seen.rendition == 1);

@@ -422,6 +422,7 @@ fn media(number: usize) -> Vec<(String, Media)> {
             Content::Fragments(FragmentContent {
                 track: 1,
                 start_ticks: start * timescale / 2,
+                shown_ticks: (start * timescale / 2) as i64,
                 duration_ticks: parts * timescale / 2,
                 samples: parts * samples,
                 sample_ticks_max: timescale / [25, 50][number],
