@@ -185,7 +185,11 @@ impl Asker {
                 }
                 Err((result, error)) => {
                     self.fail(result, error);
-                    let wait = failed_wait.min(interval);
+                    // Who refuses us now and then locks us out for asking again and again.
+                    let wait = match result {
+                        "refused" => interval,
+                        _ => failed_wait.min(interval),
+                    };
                     failed_wait = failed_wait.saturating_mul(2).min(interval);
                     wait
                 }
