@@ -260,6 +260,19 @@ fn requests_that_cannot_be_answered_are_refused_at_once() {
             }
         }
     }
+    check_files(&mut crowd, now);
+    // Rule 37.
+    let waiting = crowd.waiters.len();
+    assert!(waiting > 0);
+    let late = now + crowd.origin.wait_max();
+    let count = crowd.answered.len();
+    crowd.expire(late);
+    assert!(crowd.waiters.is_empty());
+    let late = &crowd.answered[count..];
+    assert!(late.len() == waiting && late.iter().all(|one| one.2.status() == Some(503)));
+}
+
+fn check_files(crowd: &mut Crowd, now: Time) {
     for (name, expected) in [
         ("v0-e1-106.99.m4s", Some(404)),
         ("v0-e1-107.0.m4s", Some(404)),
@@ -278,15 +291,6 @@ fn requests_that_cannot_be_answered_are_refused_at_once() {
         let answer = &crowd.answered.get(count).expect("an answer").2;
         assert_eq!(answer.status(), expected, "{name}");
     }
-    // Rule 37.
-    let waiting = crowd.waiters.len();
-    assert!(waiting > 0);
-    let late = now + crowd.origin.wait_max();
-    let count = crowd.answered.len();
-    crowd.expire(late);
-    assert!(crowd.waiters.is_empty());
-    let late = &crowd.answered[count..];
-    assert!(late.len() == waiting && late.iter().all(|one| one.2.status() == Some(503)));
 }
 
 #[test]
@@ -392,7 +396,7 @@ fn titles_are_date_ranges_as_long_as_they_are_in_the_window() {
         let second = happening.at_us / 1_000_000;
         let titles = happenings.len() as u64;
         happenings.push(happening);
-        if second % 5 == 4 && titles % 40 == 0 {
+        if second % 5 == 4 && titles.is_multiple_of(40) {
             let mut title = happenings[0].clone();
             title.at_us = happenings[titles as usize].at_us;
             let text = format!("An \"artist\" - Über {}", second / 5);

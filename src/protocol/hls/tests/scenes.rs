@@ -38,123 +38,84 @@ fn packaged(scene: &Scene, settings: PackagerSettings) -> Station {
 #[test]
 fn sources_of_every_kind_keep_every_rule() {
     let video = Video::regular;
-    let usual = || Scene {
-        seconds: 18,
-        ..Scene::default()
+    let two_b_pictures = Video {
+        b_frames: 2,
+        ..video(40_000, 50)
     };
-    for (what, scene, target_ms, part_ms, target_duration) in [
-        ("25 pictures", usual(), 2_000, 200, 2),
-        ("short parts", usual(), 2_000, 100, 2),
+    let two = vec![video(40_000, 50); 2];
+    let (aac, none) = (vec![48_000], vec![]);
+    for (what, video, audio, [target_ms, part_ms], target_duration) in [
         (
-            "one second",
-            Scene {
-                video: vec![video(40_000, 25)],
-                ..usual()
-            },
-            1_000,
-            100,
-            1,
+            "short parts",
+            vec![video(40_000, 50)],
+            &aac,
+            [2_000, 100],
+            2,
         ),
+        ("one second", vec![video(40_000, 25)], &aac, [1_000, 100], 1),
         (
             "half a second",
-            Scene {
-                video: vec![video(20_000, 25)],
-                ..usual()
-            },
-            500,
-            100,
+            vec![video(20_000, 25)],
+            &aac,
+            [500, 100],
             1,
         ),
         (
-            "30 pictures in milliseconds, 44.1 kHz",
-            Scene {
-                video: vec![video(33_333, 60)],
-                audio: vec![44_100],
-                ..usual()
-            },
-            2_000,
-            200,
+            "30 pictures",
+            vec![video(33_333, 60)],
+            &vec![44_100],
+            [2_000, 200],
             2,
         ),
         (
-            "60 pictures, exact",
-            Scene {
-                video: vec![video(16_667, 120)],
-                milliseconds: false,
-                ..usual()
-            },
-            2_000,
-            200,
+            "60 pictures",
+            vec![video(16_667, 120)],
+            &aac,
+            [2_000, 200],
             2,
         ),
         (
-            "B pictures",
-            Scene {
-                video: vec![Video {
-                    b_frames: 2,
-                    ..video(40_000, 50)
-                }],
-                ..usual()
-            },
-            2_000,
-            200,
+            "24 pictures",
+            vec![video(41_667, 48)],
+            &aac,
+            [2_000, 200],
             2,
         ),
         (
-            "short GOPs",
-            Scene {
-                video: vec![video(40_000, 12)],
-                ..usual()
-            },
-            2_000,
-            200,
-            3,
-        ),
-        (
-            "odd GOPs",
-            Scene {
-                video: vec![video(40_000, 37)],
-                ..usual()
-            },
-            2_000,
-            200,
-            3,
-        ),
-        (
-            "no sound",
-            Scene {
-                audio: vec![],
-                ..usual()
-            },
-            2_000,
-            200,
+            "5 pictures",
+            vec![video(200_000, 10)],
+            &aac,
+            [2_000, 200],
             2,
         ),
-        (
-            "two sounds, two videos",
-            Scene {
-                video: vec![video(40_000, 50), video(40_000, 50)],
-                audio: vec![48_000, 44_100],
-                ..usual()
-            },
-            2_000,
-            200,
-            2,
-        ),
-        (
-            "a network",
-            Scene {
-                network_us: 300_000,
-                ..usual()
-            },
-            2_000,
-            200,
-            2,
-        ),
+        ("B pictures", vec![two_b_pictures], &aac, [2_000, 200], 2),
+        ("short GOPs", vec![video(40_000, 12)], &aac, [2_000, 200], 3),
+        ("odd GOPs", vec![video(40_000, 37)], &aac, [2_000, 200], 3),
+        ("no sound", vec![video(40_000, 50)], &none, [2_000, 200], 2),
+        ("two of each", two, &vec![48_000, 44_100], [2_000, 200], 2),
     ] {
+        let scene = Scene {
+            video,
+            audio: audio.clone(),
+            seconds: 18,
+            ..Scene::default()
+        };
         let station = packaged(&scene, settings(target_ms, part_ms, 12));
         let seen = &station.seen[&V0];
         assert_eq!(seen.list.target_duration, target_duration, "{what}");
+    }
+}
+
+#[test]
+fn exact_times_and_late_arrivals_keep_every_rule() {
+    for (milliseconds, network_us) in [(false, 0), (true, 300_000), (false, 800_000)] {
+        let scene = Scene {
+            milliseconds,
+            network_us,
+            ..Scene::default()
+        };
+        let station = packaged(&scene, settings(2_000, 200, 12));
+        assert_eq!(station.seen[&V0].list.target_duration, 2);
     }
 }
 
