@@ -128,93 +128,71 @@ fn atom(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes()[..], kind, body].concat()
 }
 
+/// Checks the entry of `codec` with `config`.
+fn check_entry(codec: TrackCodec, config: &[u8], kind: &[u8; 4], boxes: &[u8]) {
+    let mut format = format(codec, b"");
+    format.config = Bytes::copy_from_slice(config);
+    assert_eq!(entry(format), (*kind, boxes.to_vec()), "{codec}");
+}
+
 #[test]
-fn every_codec_has_its_entry() {
-    let esds = |object: u8, specific: &[u8]| {
-        let decoder = 13 + specific.len() as u8;
-        let stream = 3 + 5 + decoder + 5 + 1;
-        let head = [3, 0x80, 0x80, 0x80, stream, 0, 0, 0, 4, 0x80, 0x80, 0x80];
-        let head = [&[0; 4], &head[..], &[decoder, object, 0x15], &[0; 11]].concat();
-        let tail = [6, 0x80, 0x80, 0x80, 1, 2];
-        atom(b"esds", &[&head, specific, &tail[..]].concat())
-    };
-    let opus = b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\xff\xfe\0";
-    let surround = b"OpusHead\x01\x06\x38\x01\x80\xbb\0\0\0\0\x01\x04\x02\0\x04\x01\x02\x03\x05";
+fn pictures_have_their_entries() {
+    check_entry(
+        TrackCodec::H265,
+        b"\x01hevc",
+        b"hvc1",
+        &atom(b"hvcC", b"\x01hevc"),
+    );
+    let av1 = [0x81, 0, 12];
+    check_entry(TrackCodec::Av1, &av1, b"av01", &atom(b"av1C", &av1));
     let vp9 = [0, 31, 0x83, 9, 16, 9, 0, 0];
+    let record = [&[1, 0, 0, 0], &vp9[..]].concat();
     let colr = atom(b"colr", b"nclx\0\x09\0\x10\0\x09\x80");
-    let info = b"\x10\0\x10\0\0\0\0\0\0\0\x17\x70\x03\x70\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-    let hevc = b"\x01hevc";
-    for (codec, config, kind, boxes) in [
-        (TrackCodec::H265, &hevc[..], b"hvc1", atom(b"hvcC", hevc)),
+    let boxes = [atom(b"vpcC", &record), colr].concat();
+    check_entry(TrackCodec::Vp9, &vp9, b"vp09", &boxes);
+    // Some send the box's version too.
+    check_entry(TrackCodec::Vp9, &record, b"vp09", &boxes);
+}
+
+/// `esds` for `object`, with the descriptor `specific`.
+fn esds(object: u8, specific: &[u8]) -> Vec<u8> {
+    let decoder = 13 + specific.len() as u8;
+    let stream = 3 + 5 + decoder + 5 + 1;
+    let head = [3, 0x80, 0x80, 0x80, stream, 0, 0, 0, 4, 0x80, 0x80, 0x80];
+    let head = [&[0; 4], &head[..], &[decoder, object, 0x15], &[0; 11]].concat();
+    let tail = [6, 0x80, 0x80, 0x80, 1, 2];
+    atom(b"esds", &[&head, specific, &tail[..]].concat())
+}
+
+#[test]
+fn sounds_have_their_entries() {
+    let specific = esds(0x40, &[5, 0x80, 0x80, 0x80, 2, 0x12, 0x10]);
+    check_entry(TrackCodec::Aac, &[0x12, 0x10], b"mp4a", &specific);
+    check_entry(TrackCodec::Mp3, &[], b"mp4a", &esds(0x6b, &[]));
+    for (head, dops) in [
         (
-            TrackCodec::Av1,
-            &[0x81, 0, 12],
-            b"av01",
-            atom(b"av1C", &[0x81, 0, 12]),
+            &b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\xff\xfe\0"[..],
+            &b"\0\x02\x01\x38\0\0\xbb\x80\xfe\xff\0"[..],
         ),
         (
-            TrackCodec::Vp9,
-            &vp9,
-            b"vp09",
-            [atom(b"vpcC", &[&[1, 0, 0, 0], &vp9[..]].concat()), colr].concat(),
-        ),
-        (
-            TrackCodec::Aac,
-            &[0x12, 0x10],
-            b"mp4a",
-            esds(0x40, &[5, 0x80, 0x80, 0x80, 2, 0x12, 0x10]),
-        ),
-        (TrackCodec::Mp3, &[], b"mp4a", esds(0x6b, &[])),
-        (
-            TrackCodec::Opus,
-            opus,
-            b"Opus",
-            atom(b"dOps", b"\0\x02\x01\x38\0\0\xbb\x80\xfe\xff\0"),
-        ),
-        (
-            TrackCodec::Opus,
-            surround,
-            b"Opus",
-            atom(
-                b"dOps",
-                b"\0\x06\x01\x38\0\0\xbb\x80\0\0\x01\x04\x02\0\x04\x01\x02\x03\x05",
-            ),
-        ),
-        (
-            TrackCodec::Flac,
-            info,
-            b"fLaC",
-            atom(b"dfLa", &[b"\0\0\0\0\x80\0\0\x22", &info[..]].concat()),
-        ),
-        // 44.1 kHz, stereo, and what is not known is zero; or as it was given.
-        (
-            TrackCodec::Ac3,
-            &[],
-            b"ac-3",
-            atom(b"dac3", &[0x50, 0x10, 0]),
-        ),
-        (
-            TrackCodec::Ac3,
-            &[1, 2, 3],
-            b"ac-3",
-            atom(b"dac3", &[1, 2, 3]),
-        ),
-        (
-            TrackCodec::Eac3,
-            &[],
-            b"ec-3",
-            atom(b"dec3", &[0, 0, 0x60, 0x04, 0]),
-        ),
-        (
-            TrackCodec::Eac3,
-            &[1, 2, 3, 4, 5],
-            b"ec-3",
-            atom(b"dec3", &[1, 2, 3, 4, 5]),
+            b"OpusHead\x01\x06\x38\x01\x80\xbb\0\0\0\0\x01\x04\x02\0\x04\x01\x02\x03\x05",
+            b"\0\x06\x01\x38\0\0\xbb\x80\0\0\x01\x04\x02\0\x04\x01\x02\x03\x05",
         ),
     ] {
-        let mut format = format(codec, b"");
-        format.config = Bytes::copy_from_slice(config);
-        assert_eq!(entry(format), (*kind, boxes), "{codec}");
+        check_entry(TrackCodec::Opus, head, b"Opus", &atom(b"dOps", dops));
+    }
+    let info = b"\x10\0\x10\0\0\0\0\0\0\0\x17\x70\x03\x70\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let boxes = atom(b"dfLa", &[b"\0\0\0\0\x80\0\0\x22", &info[..]].concat());
+    check_entry(TrackCodec::Flac, info, b"fLaC", &boxes);
+    // 44.1 kHz, stereo, and what is not known is zero; or as it was given.
+    for (config, dac3) in [(&[][..], [0x50, 0x10, 0]), (&[1, 2, 3], [1, 2, 3])] {
+        check_entry(TrackCodec::Ac3, config, b"ac-3", &atom(b"dac3", &dac3));
+    }
+    for (config, dec3) in [
+        (&[][..], [0, 0, 0x60, 0x04, 0]),
+        (&[1, 2, 3, 4, 5], [1, 2, 3, 4, 5]),
+    ] {
+        check_entry(TrackCodec::Eac3, config, b"ec-3", &atom(b"dec3", &dec3));
     }
 }
 

@@ -187,6 +187,22 @@ fn uneven_segments_are_listed() {
 }
 
 #[test]
+fn numbers_at_their_end_are_listed() {
+    let pictures = format(TrackCodec::H264, "avc1.64001f");
+    let even = segments([180_000; 3]);
+    let representation = Representation {
+        number: u64::MAX - 1,
+        ..video(&pictures, &even)
+    };
+    let periods = [Period {
+        number: 0,
+        start: Duration::ZERO,
+        representations: &[representation],
+    }];
+    assert!(manifest(&periods).write().contains("<SegmentTimeline>"));
+}
+
+#[test]
 fn what_ended_has_a_length() {
     let (text, lines) = timeline(&segments([180_000; 3]), true);
     assert_eq!(lines.len(), 1);
