@@ -291,12 +291,10 @@ impl Config {
     /// Where the payload is damaged, or its sets make no configuration.
     pub fn of_payload(payload: &[u8]) -> Result<Self, HeaderFault> {
         let (mut sps, mut pps) = (Vec::new(), Vec::new());
-        for unit in nal::units(payload) {
-            let unit = unit?;
+        for unit in nal::sets(payload, is_set)? {
             match unit_type(unit) {
                 nal_type::SPS => nal::put_set(&mut sps, unit, set_id),
-                nal_type::PPS => nal::put_set(&mut pps, unit, set_id),
-                _ => {}
+                _ => nal::put_set(&mut pps, unit, set_id),
             }
         }
         Config::from_parameter_sets(sps, pps)
@@ -326,12 +324,10 @@ impl Config {
     /// Where the payload is damaged, or the sets make no configuration.
     pub fn with_sets_of(&self, payload: &[u8]) -> Result<Option<Self>, HeaderFault> {
         let (mut sps, mut pps) = (self.sps.clone(), self.pps.clone());
-        for unit in nal::units(payload) {
-            let unit = unit?;
+        for unit in nal::sets(payload, is_set)? {
             match unit_type(unit) {
                 nal_type::SPS => nal::put_set(&mut sps, unit, set_id),
-                nal_type::PPS => nal::put_set(&mut pps, unit, set_id),
-                _ => {}
+                _ => nal::put_set(&mut pps, unit, set_id),
             }
         }
         if sps == self.sps && pps == self.pps {
@@ -361,6 +357,10 @@ impl Config {
         }
         record.freeze()
     }
+}
+
+fn is_set(unit: &[u8]) -> bool {
+    matches!(unit_type(unit), nal_type::SPS | nal_type::PPS)
 }
 
 /// The number of a parameter set, by which others name it: the first of its fields, behind profile

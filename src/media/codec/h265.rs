@@ -161,6 +161,10 @@ impl Sps {
     }
 }
 
+fn is_set(unit: &[u8]) -> bool {
+    (nal_type::VPS..=nal_type::PPS).contains(&unit_type(unit))
+}
+
 /// The number of a parameter set, by which others name it (sections 7.3.2.1 to 7.3.2.3).
 fn set_id(unit: &[u8]) -> Option<u32> {
     let read = |bits: &mut BitReader<'_>| {
@@ -178,7 +182,9 @@ fn set_id(unit: &[u8]) -> Option<u32> {
             _ => bits.ue(),
         }
     };
-    read(&mut BitReader::new(&without_emulation(unit))).ok()
+    // Seven layers of 12 bytes, and what stands around them.
+    let head = unit.get(..unit.len().min(128))?;
+    read(&mut BitReader::new(&without_emulation(head))).ok()
 }
 
 /// The profiles and levels of single layers (section 7.3.3).
@@ -417,14 +423,8 @@ impl Config {
     /// # Errors
     /// Where the payload is damaged, or its sets make no configuration.
     pub fn of_payload(payload: &[u8]) -> Result<Self, HeaderFault> {
-        let mut sets = Vec::new();
-        for unit in nal::units(payload) {
-            let unit = unit?;
-            if (nal_type::VPS..=nal_type::PPS).contains(&unit_type(unit)) {
-                sets.push(Bytes::copy_from_slice(unit));
-            }
-        }
-        Config::from_parameter_sets(sets)
+        let sets = nal::sets(payload, is_set)?.into_iter();
+        Config::from_parameter_sets(sets.map(Bytes::copy_from_slice).collect())
     }
 
     fn new(sets: Vec<Bytes>, length_bytes: usize) -> Result<Self, HeaderFault> {
@@ -465,13 +465,11 @@ impl Config {
     pub fn with_sets_of(&self, payload: &[u8]) -> Result<Option<Self>, HeaderFault> {
         let (mut vps, mut sps) = (self.vps.clone(), self.sps.clone());
         let mut pps = self.pps.clone();
-        for unit in nal::units(payload) {
-            let unit = unit?;
+        for unit in nal::sets(payload, is_set)? {
             match unit_type(unit) {
                 nal_type::VPS => nal::put_set(&mut vps, unit, set_id),
                 nal_type::SPS => nal::put_set(&mut sps, unit, set_id),
-                nal_type::PPS => nal::put_set(&mut pps, unit, set_id),
-                _ => {}
+                _ => nal::put_set(&mut pps, unit, set_id),
             }
         }
         if vps == self.vps && sps == self.sps && pps == self.pps {

@@ -8,6 +8,10 @@ use super::HeaderFault;
 /// The most NAL units of one access unit: what is beyond is damage.
 pub const NALS_MAX: usize = 4_096;
 
+/// The most parameter sets that are taken out of one payload, and that one configuration grows to
+/// by them: each is compared with all.
+pub const SETS_MAX: usize = 64;
+
 /// The bytes of a length in every payload of ours.
 pub const LENGTH_BYTES: usize = 4;
 
@@ -140,10 +144,18 @@ pub fn widen(payload: &Bytes, length_bytes: usize) -> Result<Bytes, HeaderFault>
     Ok(wide.freeze())
 }
 
+/// The parameter sets among the units of a payload: the first [`SETS_MAX`].
+///
+/// # Errors
+/// Where the lengths do not fit the payload.
+pub(super) fn sets(payload: &[u8], is_set: fn(&[u8]) -> bool) -> Result<Vec<&[u8]>, HeaderFault> {
+    let units = units(payload).filter(|unit| unit.as_ref().map_or(true, |unit| is_set(unit)));
+    units.take(SETS_MAX).collect()
+}
+
 /// Puts a parameter set in the place of the one with its number, or behind all others. One without
-/// a number, or beyond the number of sets that H.264 can have, is left out.
+/// a number, or beyond [`SETS_MAX`], is left out.
 pub(super) fn put_set(sets: &mut Vec<Bytes>, unit: &[u8], id: fn(&[u8]) -> Option<u32>) {
-    const SETS_MAX: usize = 255;
     let Some(number) = id(unit) else {
         return;
     };
