@@ -18,23 +18,23 @@ const ORIGIN: &str = "http://player.test";
 
 /// One answer as it came.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Answer {
-    pub(super) sent_ns: u64,
+pub(crate) struct Answer {
+    pub(crate) sent_ns: u64,
     /// When the first byte of the body was there.
-    pub(super) first_ns: u64,
-    pub(super) done_ns: u64,
+    pub(crate) first_ns: u64,
+    pub(crate) done_ns: u64,
     /// Seconds since 1970 when the head was there.
-    pub(super) wall_s: i64,
-    pub(super) status: u16,
+    pub(crate) wall_s: i64,
+    pub(crate) status: u16,
     /// With names in small letters.
-    pub(super) headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// After decompression.
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
     /// The value of a header.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         headers
             .find(|(found, _)| found == name)
@@ -42,13 +42,13 @@ impl Answer {
     }
 
     /// The body as text; what is no UTF-8 is replaced by marks that the parser does not take.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 /// A connection to one server.
-pub(super) struct Client {
+pub(crate) struct Client {
     target: Target,
     socket: Option<TcpStream>,
     /// What was read and not used yet.
@@ -56,7 +56,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(target: &Target) -> Client {
+    pub(crate) fn new(target: &Target) -> Client {
         Client {
             target: target.clone(),
             socket: None,
@@ -65,12 +65,12 @@ impl Client {
     }
 
     /// Gets `path` (with its query).
-    pub(super) fn get(&mut self, path: &str) -> io::Result<Answer> {
+    pub(crate) fn get(&mut self, path: &str) -> io::Result<Answer> {
         self.ask("GET", path, &[])
     }
 
     /// Asks, on a new connection if the kept one has ended meanwhile.
-    pub(super) fn ask(
+    pub(crate) fn ask(
         &mut self,
         method: &str,
         path: &str,

@@ -111,7 +111,7 @@ impl Place {
 }
 
 /// The path of an address that stands in the playlist at `path`.
-pub(super) fn resolve(path: &str, uri: &str) -> String {
+pub(crate) fn resolve(path: &str, uri: &str) -> String {
     if let Some((_, rest)) = uri.split_once("://") {
         return rest
             .split_at(rest.find('/').unwrap_or(rest.len()))

@@ -27,6 +27,8 @@ pub const PCR_PER_TICK: u64 = 300;
 /// Where the PCR starts over, in ticks of 27 MHz.
 pub const PCR_WRAP: u64 = (TICKS_MASK + 1) * PCR_PER_TICK;
 
+const _: () = assert!(TICKS_HZ as u64 * PCR_PER_TICK == 27_000_000);
+
 #[cfg(test)]
 mod demux_tests;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::elementary::stream_type;
 use super::mux::{LEAD_NS, PCR_EVERY_NS, TABLES_EVERY_NS};
 use super::packet::PACKET_BYTES;
 use super::psi::Program;
-use super::{PCR_PER_TICK, PCR_WRAP, TICKS_HZ, Writer};
+use super::{PCR_PER_TICK, PCR_WRAP, Writer};
 use crate::output::StreamWriter;
 
 /// 320x180 at 25 Hz, as an encoder wrote them.
@@ -246,6 +246,15 @@ pub(super) fn nals(payload: &[u8], added: &[&[u8]]) -> Bytes {
     lengths(&nals.filter(|nal| !added.contains(nal)).collect::<Vec<_>>())
 }
 
+/// Index of the rate, channels and length of an ADTS frame (ISO/IEC 14496-3 table 1.A.6).
+pub(super) fn adts(frame: &[u8]) -> (u8, u8, usize) {
+    let &[0xff, 0xf1, b2, b3, b4, b5, _] = frame.first_chunk().expect("a header") else {
+        panic!("no sync word: {:?}", &frame[..7]);
+    };
+    let length = usize::from(b3 & 3) << 11 | usize::from(b4) << 3 | usize::from(b5 >> 5);
+    ((b2 >> 2) & 0xf, (b2 & 1) << 2 | b3 >> 6, length)
+}
+
 fn ticks(ms: i64) -> u64 {
     ((ms + 10_000) * 90).rem_euclid(1 << 33) as u64
 }
@@ -328,11 +337,8 @@ fn every_coding_of_video_comes_out_as_it_went_in() {
         let video = pes(&events, 0x100);
         check_units(&sent, &video, 0, |payload| nals(payload, &added(codec)));
         check_units(&sent, &pes(&events, 0x101), 1, |payload| {
-            let header: [u8; 7] = payload[..7].try_into().expect("a header");
-            let header = crate::adts::header::Header::parse(header).expect("an ADTS header");
-            assert_eq!(header.frame_bytes(), payload.len());
-            assert_eq!(header.format().sample_rate_hz, 48_000);
-            assert_eq!(header.format().channels, 2);
+            // 48 kHz is the third of the table.
+            assert_eq!(adts(payload), (3, 2, payload.len()));
             Bytes::copy_from_slice(&payload[7..])
         });
         for (at, pes) in video.iter().enumerate() {
@@ -586,10 +592,4 @@ fn long_pictures_go_out_without_a_length() {
     check_units(&sent, &pes(&events, 0x100), 0, |payload| {
         nals(payload, &[&[0x09, 0xf0], SPS, PPS])
     });
-}
-
-#[test]
-fn the_constants_fit() {
-    assert_eq!(u64::from(TICKS_HZ) * PCR_PER_TICK, 27_000_000);
-    assert_eq!(PCR_WRAP, (1 << 33) * 300);
 }

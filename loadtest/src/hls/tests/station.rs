@@ -453,8 +453,6 @@ fn media(number: usize) -> Vec<(String, Media)> {
 
 /// What is asked besides lists.
 fn probe(draft: &mut Draft) {
-    let (sent_ns, done_ns) = (48_000 * MS, 48_002 * MS);
-    let plain = |purpose| exchange(0, purpose, sent_ns, done_ns);
     for uri in ["v0-init1.mp4", "v0-22.m4s", "v0-22.1.m4s"] {
         draft
             .exchanges
@@ -465,6 +463,18 @@ fn probe(draft: &mut Draft) {
             .exchanges
             .push(fetched(draft, 0, Purpose::Removed { part }, "v0-12.m4s"));
     }
+    probe_refusals(draft);
+    probe_forms(draft);
+    probe_others(draft);
+}
+
+/// An exchange after all lists but the last.
+fn plain(purpose: Purpose) -> Exchange {
+    exchange(0, purpose, 48_000 * MS, 48_002 * MS)
+}
+
+/// What is refused, has no answer, or has not changed.
+fn probe_refusals(draft: &mut Draft) {
     for rule in [34, 35, 36] {
         let mut bad = exchange(0, Purpose::Bad { rule }, 44_000 * MS, 44_002 * MS);
         bad.status = 400;
@@ -475,13 +485,17 @@ fn probe(draft: &mut Draft) {
     set(&mut missing, "cache-control", "max-age=1");
     draft.exchanges.push(missing);
     let mut stalled = plain(Purpose::Playlist(ask(Some(30), None, None)));
-    (stalled.status, stalled.done_ns) = (503, sent_ns + 6_000 * MS);
+    (stalled.status, stalled.done_ns) = (503, 54_000 * MS);
     draft.exchanges.push(stalled);
     for (changed, status) in [(true, 200), (false, 304)] {
         let mut conditional = plain(Purpose::Conditional { changed });
         conditional.status = status;
         draft.exchanges.push(conditional);
     }
+}
+
+/// Gzip and ranges.
+fn probe_forms(draft: &mut Draft) {
     let body = Digest::of(b"list");
     let mut gzip = plain(Purpose::Gzip { plain: body });
     gzip.body = body;
@@ -505,6 +519,10 @@ fn probe(draft: &mut Draft) {
     draft
         .exchanges
         .extend([range, behind, plain(Purpose::Ranges)]);
+}
+
+/// Other methods, the multivariant playlist and a token.
+fn probe_others(draft: &mut Draft) {
     let mut head = plain(Purpose::Head { length: Some(7) });
     set(&mut head, "content-length", "7");
     draft.exchanges.push(head);
