@@ -1,7 +1,7 @@
 //! Packed audio (draft-pantos-hls-rfc8216bis section 3.4): frames of sound without a file around
 //! them, timed by an ID3 tag in front.
 //!
-//! Layer III goes so, in whole segments without parts: Chromium takes it in MP4 by no name, and
+//! Layer III goes so, with one part in a segment at most: Chromium takes it in MP4 by no name, and
 //! hls.js puts the second and later parts of a packed segment at the place of the first.
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -14,7 +14,7 @@ use super::id3;
 const PTS_TIMESCALE: u64 = 90_000;
 
 /// Whether browsers take sound of `codec` packed only, not in fragments. Such a rendition has no
-/// header (`EXT-X-MAP`) and no parts.
+/// header (`EXT-X-MAP`), and one part in a segment at most.
 pub const fn is_packed_only(codec: TrackCodec) -> bool {
     matches!(codec, TrackCodec::Mp3)
 }
