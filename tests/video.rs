@@ -3,6 +3,7 @@
 
 mod enhanced;
 mod obs;
+mod forward;
 mod outputs;
 mod player;
 mod rtmp;

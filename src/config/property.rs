@@ -45,6 +45,9 @@ pub enum Kind {
     },
     /// A secret: a text that is never shown; well-known ones are refused.
     Secret,
+    /// `rtmp://` URLs with spaces between them, or empty. They hold stream keys, so they are
+    /// never shown.
+    Pushes,
     /// A path.
     Path,
     /// The name of a mount, or empty.
@@ -87,6 +90,9 @@ impl Bounds {
         inside || (self.or_zero && value == 0)
     }
 }
+
+/// The longest text of [`Kind::Pushes`] in bytes.
+pub const PUSHES_BYTES_MAX: usize = 4_096;
 
 /// The longest secret in bytes.
 pub const SECRET_BYTES_MAX: usize = 128;

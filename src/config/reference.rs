@@ -274,7 +274,7 @@ fn push_settings(
     for Declaration { key, kind, .. } in table.declarations() {
         if let Some(value) = table.value(key).filter(|_| wanted(key)) {
             let empty = value == Value::Text(String::new());
-            let mark = if *kind == Kind::Secret && !empty {
+            let mark = if matches!(kind, Kind::Secret | Kind::Pushes) && !empty {
                 "#"
             } else {
                 ""

@@ -426,6 +426,10 @@ section! {
         /// with the mount's next source.
         hls_window as "hls_window_ms":
             Duration = Duration::from_secs(60), millis(10_000, 3_600_000), Reload;
+        /// Where the mount is pushed to by RTMP while it has a source: URLs such as
+        /// `rtmp://host/app/key` with spaces between them. One that fails is tried again, ever more
+        /// slowly. Only a `[[mount]]` of its own is pushed.
+        forward: String = String::new(), Kind::Pushes, Reload;
         /// Whether directories and status pages leave the mount out.
         hidden: bool = false, Kind::Bool, Reload;
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use toml_edit::Item;
 
 use crate::network::Network;
-use crate::property::{Kind, PATH_BYTES_MAX, SECRET_BYTES_MAX, Value};
+use crate::property::{Kind, PATH_BYTES_MAX, PUSHES_BYTES_MAX, SECRET_BYTES_MAX, Value};
 use crate::section::SHARDS_MAX;
 
 /// Passwords that everybody tries first, in lower case.
@@ -147,6 +147,9 @@ pub(crate) fn check(kind: Kind, value: &Value) -> Result<(), String> {
             };
         }
         (Kind::Secret, Value::Text(text)) => return check_secret(text),
+        (Kind::Pushes, Value::Text(text)) => {
+            is_plain(text, PUSHES_BYTES_MAX) && text.split_whitespace().all(is_push)
+        }
         _ => false,
     };
     if good {
@@ -158,7 +161,7 @@ pub(crate) fn check(kind: Kind, value: &Value) -> Result<(), String> {
 
 fn complaint(kind: Kind, value: &Value) -> String {
     match kind {
-        Kind::Secret => format!("must be {}", expected(kind)),
+        Kind::Secret | Kind::Pushes => format!("must be {}", expected(kind)),
         _ => format!("must be {}, not {}", expected(kind), shortened(value)),
     }
 }
@@ -186,6 +189,7 @@ pub(crate) fn expected(kind: Kind) -> String {
         Kind::Secret => {
             format!("one line of at most {SECRET_BYTES_MAX} bytes")
         }
+        Kind::Pushes => "rtmp:// URLs with spaces between them, or empty".to_owned(),
         Kind::Path => "a path".to_owned(),
         Kind::MountName => "the name of a mount, or empty".to_owned(),
         Kind::Url => "an http:// URL, or empty".to_owned(),
@@ -228,8 +232,8 @@ pub(crate) fn shown(value: &Value) -> String {
 /// A value as TOML writes it, or what stands for a secret.
 pub(crate) fn masked(kind: Kind, value: &Value) -> String {
     match (kind, value) {
-        (Kind::Secret, Value::Text(text)) if text.is_empty() => "\"\"".to_owned(),
-        (Kind::Secret, _) => "\"********\"".to_owned(),
+        (Kind::Secret | Kind::Pushes, Value::Text(text)) if text.is_empty() => "\"\"".to_owned(),
+        (Kind::Secret | Kind::Pushes, _) => "\"********\"".to_owned(),
         _ => shown(value),
     }
 }
@@ -303,6 +307,17 @@ fn check_secret(secret: &str) -> Result<(), String> {
     } else {
         Err(format!("must be {}", expected(Kind::Secret)))
     }
+}
+
+/// Whether the text is the URL of a stream to be pushed: `rtmp://host/app/stream`.
+fn is_push(url: &str) -> bool {
+    let path = url
+        .strip_prefix("rtmp://")
+        .and_then(|rest| rest.split_once('/'));
+    path.is_some_and(|(host, path)| {
+        let names = path.split('/').filter(|name| !name.is_empty());
+        !host.is_empty() && !host.contains('@') && names.count() >= 2
+    })
 }
 
 /// Checks the name of a mount: an absolute path without empty, `.` or `..` segments.

@@ -310,6 +310,15 @@ impl<S: Socket> Reader<S> {
         }
     }
 
+    /// Puts `bytes` into the stream, after the frame that it is in.
+    pub fn interject(&mut self, window: &Window, bytes: &[u8]) {
+        if self.leaving != Leaving::Now {
+            let rest = self.rest_of_frame(window);
+            self.ahead.add_pending(&rest);
+            self.ahead.add_pending(bytes);
+        }
+    }
+
     /// Ends once it has what it lacks of `window`, to which nothing is added for now; earlier
     /// where that takes longer than its budget, and at once where it is in its intro.
     pub fn finish(&mut self, window: &Window) {

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use monoio::time::Instant;
 use rustc_hash::FxHashMap;
 
 use crate::ShardSettings;
+use crate::forward::Forwards;
 use crate::http::inbox::{ResponseInbox, ResponsePart};
 use crate::http::response::unix_origin_ms;
 use crate::hub::{Hub, HubEvent, ListenerCard, Seat};
@@ -72,8 +74,12 @@ pub(crate) struct Shard {
     pub(crate) verdicts: Waiting<Verdict>,
     /// Requests for HLS that wait to be made again ([`Hub::watch`]).
     pub(crate) askers: Waiting<()>,
+    /// Tasks that wait for the addresses of a host ([`ToControl::Resolve`]).
+    pub(crate) resolved: Waiting<Vec<SocketAddr>>,
     /// The relays to mounts whose home this shard is.
     pub(crate) relays: Relays,
+    /// The forwards of such mounts.
+    pub(crate) forwards: Forwards,
     requests: RefCell<FxHashMap<SessionId, Rc<ResponseInbox>>>,
     timer: Signal,
     timer_due: Cell<Option<Time>>,
@@ -131,7 +137,9 @@ impl Shard {
             joiners: Waiting::default(),
             verdicts: Waiting::default(),
             askers: Waiting::default(),
+            resolved: Waiting::default(),
             relays: Relays::default(),
+            forwards: Forwards::default(),
             requests: RefCell::default(),
             timer: Signal::default(),
             timer_due: Cell::new(None),
@@ -397,6 +405,7 @@ impl Shard {
                 self.config.replace(Arc::clone(&config));
                 self.with_hub(|hub, now| hub.reload(now, config));
                 self.relays.handle_reload();
+                self.forwards.handle_reload();
             }
             FromControl::Drain(grace) => {
                 let until = self.now() + grace;
@@ -414,7 +423,7 @@ impl Shard {
             }
             FromControl::Verdict { session, verdict } => self.verdicts.answer(session, verdict),
             FromControl::Resolved { session, addresses } => {
-                self.relays.handle_resolved(session, addresses);
+                self.resolved.answer(session, addresses);
             }
             FromControl::EndSession { session, reason } => {
                 self.with_hub(|hub, now| hub.end_session(now, session, reason));

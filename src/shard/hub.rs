@@ -302,6 +302,17 @@ impl<S: Socket> Hub<S> {
         self.settle(now);
     }
 
+    /// Puts `bytes` into the stream of a steady listener of this shard, between two frames: what
+    /// its protocol has to say besides.
+    pub fn interject(&mut self, session: SessionId, bytes: &[u8]) {
+        self.interject_listener(session, bytes);
+    }
+
+    /// Whether `session` is a steady listener of this shard.
+    pub fn is_listening(&self, session: SessionId) -> bool {
+        self.listener_of(session).is_some()
+    }
+
     /// Ends the source of `mount`, whose home this shard is.
     pub fn end_source(&mut self, now: Time, mount: &MountName) {
         self.end_source_at_home(now, mount);

@@ -10,7 +10,9 @@ pub mod net;
 pub mod probe;
 
 mod admission;
+mod dial;
 mod driver;
+mod forward;
 mod http;
 mod relay;
 mod session;
@@ -117,6 +119,10 @@ async fn serve(settings: ShardSettings, listeners: Vec<(TcpListener, Listen)>) -
     );
     spawn_part(&shard, "relays", |shard| async move {
         relay::run(&shard).await;
+        Ok(())
+    });
+    spawn_part(&shard, "forwards", |shard| async move {
+        forward::run(&shard).await;
         Ok(())
     });
     spawn_part(&shard, "canary", |shard| async move {

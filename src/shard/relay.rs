@@ -5,21 +5,19 @@
 //! stream's end), [`turns`] (which URL is next, and when).
 
 mod attempt;
-mod turns;
+pub(crate) mod turns;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_config::Relay;
-use corecast_media::name::{MountName, SessionId};
+use corecast_media::name::MountName;
 use corecast_media::time::Time;
 use corecast_mesh::message::{RelayReport, RelayState};
-use futures_channel::oneshot;
 
 use self::attempt::Attempt;
 use self::turns::Turns;
@@ -42,8 +40,6 @@ const PANIC_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Relays {
     desks: RefCell<BTreeMap<MountName, Rc<Desk>>>,
-    /// Tasks that wait for the addresses of a host.
-    resolutions: RefCell<BTreeMap<SessionId, oneshot::Sender<Vec<SocketAddr>>>>,
     changed: Signal,
 }
 
@@ -57,14 +53,6 @@ impl Relays {
     pub(crate) fn want(&self, mount: &MountName) {
         if let Some(desk) = self.desks.borrow().get(mount) {
             desk.wanted.set();
-        }
-    }
-
-    /// Control knows the addresses that `session` asked for.
-    pub(crate) fn handle_resolved(&self, session: SessionId, addresses: Vec<SocketAddr>) {
-        if let Some(waiting) = self.resolutions.borrow_mut().remove(&session) {
-            // The task may have gone meanwhile.
-            let _ = waiting.send(addresses);
         }
     }
 

@@ -411,10 +411,25 @@ impl<S: Socket> Hub<S> {
         arrived.wheel.insert(now, key);
     }
 
-    pub(super) fn end_listener(&mut self, now: Time, session: SessionId, reason: EndReason) {
+    /// The steady listener of `session`.
+    pub(super) fn listener_of(&self, session: SessionId) -> Option<usize> {
         let mut all = self.listeners.iter();
         let found = all.find(|(_, listener)| listener.session == session);
-        if let Some((key, _)) = found {
+        found.map(|(key, _)| key)
+    }
+
+    /// Puts `bytes` into a listener's stream, after the frame that it is in; they go out at its
+    /// next turn.
+    pub(super) fn interject_listener(&mut self, session: SessionId, bytes: &[u8]) {
+        if let Some(key) = self.listener_of(session) {
+            let listener = &mut self.listeners[key];
+            let window = &self.replicas[listener.replica as usize].window;
+            listener.reader.interject(window, bytes);
+        }
+    }
+
+    pub(super) fn end_listener(&mut self, now: Time, session: SessionId, reason: EndReason) {
+        if let Some(key) = self.listener_of(session) {
             self.dismiss_listener(now, key, reason);
         }
     }

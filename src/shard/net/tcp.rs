@@ -267,6 +267,14 @@ impl TcpConnection {
         Ok(TcpSocket { fd })
     }
 
+    /// Another hold of the same connection.
+    ///
+    /// # Errors
+    /// Where the process has no descriptor left.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        Ok(TcpConnection::new(self.fd()?.try_clone_to_owned()?))
+    }
+
     fn watch(&mut self) -> io::Result<()> {
         if let Link::Plain(_) = self.link
             && let Link::Plain(owned) = std::mem::replace(&mut self.link, Link::Lost)

@@ -1,7 +1,7 @@
 //! One try of a relay: connect, ask, feed the mount until the stream ends.
 
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,29 +11,20 @@ use corecast_config::{HttpUrl, Latency};
 use corecast_media::frame::MediaEvent;
 use corecast_media::name::SessionId;
 use corecast_media::time::Time;
-use corecast_mesh::message::{EndReason, PublishRefusal, RelayState, SourceInfo, ToControl};
+use corecast_mesh::message::{EndReason, PublishRefusal, RelayState, SourceInfo};
 use corecast_protocol::audio::Framer;
 use corecast_protocol::http1::{Credentials, Limits};
 use corecast_protocol::icy::{Pull, PullEvent, PullRequest};
-use futures_channel::oneshot;
 use monoio::time::Instant;
 
 use super::{Desk, crowded_out};
+use crate::dial::dial;
 use crate::driver::{PublisherTicket, Shard};
 use crate::http::response::SERVER;
 use crate::net::buffer::SCRATCH_BYTES;
 use crate::net::tcp::TcpConnection;
 use crate::probe::reason_index;
 use crate::task::{First, first};
-
-/// How long a name may take to be resolved.
-const RESOLVE_MAX: Duration = Duration::from_secs(10);
-
-/// How long one address may take to be connected to.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
-
-/// The most addresses of a name that are tried.
-const ADDRESSES_MAX: usize = 4;
 
 /// The most redirects that are followed.
 const REDIRECTS_MAX: usize = 3;
@@ -110,7 +101,7 @@ impl<'a> Attempt<'a> {
     async fn ask(&self, url: &HttpUrl, trusted: bool) -> Result<Asked, String> {
         let settings = &self.desk.settings;
         let place = Place::take(self.shard).ok_or("the server has all connections it may have")?;
-        let (mut tcp, peer) = self.connect(url).await?;
+        let (mut tcp, peer) = dial(self.shard, self.session, &url.host, url.port).await?;
         let credentials = (trusted && !settings.user.is_empty()).then(|| Credentials {
             user: settings.user.clone(),
             password: settings.password.clone(),
@@ -159,40 +150,6 @@ impl<'a> Attempt<'a> {
                 Some(PullEvent::Refused(status)) => return Err(format!("answered {status}")),
                 Some(_) => return Err("answered with nothing".to_owned()),
             }
-        }
-    }
-
-    async fn connect(&self, url: &HttpUrl) -> Result<(TcpConnection, SocketAddr), String> {
-        let mut why = format!("{} has no address", url.host);
-        for address in self.addresses(url).await?.into_iter().take(ADDRESSES_MAX) {
-            let connected =
-                monoio::time::timeout(CONNECT_MAX, TcpConnection::connect(address)).await;
-            match connected {
-                Ok(Ok(tcp)) => return Ok((tcp, address)),
-                Ok(Err(error)) => why = format!("connect to {address}: {error}"),
-                Err(_) => why = format!("connect to {address}: no answer"),
-            }
-        }
-        Err(why)
-    }
-
-    /// Control resolves names; a shard never waits for a resolver.
-    async fn addresses(&self, url: &HttpUrl) -> Result<Vec<SocketAddr>, String> {
-        if let Ok(address) = url.host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, url.port)]);
-        }
-        let (answer, answered) = oneshot::channel();
-        let waiting = &self.shard.relays.resolutions;
-        waiting.borrow_mut().insert(self.session, answer);
-        let _asked = Resolution(self.shard, self.session);
-        self.shard.tell_control(ToControl::Resolve {
-            session: self.session,
-            host: url.host.as_str().into(),
-            port: url.port,
-        });
-        match monoio::time::timeout(RESOLVE_MAX, answered).await {
-            Ok(Ok(addresses)) => Ok(addresses),
-            _ => Err(format!("{} was not resolved in time", url.host)),
         }
     }
 
@@ -436,15 +393,6 @@ impl Drop for Publication<'_> {
             self.shard
                 .with_hub(|hub, now| hub.unpublish(now, session, reason));
         }
-    }
-}
-
-/// A question to control for addresses. Withdrawn when dropped.
-struct Resolution<'a>(&'a Rc<Shard>, SessionId);
-
-impl Drop for Resolution<'_> {
-    fn drop(&mut self) {
-        self.0.relays.resolutions.borrow_mut().remove(&self.1);
     }
 }
 

@@ -7,7 +7,7 @@ const STEADY: Duration = Duration::from_secs(10);
 
 /// The order and the waits; pure.
 #[derive(Clone, Debug)]
-pub(super) struct Turns {
+pub(crate) struct Turns {
     urls: usize,
     next: usize,
     wait: Duration,
@@ -19,7 +19,7 @@ pub(super) struct Turns {
 impl Turns {
     /// Begins with the first of `urls`; `seed` should be another for each relay of each node, so
     /// that they do not all come back to an origin at once.
-    pub(super) fn new(urls: usize, wait_min: Duration, wait_max: Duration, seed: u64) -> Self {
+    pub(crate) fn new(urls: usize, wait_min: Duration, wait_max: Duration, seed: u64) -> Self {
         Turns {
             urls,
             next: 0,
@@ -31,12 +31,12 @@ impl Turns {
     }
 
     /// The URL to try now.
-    pub(super) fn next(&self) -> usize {
+    pub(crate) fn next(&self) -> usize {
         self.next
     }
 
     /// The try failed: how long to wait until the next one. Within a round there is no wait.
-    pub(super) fn fail(&mut self) -> Duration {
+    pub(crate) fn fail(&mut self) -> Duration {
         self.next += 1;
         if self.next < self.urls {
             return Duration::ZERO;
@@ -48,7 +48,7 @@ impl Turns {
     }
 
     /// The stream is lost after it lasted for `lasted`: how long to wait until the next try.
-    pub(super) fn lose(&mut self, lasted: Duration) -> Duration {
+    pub(crate) fn lose(&mut self, lasted: Duration) -> Duration {
         if lasted < STEADY {
             return self.fail();
         }
@@ -57,7 +57,7 @@ impl Turns {
     }
 
     /// Begins anew.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.next = 0;
         self.wait = self.wait_min;
     }

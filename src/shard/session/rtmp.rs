@@ -69,7 +69,7 @@ pub(crate) async fn serve(connection: Connection) {
 }
 
 /// Bytes that nobody can guess, for the handshake's signature; no secret hangs on them.
-fn random() -> [u8; 32] {
+pub(crate) fn random() -> [u8; 32] {
     let mut bytes = [0; 32];
     for (i, chunk) in bytes.chunks_exact_mut(8).enumerate() {
         chunk.copy_from_slice(&RandomState::new().hash_one(i).to_le_bytes());

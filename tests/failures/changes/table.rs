@@ -89,6 +89,7 @@ hls = "on_demand" -> "off" | "off" -> "on_demand"
 hls_segment_ms = 2000 -> 3000 | 2000 -> 4000
 hls_part_ms = 200 -> 300 | 200 -> 400
 hls_window_ms = 60000 -> 50000 | 60000 -> 40000
+forward = "" -> "rtmp://127.0.0.1:1/a/b" | "" -> "rtmp://127.0.0.1:1/c/d"
 [[relay]]
 url = "http://127.0.0.1:{port}/live" -> "http://127.0.0.1:{port}/own"
 on_demand = false -> true
