@@ -8,26 +8,55 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use crate::codec::nal;
 use crate::frame::MediaEvent;
 use crate::time::Time;
-use crate::track::{AccessUnit, Track, TrackKind};
+use crate::track::{AccessUnit, Track, TrackCodec, TrackKind};
 
 /// How much of the past a cache keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GopLimits {
     /// Groups older than this are let go of, except the newest.
     pub age_max: Duration,
-    /// The most bytes of payload. Past them older groups go first; a single group that is larger
-    /// loses its newest units that nothing needs first, see [`GopCache::push`].
+    /// The most bytes of payload. The nearer the cache comes to them, the more it lets go of, see
+    /// [`GopCache::push`].
     pub bytes_max: usize,
 }
+
+/// From this share of the bytes on, in hundredths, pictures that no other needs go from the two
+/// oldest groups.
+const DROPS_UNNEEDED: usize = 50;
+/// From here on they go from every group but the newest, and the oldest one keeps its keyframe
+/// and its sound only.
+const DROPS_INTER: usize = 70;
+/// From here on every group but the newest keeps its keyframe and its sound only.
+const DROPS_TO_KEYFRAMES: usize = 85;
+/// From here on whole groups go; the newest stays.
+const DROPS_GROUPS: usize = 95;
+
+const _: () = assert!(DROPS_UNNEEDED < DROPS_INTER && DROPS_INTER < DROPS_TO_KEYFRAMES);
+const _: () = assert!(DROPS_TO_KEYFRAMES < DROPS_GROUPS && DROPS_GROUPS <= 100);
 
 /// One unit, when it came, and whether a group starts with it.
 #[derive(Clone, Debug)]
 struct Cached {
     arrived: Time,
     entry: bool,
+    weight: Weight,
     unit: AccessUnit,
+}
+
+/// What is lost with a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weight {
+    /// Nothing but itself.
+    Unneeded,
+    /// What refers to it.
+    Inter,
+    /// A keyframe or sound: it stays as long as its group.
+    Kept,
 }
 
 /// The newest groups of pictures, with the sound between them.
@@ -80,10 +109,14 @@ impl GopCache {
         (self.tracks, self.has_video) = (Arc::from([]), false);
     }
 
-    /// Keeps a unit. A group that alone is larger than the limit is not kept at all: half of it
-    /// would decode, but show who joins a picture that stands still until the next one.
+    /// Keeps a unit, and lets go of what costs least as the limit comes near: first pictures that
+    /// no other needs, of the oldest groups, then of all but the newest, then what is between
+    /// keyframes, at last whole groups. A group that alone is larger than the limit is not kept at
+    /// all: half of it would decode, but show who joins a picture that stands still until the next
+    /// one.
     pub fn push(&mut self, now: Time, unit: AccessUnit) {
-        let is_video = self.is_video(&unit);
+        let codec = self.codec_of(&unit);
+        let is_video = codec.is_some_and(|codec| codec.kind() == TrackKind::Video);
         let entry = unit.keyframe && (is_video || !self.has_video);
         if entry {
             self.closed = false;
@@ -91,10 +124,17 @@ impl GopCache {
             return;
         }
         self.bytes += unit.payload.len();
-        let arrived = now;
+        let weight = match codec {
+            Some(codec) if is_video && !unit.keyframe => match is_unneeded(codec, &unit.payload) {
+                true => Weight::Unneeded,
+                false => Weight::Inter,
+            },
+            _ => Weight::Kept,
+        };
         self.units.push_back(Cached {
-            arrived,
+            arrived: now,
             entry,
+            weight,
             unit,
         });
         self.trim(now);
@@ -109,17 +149,20 @@ impl GopCache {
         }
     }
 
-    fn is_video(&self, unit: &AccessUnit) -> bool {
+    fn codec_of(&self, unit: &AccessUnit) -> Option<TrackCodec> {
         let track = self.tracks.iter().find(|track| track.id == unit.track);
-        track.is_some_and(|track| track.format.codec.kind() == TrackKind::Video)
+        track.map(|track| track.format.codec)
     }
 
-    /// Lets go of the oldest groups: by bytes, then by age; the newest stays.
+    /// Lets go of what there is no room for, then of groups that are too old; the newest stays.
     fn trim(&mut self, now: Time) {
-        while self.bytes > self.limits.bytes_max {
+        self.relieve();
+        while self.bytes > self.share(DROPS_GROUPS) {
             if !self.drop_oldest_group() {
-                self.clear();
-                self.closed = true;
+                if self.bytes > self.limits.bytes_max {
+                    self.clear();
+                    self.closed = true;
+                }
                 return;
             }
         }
@@ -128,6 +171,49 @@ impl GopCache {
             && now.since(next) >= self.limits.age_max
             && self.drop_oldest_group()
         {}
+    }
+
+    /// Drops pictures out of groups, as far as the bytes ask for it.
+    fn relieve(&mut self) {
+        if self.bytes <= self.share(DROPS_UNNEEDED) {
+            return;
+        }
+        let starts = self
+            .units
+            .iter()
+            .enumerate()
+            .filter(|(_, cached)| cached.entry);
+        let starts: Vec<usize> = starts.map(|(at, _)| at).collect();
+        let Some(&newest) = starts.last() else { return };
+        let second = starts.get(1).copied().unwrap_or(newest);
+        let third = starts.get(2).copied().unwrap_or(newest);
+        self.drop_before(third.min(newest), Weight::Unneeded);
+        if self.bytes > self.share(DROPS_INTER) {
+            self.drop_before(newest, Weight::Unneeded);
+            self.drop_before(second.min(newest), Weight::Inter);
+        }
+        if self.bytes > self.share(DROPS_TO_KEYFRAMES) {
+            self.drop_before(newest, Weight::Inter);
+        }
+    }
+
+    /// Marks units of `weight` or less before `end` as gone, without moving the others yet.
+    fn drop_before(&mut self, end: usize, weight: Weight) {
+        for cached in self.units.iter_mut().take(end) {
+            let goes = match weight {
+                Weight::Unneeded => cached.weight == Weight::Unneeded,
+                Weight::Inter | Weight::Kept => cached.weight != Weight::Kept,
+            };
+            if goes {
+                self.bytes -= cached.unit.payload.len();
+                cached.unit.payload = Bytes::new();
+            }
+        }
+    }
+
+    /// Bytes that are so many hundredths of the limit.
+    fn share(&self, hundredths: usize) -> usize {
+        self.limits.bytes_max / 100 * hundredths
     }
 
     /// When the second oldest group arrived.
@@ -164,6 +250,7 @@ impl GopCache {
 
     fn replay_from(&self, first: usize) -> impl Iterator<Item = (Time, MediaEvent)> {
         let units = self.units.range(first.min(self.units.len())..);
+        let units = units.filter(|cached| !cached.unit.payload.is_empty());
         let start = units
             .clone()
             .next()
@@ -181,10 +268,24 @@ impl GopCache {
     }
 }
 
+/// Whether no other picture refers to this one, as its own headers say (H.264 section 7.4.1
+/// `nal_ref_idc`, HEVC table 7-1: even types below 16).
+fn is_unneeded(codec: TrackCodec, payload: &[u8]) -> bool {
+    let mut pictures = nal::units(payload)
+        .filter_map(|unit| unit.ok()?.first().copied())
+        .filter_map(|header| match codec {
+            TrackCodec::H264 => matches!(header & 31, 1..=5).then_some(header >> 5 & 3 == 0),
+            TrackCodec::H265 => {
+                let kind = header >> 1 & 63;
+                (kind < 32).then_some(kind < 16 && kind % 2 == 0)
+            }
+            _ => Some(false),
+        });
+    pictures.next() == Some(true) && pictures.all(|unneeded| unneeded)
+}
+
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::track::{MediaTime, TrackCodec, TrackFormat, TrackId};
 
@@ -256,11 +357,82 @@ mod tests {
         cache.push(Time::ZERO, unit(0, 40, false, 40));
         assert_eq!(cache.len_bytes(), 80);
         cache.push(Time::ZERO, unit(0, 80, true, 40));
-        assert_eq!(times(cache.replay()), [80], "the older group went");
+        let kept = times(cache.replay());
+        assert_eq!(kept, [0, 80], "of the older group its keyframe");
         cache.push(Time::ZERO, unit(0, 120, false, 70));
         cache.push(Time::ZERO, unit(0, 160, false, 1));
         assert_eq!((cache.len_bytes(), times(cache.replay())), (0, vec![]));
         cache.push(Time::ZERO, unit(0, 200, true, 1));
         assert_eq!(times(cache.replay()), [200]);
+    }
+
+    /// A picture of H.264 with this first byte and `size` bytes in all.
+    fn picture(ms: i64, header: u8, size: usize) -> AccessUnit {
+        let mut payload = vec![0; size];
+        payload[3] = (size - 4) as u8;
+        payload[4] = header;
+        AccessUnit {
+            payload: payload.into(),
+            ..unit(0, ms, header & 31 == 5, 0)
+        }
+    }
+
+    #[test]
+    fn the_less_room_there_is_the_more_goes_and_the_newest_group_last() {
+        const KEY: u8 = 0x65;
+        const P: u8 = 0x41;
+        const B: u8 = 0x01;
+        let kept_with = |bytes_max: usize| {
+            let mut cache = cache(bytes_max);
+            for group in 0..4 {
+                let ms = group * 400;
+                let pictures = [(0, KEY), (100, B), (200, P), (300, B)];
+                for (after, header) in pictures {
+                    cache.push(Time::ZERO, picture(ms + after, header, 100));
+                }
+                cache.push(Time::ZERO, unit(1, ms, true, 5));
+            }
+            assert!(cache.len_bytes() <= bytes_max);
+            (times(cache.replay()).len(), times(cache.replay())[0])
+        };
+        // 20 units of 1,620 bytes in four groups.
+        assert_eq!(kept_with(3_300), (20, 0), "room for all");
+        assert_eq!(
+            kept_with(2_600),
+            (16, 0),
+            "without the B pictures of two groups"
+        );
+        let (fewer, first) = kept_with(1_700);
+        assert!(
+            fewer < 16 && first == 0,
+            "{fewer} units, still from the first keyframe on"
+        );
+        let (fewest, first) = kept_with(700);
+        assert!(
+            fewest < fewer && first > 0,
+            "{fewest} units: whole groups went"
+        );
+    }
+
+    #[test]
+    fn pictures_say_whether_others_need_them() {
+        for (codec, header, unneeded) in [
+            (TrackCodec::H264, 0x01, true),
+            (TrackCodec::H264, 0x41, false),
+            (TrackCodec::H264, 0x65, false),
+            (TrackCodec::H265, 0x00, true),
+            (TrackCodec::H265, 0x02, false),
+            (TrackCodec::H265, 0x26, false),
+            (TrackCodec::Av1, 0x00, false),
+        ] {
+            let payload = [0, 0, 0, 2, header, 0];
+            assert_eq!(
+                is_unneeded(codec, &payload),
+                unneeded,
+                "{codec} {header:#x}"
+            );
+        }
+        assert!(!is_unneeded(TrackCodec::H264, &[]));
+        assert!(!is_unneeded(TrackCodec::H264, &[0, 0, 0, 9, 1]));
     }
 }
