@@ -70,9 +70,6 @@ pub(crate) async fn answer(connection: &mut Connection, request: &Request) -> Af
         }
         None => exchange(connection, request, &shard, session).await,
     };
-    if guesses && status == 401 {
-        guessing::note_failure(&shard, Surface::Control, ip);
-    }
     let reason = match after {
         After::Abort => EndReason::PeerReset,
         After::KeepAlive | After::Close => EndReason::PeerClosed,
@@ -190,6 +187,10 @@ async fn exchange(
                 headers,
                 length,
             };
+            // Before the peer hears of it: its next guess may come to another shard at once.
+            if status == 401 && says_password(request) {
+                guessing::note_failure(shard, Surface::Control, connection.peer.ip());
+            }
             let after = relay(connection, request, &inbox, &waiting, head).await;
             (after, status)
         }
