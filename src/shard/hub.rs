@@ -98,6 +98,12 @@ pub struct HubCounts {
     pub frames_dropped: u64,
     /// Bytes of media taken from publishers of this shard.
     pub bytes_read: u64,
+    /// Playlists of HLS that packagers of this shard rendered.
+    pub hls_rendered: u64,
+    /// Requests for HLS that had to wait.
+    pub hls_blocked: u64,
+    /// Those that wait now.
+    pub hls_waiting: u64,
 }
 
 /// What the hub tells its driver.

@@ -119,6 +119,14 @@ probe! {
         sources_ended: Family<Counter> = "corecast_sources_ended_total" by "reason" in REASONS;
         /// Sources that feed a mount now.
         sources: Gauge = "corecast_sources";
+        /// Playlists of HLS that packagers of this shard rendered: each once for the whole node.
+        hls_rendered: Counter = "corecast_hls_rendered_total";
+        /// Requests for HLS that had to wait for what they asked for.
+        hls_blocked: Counter = "corecast_hls_blocked_total";
+        /// Requests for HLS that wait now.
+        hls_waiting: Gauge = "corecast_hls_waiting";
+        /// Bytes of HLS sent, heads included.
+        hls_bytes: Counter = "corecast_hls_bytes_total";
         /// Streams of other servers that began to feed a mount.
         relays_started: Counter = "corecast_relays_started_total";
         /// Messages that met a full ring; those to shards wait, events for control are dropped.
@@ -143,6 +151,9 @@ impl ShardProbe {
         self.skips.store(counts.tally.skips);
         self.runs_dropped.store(counts.runs_dropped);
         self.frames_dropped.store(counts.frames_dropped);
+        self.hls_rendered.store(counts.hls_rendered);
+        self.hls_blocked.store(counts.hls_blocked);
+        self.hls_waiting.set(counts.hls_waiting as i64);
     }
 }
 

@@ -180,6 +180,9 @@ impl<S: Socket> Hub<S> {
         {
             let home = &mut self.homes[key];
             home.hls.origin.apply(&step);
+            self.counts.hls_rendered +=
+                u64::from(matches!(step, Step::Update(_) | Step::Multivariant(_)));
+            let home = &mut self.homes[key];
             let mount = home.name.clone();
             for index in 0..home.hls.watchers.len() {
                 let shard = self.homes[key].hls.watchers[index];

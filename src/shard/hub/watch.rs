@@ -148,6 +148,8 @@ impl<S: Socket> Hub<S> {
             }
         };
         let waiter = watch.waiters.push(wait, until, session);
+        self.counts.hls_blocked += 1;
+        self.counts.hls_waiting += 1;
         self.tend_watch(now, key);
         Watched::Wait(waiter)
     }
@@ -156,7 +158,8 @@ impl<S: Socket> Hub<S> {
     pub fn stop_waiting(&mut self, mount: &MountName, waiter: WaiterId) {
         let key = self.watch_of.get(mount);
         if let Some(watch) = key.and_then(|key| self.watches.get_mut(*key)) {
-            watch.waiters.remove(waiter);
+            let left = watch.waiters.remove(waiter).is_some();
+            self.counts.hls_waiting -= u64::from(left);
         }
     }
 
@@ -199,6 +202,7 @@ impl<S: Socket> Hub<S> {
 
     fn ask_again(&mut self, key: usize, released: Released) {
         for session in self.watches[key].waiters.release(released) {
+            self.counts.hls_waiting -= 1;
             self.events.push_back(HubEvent::AskAgain { session });
         }
     }
@@ -212,6 +216,7 @@ impl<S: Socket> Hub<S> {
             watch.armed = None;
         }
         for session in watch.waiters.expire(now) {
+            self.counts.hls_waiting -= 1;
             self.events.push_back(HubEvent::AskAgain { session });
         }
         let idle = watch.waiters.is_empty() && now.since(watch.touched) >= watch.linger();

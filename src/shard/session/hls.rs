@@ -333,6 +333,8 @@ async fn finish(
     keep_alive: bool,
 ) -> Option<Connection> {
     connection.send(parts).await.ok()?;
+    let sent: usize = parts.iter().map(|part| part.len()).sum();
+    connection.shard.probe.hls_bytes.add(sent as u64);
     if keep_alive {
         return Some(connection);
     }
