@@ -13,28 +13,9 @@ use bytes::Bytes;
 
 use crate::ahead::Ahead;
 use crate::intro::{Intro, Playing};
+pub use crate::socket::{Sent, Socket};
 use crate::time::Time;
 use crate::window::{Stretch, Window};
-
-/// A reader's transport. Never waits.
-pub trait Socket {
-    /// Sends as much of `slices`, in order, as the peer's window takes now.
-    fn send(&mut self, slices: &[IoSlice<'_>]) -> Sent;
-
-    /// Whether the peer is known to be gone (asked rarely, for readers that get no bytes).
-    fn is_closed(&mut self) -> bool;
-}
-
-/// What [`Socket::send`] did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// This many bytes went out; fewer than asked means that the window is full.
-    Bytes(usize),
-    /// Nothing went out: the window is full.
-    Full,
-    /// The connection is gone.
-    Failed,
-}
 
 /// The most slices in one send.
 const SLICES_MAX: usize = 32;

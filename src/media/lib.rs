@@ -18,6 +18,7 @@ pub mod metadata;
 pub mod mount;
 pub mod name;
 pub mod run;
+pub mod socket;
 pub mod time;
 pub mod timeline;
 pub mod track;
