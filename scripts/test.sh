@@ -31,6 +31,8 @@ run_tests() {
     ensure_web
     ensure_newer_ffmpeg
     lint
+    # The rule checker, which tests run.
+    step "load generator" cargo build --quiet -p corecast-loadtest
     if command -v cargo-nextest >/dev/null; then
         step "unit tests" runner cargo nextest run --workspace --lib --bins
         step "integration tests" runner cargo nextest run -p corecast --test integration

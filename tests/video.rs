@@ -2,6 +2,7 @@
 //! write on both sides.
 
 mod enhanced;
+mod hls;
 mod obs;
 mod forward;
 mod outputs;

@@ -37,6 +37,9 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
     ("vlc", "vlc-bin"),
 ];
 
+/// How long a build of one program may take.
+const BUILD_LIMIT: Duration = Duration::from_secs(600);
+
 /// A command for `name`. A program that is missing fails the test: nothing is left out in silence.
 pub(crate) fn program(name: &str) -> Command {
     let listed = PROGRAMS
@@ -64,6 +67,22 @@ pub(crate) fn newer_ffmpeg() -> Command {
         Some(path) => Command::new(path),
         None => panic!("no ffmpeg in {}: `./x test` fetches it", folder.display()),
     }
+}
+
+/// A command for our own load generator, built first where it is not: only the program itself is
+/// built with the tests.
+pub(crate) fn loadtest() -> Command {
+    let folder = Path::new(env!("CARGO_BIN_EXE_corecast"));
+    let folder = folder.parent().expect("a program is in a folder");
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--package", "corecast-loadtest"]);
+    build.arg("--target-dir").arg(folder.join(".."));
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    Client::spawn(&mut build).succeed(BUILD_LIMIT);
+    Command::new(folder.join("loadtest"))
 }
 
 /// A running program. Dropped, it is killed.

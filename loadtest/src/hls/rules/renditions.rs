@@ -330,9 +330,12 @@ fn check_codings(variant: &Variant, played: &[&Rendition], out: &mut Findings) {
         };
         let codec = init.codec.to_ascii_lowercase();
         let said = &variant.codecs;
-        let listed = said
-            .iter()
-            .any(|said| said.to_ascii_lowercase().starts_with(&codec));
+        // MP3 has a number of its own and one among those of MPEG-4 audio.
+        let is_mp3 = matches!(codec.as_str(), "mp4a.69" | "mp4a.6b");
+        let listed = said.iter().any(|said| {
+            let said = said.to_ascii_lowercase();
+            said.starts_with(&codec) || (is_mp3 && said == "mp4a.40.34")
+        });
         out.check(listed, || format!("CODECS {said:?} without {codec}"));
         if init.is_video {
             check_pictures(variant, rendition, init, out);
