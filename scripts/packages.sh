@@ -9,6 +9,7 @@ build  /etc/ssl/certs/ca-certificates.crt      ca-certificates  lets cargo fetch
 build  curl                                    curl             asks the server whether it is up
 demo   ffmpeg                                  ffmpeg           plays the demo station
 bench  icecast2                                icecast2         the peer that runs side by side
+bench  nginx|/usr/sbin/nginx                   nginx            the peer that serves segments
 test   git                                     git              tells which files are ours
 test   jq                                      jq               reads JSON answers
 test   shellcheck                              shellcheck       checks the shell scripts

@@ -13,6 +13,7 @@ use crate::http::Target;
 use crate::run;
 use crate::soak;
 use crate::source::{self, Method};
+use crate::stream::RATE_BYTES;
 
 /// What `loadtest help` prints.
 pub(crate) const HELP: &str = "\
@@ -58,6 +59,15 @@ loadtest bench icy [options]          corecast beside icecast2 and a bare send()
   --set KEY=VALUE    one of corecast's settings, in every trial
   --only PART        cpu, crowd or start: the rest stays unmeasured
   --out DIR          where icy.json and icy.md go (.x/bench)
+loadtest bench hls|flv|latency [options]   video: blocked playlists and segments beside nginx;
+                     HTTP-FLV beside a bare send() loop; how old media is when it comes
+  --corecast, --pairs, --seconds, --set, --out   as above
+  --nginx PATH       nginx (/usr/sbin/nginx)
+  --connections N    requests that wait for each part (3000)
+  --parts N          parts that are waited for (200)
+  --players N        players at 650 kbit/s (2000)
+  --fast N           players at 4 Mbit/s (500)
+  --wide N           players at 4 Mbit/s, as far as the machine goes (4000); 0 leaves them out
 
 Exit code: 0 good, 1 fault, 2 bad arguments, 3 the result is short of what was asked.
 ";
@@ -77,6 +87,8 @@ pub(crate) enum Command {
     Soak(soak::Settings, Option<PathBuf>),
     /// The side-by-side benchmark.
     Bench(bench::Settings),
+    /// One of the benchmarks of video.
+    BenchVideo(bench::VideoSettings),
     /// The bare send loop.
     Bare(bare::Settings),
     /// The rules of low-latency HLS.
@@ -99,6 +111,7 @@ struct Options {
     report: Option<PathBuf>,
     port: u16,
     send_bytes: u64,
+    rate_bytes: u64,
     connections: u64,
     parallel: u32,
 }
@@ -125,6 +138,7 @@ impl Default for Options {
             report: None,
             port: 0,
             send_bytes: 16_384,
+            rate_bytes: RATE_BYTES,
             connections: 200_000,
             parallel: 16,
         }
@@ -139,11 +153,16 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, lexopt::Error> {
         Some(other) => return Err(other.unexpected()),
     };
     if command == "bench" {
-        let name = parser.next()?;
-        if !matches!(&name, Some(Arg::Value(name)) if name == "icy") {
-            return Err("the benchmark is called `icy`".into());
+        let name = match parser.next()? {
+            Some(Arg::Value(name)) => name.string()?,
+            _ => String::new(),
+        };
+        if name == "icy" {
+            return bench::Settings::parse(&mut parser).map(Command::Bench);
         }
-        return bench::Settings::parse(&mut parser).map(Command::Bench);
+        let bench = bench::VideoBench::from_name(&name);
+        let bench = bench.ok_or("the benchmarks are `icy`, `hls`, `flv` and `latency`")?;
+        return bench::VideoSettings::parse(bench, &mut parser).map(Command::BenchVideo);
     }
     if command == "hls-check" {
         return parse_hls_check(&mut parser);
@@ -159,6 +178,7 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, lexopt::Error> {
             port: options.port,
             listeners: options.plan.listeners,
             send_bytes: options.send_bytes.max(1),
+            rate_bytes: options.rate_bytes.max(1),
             seed: options.plan.seed,
         })),
         _ => Err(format!("no command `{command}`").into()),
@@ -229,6 +249,7 @@ impl Options {
                 "connections" => options.connections = value.parse()?,
                 "parallel" => options.parallel = value.parse::<u32>()?.max(1),
                 "send-bytes" => options.send_bytes = value.parse()?,
+                "rate-bytes" => options.rate_bytes = value.parse()?,
                 _ => return Err(format!("no option `--{name}`").into()),
             }
         }

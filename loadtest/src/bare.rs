@@ -10,7 +10,7 @@ use rustix::net::{SocketAddrV4, socket_with, sockopt};
 use crate::clock::{SECOND_NS, now_ns, sleep_until};
 use crate::http::{HEAD_BYTES_MAX, fault};
 use crate::proc;
-use crate::stream::{RATE_BYTES, Stream};
+use crate::stream::Stream;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4_096;
@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) listeners: u32,
     /// Bytes of one send.
     pub(crate) send_bytes: u64,
+    /// Bytes per second to each listener.
+    pub(crate) rate_bytes: u64,
     /// Which stream it sends.
     pub(crate) seed: u64,
 }
@@ -61,7 +63,7 @@ pub(crate) fn run(settings: Settings) -> io::Result<()> {
     let mut bytes = Vec::new();
     for period in 0_u64.. {
         let position = period * settings.send_bytes;
-        sleep_until(started_ns + position * SECOND_NS / RATE_BYTES);
+        sleep_until(started_ns + position * SECOND_NS / settings.rate_bytes);
         bytes.clear();
         stream.write_range(position, position + settings.send_bytes, &mut bytes);
         for socket in &sockets {

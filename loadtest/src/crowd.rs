@@ -4,6 +4,8 @@
 mod engine;
 mod slot;
 
+pub(crate) use slot::start_connect;
+
 use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
 use std::sync::mpsc;

@@ -6,14 +6,14 @@
 //! [`probe`] (who asks oddly), [`log`] (what they write down).
 
 mod attributes;
-mod client;
+pub(crate) mod client;
 mod collect;
 mod findings;
 mod history;
 mod log;
 mod media;
-mod multivariant;
-mod playlist;
+pub(crate) mod multivariant;
+pub(crate) mod playlist;
 mod probe;
 mod rules;
 
@@ -24,6 +24,7 @@ use crate::clock::now_ns;
 use crate::http::{Target, fault};
 
 use client::Client;
+pub(crate) use collect::resolve;
 use collect::{Place, Run};
 use findings::{judge, report};
 use history::{MS, Purpose};

@@ -16,6 +16,7 @@ mod soak;
 mod source;
 mod stream;
 mod verify;
+mod video;
 
 use std::fs::File;
 use std::io;
@@ -75,6 +76,7 @@ fn execute(command: Command) -> io::Result<bool> {
         }
         Command::Crowd => crowd::run().map(|()| true),
         Command::Bench(settings) => bench::run(&settings),
+        Command::BenchVideo(settings) => bench::run_video(&settings),
         Command::Bare(settings) => bare::run(settings).map(|()| true),
         Command::HlsCheck(settings) => hls::run(&settings),
     }

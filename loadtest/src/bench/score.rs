@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::rows::{self, Row, spread};
 use super::table::{self, Figure, Line};
 use crate::report::Report;
 
@@ -14,8 +15,8 @@ pub(super) const ICECAST: &str = "icecast2";
 pub(super) const ICECAST_CROWD: &str = "icecast2-crowd";
 pub(super) const BARE: &str = "bare";
 
-/// The last line when all targets are met.
-pub(super) const PASS: &str = "icy: PASS";
+/// What the last line begins with.
+pub(super) const NAME: &str = "icy";
 
 /// All figures.
 #[derive(Debug, Default)]
@@ -34,43 +35,6 @@ pub(super) struct Entry {
     pub(super) round: usize,
     /// Its figures.
     pub(super) report: Report,
-}
-
-/// One line of the table.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Row {
-    /// Short name, used in the last line.
-    pub(super) key: &'static str,
-    /// What it is.
-    pub(super) title: &'static str,
-    /// Least, middle and greatest of the rounds; none if nothing was measured.
-    pub(super) spread: Option<(f64, f64, f64)>,
-    /// Digits after the point.
-    pub(super) digits: usize,
-    /// The median must not be above this; none is information only.
-    pub(super) must: Option<f64>,
-    /// It would be good to be here.
-    pub(super) ambitious: Option<f64>,
-}
-
-impl Row {
-    /// Whether the target is met; a target without a figure is missed.
-    pub(super) fn is_met(&self) -> bool {
-        let median = self.spread.map(|(_, median, _)| median);
-        self.must
-            .is_none_or(|must| median.is_some_and(|median| median <= must))
-    }
-
-    /// The word of the verdict column.
-    pub(super) fn verdict(&self) -> &'static str {
-        let median = self.spread.map_or(f64::INFINITY, |(_, median, _)| median);
-        match (self.must, self.ambitious) {
-            (None, _) => "",
-            (Some(_), Some(ambitious)) if median <= ambitious => "ambitious",
-            (Some(must), _) if median <= must => "met",
-            (Some(_), _) => "SHORT",
-        }
-    }
 }
 
 impl Score {
@@ -153,31 +117,10 @@ impl Score {
 
 /// The last line: `PASS`, or what is short and by what figure.
 pub(super) fn last_line(rows: &[Row], score: &Score) -> String {
-    let missed = rows
-        .iter()
-        .filter(|row| !row.is_met())
-        .map(|row| match row.spread {
-            Some((_, median, _)) => format!("{}={median:.*}", row.key, row.digits),
-            None => format!("{}=unmeasured", row.key),
-        });
     let wrong = Some(score.wrong()).filter(|&wrong| wrong > 0);
-    let missed: Vec<String> = missed
-        .chain(wrong.map(|wrong| format!("wrong_runs={wrong}")))
-        .collect();
-    if missed.is_empty() {
-        PASS.to_owned()
-    } else {
-        format!("icy: SHORT {}", missed.join(" "))
-    }
-}
-
-/// Least, median and greatest.
-fn spread(mut values: Vec<f64>) -> Option<(f64, f64, f64)> {
-    values.sort_by(f64::total_cmp);
-    let (&least, &greatest) = (values.first()?, values.last()?);
-    let upper = *values.get(values.len() / 2)?;
-    let lower = *values.get((values.len() - 1) / 2)?;
-    Some((least, (lower + upper) / 2.0, greatest))
+    let wrong = wrong.map(|wrong| format!("wrong_runs={wrong}"));
+    let missed: Vec<String> = rows::missed(rows).chain(wrong).collect();
+    rows::verdict(NAME, &missed)
 }
 
 #[cfg(test)]
@@ -220,7 +163,7 @@ mod tests {
     fn ratios_are_taken_inside_a_round() {
         let score = good_score();
         assert_eq!(score.ratios(CORECAST, ICECAST), [0.125; 3]);
-        assert_eq!(verdict(&score), PASS);
+        assert_eq!(verdict(&score), "icy: PASS");
     }
 
     #[test]
@@ -255,11 +198,5 @@ mod tests {
         let mut score = good_score();
         score.push(ICECAST_CROWD, 0, Report::default());
         assert_eq!(verdict(&score), "icy: SHORT wrong_runs=1");
-    }
-
-    #[test]
-    fn the_median_of_an_even_count_lies_between() {
-        assert_eq!(spread(vec![4.0, 1.0, 2.0, 3.0]), Some((1.0, 2.5, 4.0)));
-        assert_eq!(spread(Vec::new()), None);
     }
 }

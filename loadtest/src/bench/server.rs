@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,8 @@ use crate::proc;
 const NOBODY: u32 = 65_534;
 /// The mount of the benchmark.
 const MOUNT: &str = "/bench.mp3";
+/// The file that nginx serves.
+pub(super) const FILE: &str = "segment.m4s";
 /// A password that no server refuses.
 const PASSWORD: &str = "side-by-side-4417";
 /// Time for a server to answer its first request.
@@ -41,6 +43,7 @@ const LOG_LINES: usize = 8;
 pub(super) struct Software {
     pub(super) corecast: PathBuf,
     pub(super) icecast: PathBuf,
+    pub(super) nginx: PathBuf,
     /// Whether this process is root, so that Icecast must be made somebody else.
     pub(super) unprivileged: bool,
     /// Processors of this machine.
@@ -55,10 +58,18 @@ pub(super) enum Kind {
         shards: usize,
         overrides: Vec<String>,
     },
+    /// corecast with one shard, its port for RTMP and these `--set` overrides.
+    Video { overrides: Vec<String> },
     /// icecast2 without burst on connect.
     Icecast,
+    /// nginx with one worker, which sends this as [`FILE`].
+    Nginx { file: Vec<u8> },
     /// The bare loop.
-    Bare { listeners: u32, send_bytes: u64 },
+    Bare {
+        listeners: u32,
+        send_bytes: u64,
+        rate_bytes: u64,
+    },
 }
 
 impl Kind {
@@ -66,7 +77,7 @@ impl Kind {
     fn cpus(&self) -> Vec<usize> {
         match self {
             Kind::Corecast { shards, .. } => (0..*shards).collect(),
-            Kind::Icecast | Kind::Bare { .. } => vec![0],
+            _ => vec![0],
         }
     }
 }
@@ -77,6 +88,8 @@ pub(super) struct Server {
     child: Child,
     target: Target,
     credentials: Option<String>,
+    /// Where it takes RTMP.
+    rtmp: Option<SocketAddr>,
     folder: Folder,
     ready_ns: u64,
 }
@@ -96,15 +109,25 @@ impl Server {
     fn start_once(software: &Software, kind: &Kind) -> io::Result<Server> {
         let port = free_port()?;
         let folder = Folder::new()?;
+        let mut rtmp = None;
         let mut command = match kind {
             Kind::Corecast { shards, overrides } => {
                 corecast(software, &folder.0, port, *shards, overrides)
             }
+            Kind::Video { overrides } => {
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+                rtmp = Some(address);
+                let listen = format!("listen.address=127.0.0.1:{port},rtmp:{address}");
+                let overrides: Vec<String> = [&[listen], &overrides[..]].concat();
+                corecast(software, &folder.0, port, 1, &overrides)
+            }
             Kind::Icecast => icecast(software, &folder.0, port)?,
+            Kind::Nginx { file } => nginx(software, &folder.0, port, file)?,
             Kind::Bare {
                 listeners,
                 send_bytes,
-            } => bare(port, *listeners, *send_bytes),
+                rate_bytes,
+            } => bare(port, *listeners, *send_bytes, *rate_bytes),
         };
         let log = File::create(folder.0.join("log"))?;
         command.stdin(Stdio::null()).stderr(log.try_clone()?);
@@ -125,6 +148,7 @@ impl Server {
             child,
             target,
             credentials,
+            rtmp,
             folder,
             ready_ns: 0,
         };
@@ -154,6 +178,13 @@ impl Server {
     /// Who may publish; none if it has a stream of its own.
     pub(super) fn credentials(&self) -> Option<&str> {
         self.credentials.as_deref()
+    }
+
+    /// Where `mount` is published by RTMP, and its URL with the password.
+    pub(super) fn rtmp(&self, mount: &str) -> io::Result<(SocketAddr, String)> {
+        let address = self.rtmp.ok_or_else(|| fault("no port for RTMP"))?;
+        let url = format!("rtmp://{address}{mount}?password={PASSWORD}");
+        Ok((address, url))
     }
 
     /// Start of the process to its first answer, in milliseconds.
@@ -288,13 +319,48 @@ fn icecast_config(folder: &Path, port: u16) -> String {
     )
 }
 
-fn bare(port: u16, listeners: u32, send_bytes: u64) -> Command {
+/// nginx as one process that serves `file` out of the page cache by `sendfile`.
+fn nginx(software: &Software, folder: &Path, port: u16, file: &[u8]) -> io::Result<Command> {
+    fs::write(folder.join(FILE), file)?;
+    let path = folder.join("nginx.conf");
+    fs::write(&path, nginx_config(folder, port))?;
+    let mut command = Command::new(&software.nginx);
+    command
+        .arg("-p")
+        .arg(folder)
+        .arg("-c")
+        .arg(&path)
+        .args(["-e", "stderr"]);
+    Ok(command)
+}
+
+/// What people set for speed: `sendfile` with full packets, an open-file cache, no access log.
+fn nginx_config(folder: &Path, port: u16) -> String {
+    let folder = folder.display();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .iter()
+        .map(|name| format!("{name}_temp_path {folder}/{name};"))
+        .collect();
+    format!(
+        "daemon off; master_process off; worker_processes 1; pid {folder}/pid;\
+         error_log stderr error; events {{ use epoll; worker_connections 4096; }}\
+         http {{ {temporary} access_log off; sendfile on; sendfile_max_chunk 0; tcp_nopush on;\
+         tcp_nodelay on; keepalive_timeout 600s; keepalive_requests 1000000000;\
+         open_file_cache max=100 inactive=600s; open_file_cache_valid 600s;\
+         types {{ video/iso.segment m4s; }}\
+         server {{ listen 127.0.0.1:{port} backlog=4096; root {folder}; }} }}"
+    )
+}
+
+fn bare(port: u16, listeners: u32, send_bytes: u64, rate_bytes: u64) -> Command {
     let mut command = Command::new(proc::THIS_PROGRAM);
     command.arg("bare").args(["--port", &port.to_string()]);
     command.args(["--listeners", &listeners.to_string()]);
     command.args([
         "--send-bytes",
         &send_bytes.to_string(),
+        "--rate-bytes",
+        &rate_bytes.to_string(),
         "--seed",
         &SEED.to_string(),
     ]);

@@ -1,0 +1,213 @@
+//! `bench hls`: thousands of requests that wait for the next part, and segments from memory
+//! beside nginx with `sendfile`.
+
+use std::io;
+
+use super::blocked::{Crowd, delays};
+use super::playlist::{Watched, good};
+use super::rows::{Board, Line};
+use super::segments::drain;
+use super::server::{FILE, Kind};
+use super::video::Stand;
+use crate::clock::MS_NS;
+use crate::hls::client::Client;
+use crate::http::{Target, fault};
+use crate::proc;
+
+/// How the source is while requests wait: 1 Mbit/s with sound.
+const BLOCKED_BITS: u64 = 1_000_000;
+/// Segments of two seconds have 200 kB at this rate.
+const SEGMENT_BITS: u64 = 800_000;
+
+/// What is measured, in words.
+pub(super) const NOTE: &str = "1 Mbit/s at 30 pictures per second, default parts of 200 ms. Every connection asks for the \
+     playlist with the next part, in gzip, once all have the one before. A part is complete when \
+     the picture after it is sent (each picture carries the machine's clock); an answer is there \
+     with its last byte. Segments: about 200 kB, 32 connections that ask at once, alternating \
+     with nginx as one process.";
+
+/// The table.
+pub(super) const LINES: &[Line] = &[
+    Line::target(
+        "release_p99_ms",
+        "ms from part complete to last byte, p99 of all answers",
+        1,
+        (80.0, 40.0),
+    ),
+    Line::target(
+        "bodies",
+        "different answers to one question, at most",
+        0,
+        (1.0, 1.0),
+    ),
+    Line::target(
+        "segment_cpu",
+        "CPU per request of a segment, corecast / nginx with sendfile",
+        3,
+        (0.80, 0.72),
+    ),
+    Line::known(
+        "release_first_ms",
+        "ms to the first of all answers, median",
+        1,
+    ),
+    Line::known("release_p50_ms", "ms to last byte, p50", 1),
+    Line::known("release_max_ms", "ms to last byte, max", 1),
+    Line::known(
+        "picture_p99_ms",
+        "ms from the part's last picture sent to last byte, p99",
+        1,
+    ),
+    Line::known("parts", "parts that were waited for and timed", 0),
+    Line::known(
+        "late",
+        "of 1,000 requests, asked when the part was complete already",
+        2,
+    ),
+    Line::known(
+        "answer_cpu_us",
+        "CPU us per waiting request and its answer",
+        1,
+    ),
+    Line::known("waiter_kb", "kB resident per waiting request", 2),
+    Line::known("resident_mb", "MB resident with all of them", 1),
+    Line::known("source_late_ms", "ms that the source was late, at most", 1),
+    Line::known("segment_bytes", "bytes of a segment", 0),
+    Line::known("segment_us", "CPU us per segment, corecast", 1),
+    Line::known("segment_nginx_us", "CPU us per segment, nginx", 1),
+    Line::known("segment_rate", "segments per second, corecast", 0),
+    Line::known("segment_nginx_rate", "segments per second, nginx", 0),
+];
+
+/// Measures everything.
+pub(super) fn measure(stand: &Stand<'_>, board: &mut Board) -> io::Result<()> {
+    for round in 0..stand.settings.rounds {
+        blocked(stand, board, round)?;
+        segments(stand, board, round)?;
+    }
+    Ok(())
+}
+
+fn blocked(stand: &Stand<'_>, board: &mut Board, round: usize) -> io::Result<()> {
+    let connections = stand.settings.connections;
+    let stage = stand.stage(BLOCKED_BITS, true, &[])?;
+    let pid = stage.server.pid();
+    let watched = Watched::find(&stage.target(".m3u8"))?;
+    let rss_before = proc::memory(pid)?.rss_bytes;
+    let mut crowd = Crowd::connect(&watched, connections)?;
+    // The first parts find their way into caches and buffers.
+    crowd.wait_parts(5, || Ok(()))?;
+    let cpu_before = proc::cpu_ns(pid)?;
+    let mut rss = 0;
+    let waited = crowd.wait_parts(stand.settings.parts, || {
+        rss = rss.max(proc::memory(pid)?.rss_bytes);
+        Ok(())
+    });
+    let rounds = waited.map_err(|error| stage.server.explain(&error))?;
+    let cpu_ns = proc::cpu_ns(pid)? - cpu_before;
+    drop(crowd);
+    let answers = f64::from(connections) * rounds.len() as f64;
+
+    let (mut all, late) = delays(&rounds);
+    let per_part = all.chunks(connections as usize);
+    let mut firsts: Vec<u64> = per_part
+        .filter_map(|part| part.iter().min().copied())
+        .collect();
+    let parts = firsts.len();
+    let p99_ms = quantile_ms(&mut all, 0.99)?;
+    let figures = [
+        ("release_p99_ms", p99_ms),
+        ("release_p50_ms", quantile_ms(&mut all, 0.5)?),
+        ("release_max_ms", quantile_ms(&mut all, 1.0)?),
+        ("release_first_ms", quantile_ms(&mut firsts, 0.5)?),
+        ("late", late as f64 * 1e3 / all.len() as f64),
+        ("parts", parts as f64),
+        ("answer_cpu_us", cpu_ns as f64 / 1e3 / answers),
+        (
+            "waiter_kb",
+            rss.saturating_sub(rss_before) as f64 / 1e3 / f64::from(connections),
+        ),
+        ("resident_mb", rss as f64 / 1e6),
+    ];
+    for (key, figure) in figures {
+        board.note(key, figure);
+    }
+    let mut since_picture: Vec<u64> = Vec::new();
+    for round in &rounds {
+        if let Some((_, last)) = round.pictures {
+            let done = round.times.iter().map(|(_, done_ns)| done_ns);
+            since_picture.extend(done.map(|done_ns| done_ns.saturating_sub(last.sent_ns)));
+        }
+    }
+    board.note("picture_p99_ms", quantile_ms(&mut since_picture, 0.99)?);
+    let bodies = rounds.iter().map(|round| round.bodies).max();
+    board.note("bodies", bodies.unwrap_or(usize::MAX) as f64);
+    board.note("source_late_ms", stage.end()?);
+    eprintln!(
+        "round {} blocked {parts} parts, p99 {p99_ms:.1} ms",
+        round + 1
+    );
+    Ok(())
+}
+
+fn segments(stand: &Stand<'_>, board: &mut Board, round: usize) -> io::Result<()> {
+    let window_ns = stand.settings.window_ms / 2 * MS_NS;
+    let stage = stand.stage(SEGMENT_BITS, false, &[])?;
+    let watched = Watched::find(&stage.target(".m3u8"))?;
+    let mut client = Client::new(&watched.target);
+    let list = watched.now(&mut client)?;
+    let newest = list.segments.last().ok_or_else(|| fault("no segment"))?;
+    let path = watched.resolve(&newest.uri);
+    let body = good(client.get(&path)?)?.body;
+    let length = body.len() as u64;
+    let target = Target {
+        path,
+        ..watched.target.clone()
+    };
+    let ours = drain(&target, length, stage.server.pid(), window_ns);
+    let ours = ours.map_err(|error| stage.server.explain(&error))?;
+    stage.end()?;
+
+    let nginx = stand.server(&Kind::Nginx { file: body })?;
+    let target = Target {
+        path: format!("/{FILE}"),
+        ..nginx.target().clone()
+    };
+    let theirs = drain(&target, length, nginx.pid(), window_ns);
+    let theirs = theirs.map_err(|error| nginx.explain(&error))?;
+    board.note("segment_cpu", ours.cpu_us / theirs.cpu_us);
+    board.note("segment_bytes", length as f64);
+    board.note("segment_us", ours.cpu_us);
+    board.note("segment_nginx_us", theirs.cpu_us);
+    board.note("segment_rate", ours.rate);
+    board.note("segment_nginx_rate", theirs.rate);
+    eprintln!(
+        "round {} segments of {length} bytes: {:.1} us, nginx {:.1} us",
+        round + 1,
+        ours.cpu_us,
+        theirs.cpu_us
+    );
+    Ok(())
+}
+
+/// The value below which this share of all is, in milliseconds; all are sorted.
+pub(super) fn quantile_ms(all_ns: &mut [u64], share: f64) -> io::Result<f64> {
+    all_ns.sort_unstable();
+    let rank = (all_ns.len() as f64 * share).ceil() as usize;
+    let value = all_ns.get(rank.saturating_sub(1));
+    let value = value.ok_or_else(|| fault("nothing could be timed"))?;
+    Ok(*value as f64 / MS_NS as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_values_that_were_seen() {
+        let mut all: Vec<u64> = (1..=200).rev().map(|ms| ms * MS_NS).collect();
+        let mut at = |share| quantile_ms(&mut all, share).expect("there are values");
+        assert_eq!((at(0.5), at(0.99), at(1.0)), (100.0, 198.0, 200.0));
+        assert!(quantile_ms(&mut [], 0.5).is_err());
+    }
+}
