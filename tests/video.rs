@@ -8,6 +8,7 @@ mod forward;
 mod outputs;
 mod player;
 mod rtmp;
+mod transport;
 
 use std::collections::HashSet;
 use std::path::Path;
