@@ -70,14 +70,34 @@ impl Packager {
         }
     }
 
-    /// How far the time of silent tracks is to be filled.
-    pub(super) fn horizon_ns(&self, now: Time) -> i64 {
-        let silent = now.since(self.clock.heard).saturating_sub(self.silence());
-        let newest_ns = self.clock.newest_ns;
-        if silent.is_zero() {
-            return newest_ns - SKEW_NS;
+    /// The source said nothing for too long. First the open segment ends early: if the source
+    /// goes on then, nothing is lost. If it does not, its time becomes segments that are gaps.
+    pub(super) fn on_silence(&mut self) {
+        if self.renditions.first().is_some_and(Rendition::is_open) {
+            self.drain_queues();
+            self.finish_all();
+            return;
         }
-        newest_ns.saturating_add(i64::try_from(silent.as_nanos()).unwrap_or(i64::MAX))
+        let Some(timing) = self.timing.clone() else {
+            return;
+        };
+        self.finish_all();
+        let from_ns = self.renditions.iter().map(Rendition::position_ns).max();
+        let from_ns = from_ns.unwrap_or(0);
+        let to_ns = from_ns.saturating_add(timing.target_us as i64 * 1_000);
+        for at in 0..self.renditions.len() {
+            let wall_ns = self.clock.wall_ns;
+            let Some(rendition) = self.renditions.get_mut(at) else {
+                return;
+            };
+            self.retention.push(rendition.list.open_msn, from_ns, 0);
+            rendition.publish_gap(rendition.position_ns(), to_ns, wall_ns);
+            let end = rendition.ticks(to_ns);
+            rendition.cutter.restart(end);
+            rendition.segment_start = end;
+            self.on_closed(at, to_ns);
+        }
+        self.clock.filled = true;
     }
 
     /// Fills the time of every rendition that has no units up to `horizon_ns`.
@@ -95,7 +115,6 @@ impl Packager {
                 let Some(cuts) = self.filled(at, limit_ns, &timing) else {
                     break;
                 };
-                self.clock.filled |= horizon_ns > self.clock.newest_ns - SKEW_NS;
                 self.apply(at, cuts);
             }
             if at == 0 {
@@ -227,13 +246,11 @@ impl Packager {
 
     /// Lists what was cut.
     pub(super) fn apply(&mut self, at: usize, cuts: Vec<Cut>) {
-        let Some(timing) = &self.timing else {
-            return;
-        };
-        let Some(rendition) = self.renditions.get_mut(at) else {
-            return;
-        };
         for cut in cuts {
+            let (Some(timing), Some(rendition)) = (&self.timing, self.renditions.get_mut(at))
+            else {
+                return;
+            };
             let Cut::SegmentEnd { at: end } = cut else {
                 let msn = rendition.list.open_msn;
                 let start_ns = rendition.nanos(rendition.segment_start);
@@ -246,16 +263,25 @@ impl Packager {
             }
             let closed = rendition.list.segments.back();
             self.independent &= closed.is_none_or(|closed| closed.independent || closed.gap);
-            if at == 0 {
-                let end_ns = rendition.nanos(end);
-                let open_msn = rendition.list.open_msn;
-                self.boundaries.push_back((open_msn, end_ns));
-                self.retention
-                    .on_segment(open_msn, end_ns, self.settings.bytes_max, timing);
-            }
-            rendition.list.drop_below(self.retention.listed_from());
-            self.multivariant_due = true;
+            let end_ns = rendition.nanos(end);
+            self.on_closed(at, end_ns);
         }
+    }
+
+    /// A segment of a rendition is complete.
+    fn on_closed(&mut self, at: usize, end_ns: i64) {
+        let (Some(timing), Some(rendition)) = (&self.timing, self.renditions.get_mut(at)) else {
+            return;
+        };
+        if at == 0 {
+            let open_msn = rendition.list.open_msn;
+            self.clock.published = self.clock.now;
+            self.boundaries.push_back((open_msn, end_ns));
+            self.retention
+                .on_segment(open_msn, end_ns, self.settings.bytes_max, timing);
+        }
+        rendition.list.drop_below(self.retention.listed_from());
+        self.multivariant_due = true;
         // All have passed these.
         let slowest = self.renditions.iter().map(|one| one.list.open_msn).min();
         while let (Some(&(msn, _)), Some(slowest)) = (self.boundaries.front(), slowest) {

@@ -124,10 +124,19 @@ impl List {
         }
     }
 
-    /// The last part that is listed: segment and index.
-    pub(super) fn last_part(&self) -> Option<(u64, u32)> {
+    /// The last segment that is listed, and its last part if it has parts.
+    pub(super) fn last(&self) -> Option<(u64, Option<u32>)> {
         let last = self.segments.back()?;
-        Some((last.msn, last.parts.checked_sub(1)?))
+        Some((last.msn, last.parts.checked_sub(1)))
+    }
+
+    /// Lists a segment that never came, without parts. The one before is complete.
+    pub(super) fn push_gap(&mut self, opening: Opening, duration_us: u64) {
+        let mut segment = self.opened(opening);
+        segment.gap = true;
+        segment.duration_us = duration_us;
+        self.segments.push_back(segment);
+        self.close();
     }
 
     /// Lists a part of the open segment, which starts with it as `opening` says if it has none.

@@ -27,6 +27,9 @@ const BLOCKED_CACHE_TARGETS: u32 = 6;
 /// changes its configuration with every segment.
 const INITS_MAX: usize = 64;
 
+/// How many gaps in a row have a place; more than any window holds.
+const GAPS_MAX: u64 = 1 << 16;
+
 /// What a request waits for. Keys of one rendition rise with time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WaitKey {
@@ -447,6 +450,16 @@ fn media(rendition: RenditionId, body: Body) -> Answer {
     })
 }
 
+impl Shelved {
+    fn new(msn: u64) -> Self {
+        Shelved {
+            msn,
+            parts: Vec::new(),
+            whole: None,
+        }
+    }
+}
+
 impl Shelf {
     fn segment(&self, msn: u64) -> Option<&Shelved> {
         let first = self.segments.front()?.msn;
@@ -460,11 +473,10 @@ impl Shelf {
             .back()
             .is_some_and(|segment| segment.msn == piece.msn);
         if !continues {
-            self.segments.push_back(Shelved {
-                msn: piece.msn,
-                parts: Vec::new(),
-                whole: None,
-            });
+            // Segments that are gaps have no pieces.
+            let first = self.segments.back().map_or(piece.msn, |last| last.msn + 1);
+            let first = first.max(piece.msn.saturating_sub(GAPS_MAX));
+            self.segments.extend((first..=piece.msn).map(Shelved::new));
         }
         let Some(segment) = self.segments.back_mut() else {
             return;
@@ -478,7 +490,7 @@ impl Shelf {
             if segment.whole.is_some() {
                 break;
             }
-            if segment.msn < msn {
+            if segment.msn < msn && !segment.parts.is_empty() {
                 segment.whole = segment.parts.iter().cloned().collect();
             }
         }

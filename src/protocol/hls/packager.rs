@@ -19,7 +19,7 @@ use super::daterange::Dateranges;
 use super::list::List;
 use super::multivariant::{self, Offer};
 use super::name::{RenditionId, is_epoch};
-use super::playlist::{self, Surroundings};
+use super::playlist::{self, Report, Surroundings};
 use super::rendition::{DELAY_NS_MAX, Rendition, Title, rounded_ms};
 use super::retention::Retention;
 use super::settings::PackagerSettings;
@@ -30,11 +30,12 @@ use super::timing::Timing;
 /// with gaps.
 pub(super) const SKEW_NS: i64 = 1_000_000_000;
 
-/// A jump that nobody announced is taken for a hole or a late unit up to here, in nanoseconds.
+/// Past a jump that nobody announced of more than this, in nanoseconds, it is another clock.
 pub(super) const JUMP_NS_MAX: u64 = 10_000_000_000;
 
-/// How long a silent source is waited for at least, in microseconds.
-const SILENCE_US_MIN: u64 = 1_000_000;
+/// A hole in all tracks at once is bridged or filled up to here, in nanoseconds; over a longer one
+/// the line goes on with a discontinuity.
+const HOLE_NS_MAX: i64 = 2_000_000_000;
 
 /// How many titles wait for the next part at most.
 const TITLES_MAX: usize = 16;
@@ -93,8 +94,12 @@ pub(super) struct Clock {
     pub(super) newest_ns: i64,
     /// When it came.
     pub(super) heard: Time,
-    /// Whether its silence was filled.
+    /// Whether its silence was filled with gaps.
     pub(super) filled: bool,
+    /// The newest time that was heard of.
+    pub(super) now: Time,
+    /// When the leader's newest segment ended.
+    pub(super) published: Time,
 }
 
 impl Packager {
@@ -132,6 +137,7 @@ impl Packager {
     /// to the node: now, or earlier for what was kept in a GOP cache. `discontinuity` says that
     /// the times of this unit, or of those that follow the tracks, do not continue those before.
     pub fn push(&mut self, now: Time, unix_ms: u64, event: &MediaEvent, discontinuity: bool) {
+        self.clock.now = self.clock.now.max(now);
         match event {
             MediaEvent::Tracks(tracks) => {
                 self.on_tracks(tracks);
@@ -146,10 +152,11 @@ impl Packager {
         self.flush();
     }
 
-    /// Does what is due: fills the time of a silent source with gaps.
+    /// Does what is due: ends segments of a silent source, and lists gaps where it stays silent.
     pub fn handle_timeout(&mut self, now: Time) {
-        if self.is_given_out() {
-            self.fill_up_to(self.horizon_ns(now));
+        self.clock.now = self.clock.now.max(now);
+        if self.poll_timeout().is_some_and(|due| due <= now) {
+            self.on_silence();
             self.flush();
         }
     }
@@ -160,10 +167,16 @@ impl Packager {
         if !self.is_given_out() {
             return None;
         }
-        // One microsecond for what rounding takes.
-        let until_ns = leader.end_ns() + nanos(timing.part_us) - self.clock.newest_ns;
-        let until = Duration::from_nanos(u64::try_from(until_ns).unwrap_or(0) + 1_000);
-        Some(self.clock.heard + self.silence() + until)
+        // A new segment is due one and a half target durations after the one before.
+        let td_us = u64::from(timing.target_duration_s) * 1_000_000;
+        let late = self.clock.published + Duration::from_micros(td_us * 14 / 10);
+        if leader.is_open() {
+            return Some(late.max(self.clock.heard + Duration::from_micros(td_us / 2)));
+        }
+        if self.clock.filled {
+            return Some(self.clock.published + Duration::from_micros(timing.target_us));
+        }
+        Some(late)
     }
 
     /// The source is gone for good: what is left is given out and every playlist ends.
@@ -223,9 +236,10 @@ impl Packager {
         if self.phase == Phase::Running {
             let line_ns = unit.dts.as_nanos().saturating_add(self.clock.offset_ns);
             let jumps = line_ns.abs_diff(self.clock.newest_ns) > JUMP_NS_MAX;
+            let hole = line_ns.saturating_sub(self.clock.newest_ns) > HOLE_NS_MAX;
             if discontinuity || jumps {
                 self.restart(false);
-            } else if self.clock.filled {
+            } else if self.clock.filled || hole {
                 self.restart(true);
             }
         } else if discontinuity || self.backlog.jumps(unit, JUMP_NS_MAX) {
@@ -365,6 +379,7 @@ impl Packager {
         clock.wall_ns = clock.source_wall_ns.saturating_sub(clock.offset_ns);
         clock.newest_ns = line_ns;
         clock.heard = now;
+        clock.published = now;
         clock.filled = false;
         self.boundaries.clear();
         for rendition in &mut self.renditions {
@@ -438,13 +453,13 @@ impl Packager {
             if !self.renditions[at].changed {
                 continue;
             }
-            let reports: Vec<(RenditionId, u64, u32)> = self
+            let reports: Vec<Report> = self
                 .renditions
                 .iter()
                 .enumerate()
                 .filter(|(other, _)| *other != at)
                 .filter_map(|(_, other)| {
-                    let (msn, part) = other.list.last_part()?;
+                    let (msn, part) = other.list.last()?;
                     Some((other.id, msn, part))
                 })
                 .collect();
@@ -494,13 +509,6 @@ impl Packager {
             })));
         self.multivariant = inside;
     }
-
-    /// How long a source may be silent before its time is filled with gaps.
-    pub(super) fn silence(&self) -> Duration {
-        let timing = self.timing.as_ref();
-        let half_us = timing.map_or(0, |timing| u64::from(timing.target_duration_s) * 500_000);
-        Duration::from_micros(half_us.max(SILENCE_US_MIN))
-    }
 }
 
 fn offer(rendition: &Rendition) -> Offer<'_> {
@@ -537,8 +545,4 @@ fn is_same(old: &TrackFormat, new: &TrackFormat) -> bool {
         && old.config == new.config
         && (old.width, old.height) == (new.width, new.height)
         && (old.sample_rate_hz, old.channels) == (new.sample_rate_hz, new.channels)
-}
-
-fn nanos(micros: u64) -> i64 {
-    i64::try_from(micros.saturating_mul(1_000)).unwrap_or(i64::MAX)
 }

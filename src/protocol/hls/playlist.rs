@@ -16,13 +16,16 @@ const VERSION: u32 = 9;
 /// Section 8: left out date ranges need 10.
 const VERSION_SKIPPED_DATERANGES: u32 = 10;
 
+/// A rendition, its last segment, and the last part of that; a gap has no parts.
+pub(super) type Report = (RenditionId, u64, Option<u32>);
+
 /// What a playlist says beside its own segments.
 #[derive(Debug)]
 pub(super) struct Surroundings<'s> {
     pub(super) timing: &'s Timing,
     pub(super) dateranges: &'s Dateranges,
     /// Every other rendition and its last part.
-    pub(super) reports: &'s [(RenditionId, u64, u32)],
+    pub(super) reports: &'s [Report],
     /// The init segment of the next segment.
     pub(super) next_map: u32,
     /// Counts the rendition's playlists.
@@ -135,13 +138,17 @@ fn write_hints(text: &mut String, list: &List, next_map: u32) {
 }
 
 /// Section 4.4.5.4.
-fn write_reports(text: &mut String, reports: &[(RenditionId, u64, u32)]) {
+fn write_reports(text: &mut String, reports: &[Report]) {
     for &(rendition, msn, part) in reports {
         let name = Resource::Playlist(rendition);
-        let _ = writeln!(
+        let _ = write!(
             text,
-            "#EXT-X-RENDITION-REPORT:URI=\"{name}\",LAST-MSN={msn},LAST-PART={part}"
+            "#EXT-X-RENDITION-REPORT:URI=\"{name}\",LAST-MSN={msn}"
         );
+        if let Some(part) = part {
+            let _ = write!(text, ",LAST-PART={part}");
+        }
+        text.push('\n');
     }
 }
 

@@ -206,11 +206,6 @@ impl Rendition {
         micros * u64::from(self.timescale) / 1_000_000
     }
 
-    /// Where everything that came ends.
-    pub(super) fn end_ns(&self) -> i64 {
-        self.nanos(self.cutter.end())
-    }
-
     /// Where the newest unit starts, or the last gap ends.
     pub(super) fn position_ns(&self) -> i64 {
         self.nanos(self.cutter.position())
@@ -258,6 +253,25 @@ impl Rendition {
         self.pieces.push(Piece { msn, part, bytes });
         self.changed = true;
         length
+    }
+
+    /// Lists a segment without media.
+    pub(super) fn publish_gap(&mut self, from_ns: i64, to_ns: i64, wall_ns: i64) {
+        let opening = Opening {
+            start_ns: from_ns,
+            unix_ms: rounded_ms(from_ns.saturating_add(wall_ns)),
+            map: self.map,
+            discontinuity: self.discontinuity,
+        };
+        let duration_us = u64::try_from(to_ns.saturating_sub(from_ns) / 1_000).unwrap_or(0);
+        self.list.push_gap(opening, duration_us);
+        self.discontinuity = false;
+        self.changed = true;
+    }
+
+    /// Whether the open segment has something, given out or not.
+    pub(super) fn is_open(&self) -> bool {
+        self.list.open().is_some() || !self.cutter.is_empty()
     }
 
     fn fragment(&mut self, start: u64, samples: &[cmaf::Sample], wall_ns: i64) -> Bytes {

@@ -16,7 +16,7 @@ pub(super) struct List {
     pub(super) segments: Vec<Segment>,
     pub(super) part_hints: Vec<String>,
     pub(super) map_hints: Vec<String>,
-    pub(super) reports: Vec<(String, u64, u32)>,
+    pub(super) reports: Vec<(String, u64, Option<u32>)>,
     pub(super) ended: bool,
 }
 
@@ -82,7 +82,9 @@ pub(super) fn list(text: &str) -> List {
                 found.reports.push((
                     report["URI"].clone(),
                     report["LAST-MSN"].parse().expect("a number"),
-                    report["LAST-PART"].parse().expect("a number"),
+                    report
+                        .get("LAST-PART")
+                        .map(|part| part.parse().expect("a number")),
                 ));
             }
             "#EXT-X-ENDLIST" => found.ended = true,
