@@ -328,7 +328,14 @@ fn check_codings(variant: &Variant, played: &[&Rendition], out: &mut Findings) {
         let Some(init) = rendition.init(segment.map.as_deref()) else {
             continue;
         };
-        let codec = init.codec.to_ascii_lowercase();
+        // Two names of layer III (RFC 6381 section 3.3, and the MP4 registration authority).
+        let codec = match init.codec.to_ascii_lowercase() {
+            layer_3 if ["mp4a.6b", "mp4a.69"].contains(&layer_3.as_str()) => {
+                let said = variant.codecs.iter().find(|said| **said == layer_3);
+                said.cloned().unwrap_or_else(|| "mp4a.40.34".to_owned())
+            }
+            codec => codec,
+        };
         let said = &variant.codecs;
         // MP3 has a number of its own and one among those of MPEG-4 audio.
         let is_mp3 = matches!(codec.as_str(), "mp4a.69" | "mp4a.6b");
