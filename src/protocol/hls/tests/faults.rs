@@ -80,10 +80,11 @@ fn a_new_clock_is_one_discontinuity() {
 
 #[test]
 fn silence_becomes_gaps_and_ends_with_a_discontinuity() {
-    // The open segment ends 2.8 s after the one before, and gaps start 2.8 s later.
+    // The open segment ends 2.8 s after the one before, and gaps start 2.8 s later; then a
+    // keyframe is waited for.
     for (audio, silence_us, gaps) in [
         (vec![48_000], 3_000_000, 0),
-        (vec![48_000], 9_000_000, 2),
+        (vec![48_000], 9_000_000, 3),
         (vec![], 30_000_000, 13),
     ] {
         let scene = Scene {
