@@ -25,6 +25,7 @@ const POLICY: ReaderPolicy = ReaderPolicy {
     skip: true,
     skip_bytes: 16_384,
     burst_bytes: 32_768,
+    opening_bytes: 0,
 };
 
 /// A peer that takes everything.

@@ -41,6 +41,9 @@ pub struct ReaderPolicy {
     pub skip_bytes: u64,
     /// How much a joiner gets at once.
     pub burst_bytes: u64,
+    /// How many bytes of init headers stand only at the start of what a peer gets, not where they
+    /// come again: a file header.
+    pub opening_bytes: u32,
 }
 
 /// Why a reader ended.
@@ -101,6 +104,8 @@ pub struct Reader<S> {
     joined_behind: u16,
     /// The init headers that the peer has, as the window numbers them; zero for none.
     headers: u32,
+    /// Whether the peer got any init headers.
+    opened: bool,
     /// Whether it waits for an entry at or after `position`, to start there.
     seeking: bool,
     leaving: Leaving,
@@ -149,6 +154,7 @@ impl<S: Socket> Reader<S> {
             progress: tenths(now),
             joined_behind: 0,
             headers: 0,
+            opened: false,
             seeking: true,
             leaving: Leaving::No,
             torn: false,
@@ -218,7 +224,7 @@ impl<S: Socket> Reader<S> {
             return Served::Ended(end);
         }
         if self.seeking && self.ahead.intro().is_none() {
-            self.seek(window);
+            self.seek(window, policy);
         }
         for _ in 0..SENDS_MAX {
             if self.ahead.intro().is_some_and(Playing::is_over) {
@@ -265,7 +271,7 @@ impl<S: Socket> Reader<S> {
     fn end_intro(&mut self, now: Time, window: &Window, policy: ReaderPolicy) {
         let had = self.ahead.take_intro().map_or(0, |intro| intro.position);
         self.position = window.join_position(policy.burst_bytes.saturating_sub(had));
-        self.seek(window);
+        self.seek(window, policy);
         self.note_join(now, window);
     }
 
@@ -357,14 +363,15 @@ impl<S: Socket> Reader<S> {
         if !policy.skip {
             return Some(ReaderEnd::TooSlow);
         }
-        self.skip(now, window, window.join_position(policy.skip_bytes));
+        self.skip(now, window, policy);
         tally.skips += 1;
         None
     }
 
-    /// Goes on at `position` of the same window, after the frame that it is in; the rest of an
-    /// intro is let go.
-    fn skip(&mut self, now: Time, window: &Window, position: u64) {
+    /// Goes on near the live edge of the same window, after the frame that it is in; the rest of
+    /// an intro is let go.
+    fn skip(&mut self, now: Time, window: &Window, policy: ReaderPolicy) {
+        let position = window.join_position(policy.skip_bytes);
         let rest = self.rest_of_frame(window);
         self.ahead.add_pending(&rest);
         if position > self.position {
@@ -375,13 +382,13 @@ impl<S: Socket> Reader<S> {
             }
             self.position = position;
             self.seeking = true;
-            self.seek(window);
+            self.seek(window, policy);
             self.note_join(now, window);
         }
     }
 
     /// Starts at the first entry, once there is one.
-    fn seek(&mut self, window: &Window) {
+    fn seek(&mut self, window: &Window, policy: ReaderPolicy) {
         let Some(entry) = window.entry_at_or_after(self.position) else {
             return;
         };
@@ -390,9 +397,12 @@ impl<S: Socket> Reader<S> {
         if let Some(headers) = window.headers_at(entry)
             && headers.id != self.headers
         {
+            let again = usize::from(self.opened) * policy.opening_bytes as usize;
+            let bytes = headers.bytes.get(again..).unwrap_or_default();
             let mut framed = Vec::new();
-            self.write_framed(&mut framed, &headers.bytes, window, self.position);
+            self.write_framed(&mut framed, bytes, window, self.position);
             self.ahead.add_pending(&framed);
+            self.opened |= !bytes.is_empty();
             self.headers = headers.id;
         }
     }

@@ -41,6 +41,7 @@ const POLICY: ReaderPolicy = ReaderPolicy {
     skip: true,
     skip_bytes: 400,
     burst_bytes: 300,
+    opening_bytes: 0,
 };
 
 /// A run of ten frames of ten bytes; every byte tells its frame.
@@ -280,6 +281,29 @@ fn a_burst_older_than_the_budget_is_no_lag() {
         &mut tally,
     );
     assert_eq!(tally.skips, 0);
+}
+
+#[test]
+fn a_file_header_stands_only_at_the_start_of_what_a_peer_gets() {
+    let policy = ReaderPolicy {
+        opening_bytes: 4,
+        ..POLICY
+    };
+    let (mut old, mut new) = (Window::new(), Window::new());
+    old.push_headers(Bytes::from_static(b"FILEone"));
+    old.push(run(0, Time::ZERO));
+    new.push_headers(Bytes::from_static(b"FILEtwo"));
+    let mut reader = Reader::new(Time::ZERO, Peer::default(), b"", 0, &old, 0);
+    let (none, mut tally) = (Stretch::default(), Tally::default());
+    reader.serve(Time::ZERO, &old, &none, policy, &mut tally);
+    reader.go_to(Time::ZERO, &old, &new);
+    new.push(run(100, Time::ZERO));
+    reader.serve(Time::ZERO, &new, &none, policy, &mut tally);
+    let mut expected = b"FILEone".to_vec();
+    expected.extend((0..100).map(|i| i / 10));
+    expected.extend_from_slice(b"two");
+    expected.extend((0..100).map(|i| 100 + i / 10));
+    assert_eq!(reader.socket.got, expected);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::body::{
     FRAME_TYPE_INTER, FRAME_TYPE_KEY, audio_packet, fourcc, multitrack, video_packet,
 };
 use super::script;
-use super::tag::{BODY_BYTES_MAX, TAG_HEADER_BYTES, TagKind};
+use super::tag::{BODY_BYTES_MAX, HEADER_BYTES, TAG_HEADER_BYTES, TagKind};
 use crate::output::StreamWriter;
 use crate::rtmp::{self, MessageType};
 
@@ -35,6 +35,9 @@ pub struct WsFlvWriter(Muxer);
 pub struct RtmpWriter(Muxer);
 
 impl FlvWriter {
+    /// Bytes of the file header, which joiners get before all tags.
+    pub const OPENING_BYTES: u32 = HEADER_BYTES as u32;
+
     /// A writer before the tracks.
     pub fn new() -> Self {
         FlvWriter(Muxer::new(Wrapping::File))
@@ -42,6 +45,9 @@ impl FlvWriter {
 }
 
 impl WsFlvWriter {
+    /// Bytes of the message with the file header, which joiners get before all tags.
+    pub const OPENING_BYTES: u32 = 2 + HEADER_BYTES as u32;
+
     /// A writer before the tracks.
     pub fn new() -> Self {
         WsFlvWriter(Muxer::new(Wrapping::WebSocket))

@@ -97,6 +97,19 @@ fn tags_of_chunks(bytes: Bytes) -> Vec<Tag> {
 }
 
 #[test]
+fn what_joiners_get_opens_with_the_file_header_and_goes_on_with_a_tag() {
+    let tracks = MediaEvent::Tracks(tracks_of(&[TrackCodec::H264, TrackCodec::Aac]));
+    let (_, file) = written(&mut FlvWriter::new(), std::slice::from_ref(&tracks));
+    let (_, messages) = written(&mut WsFlvWriter::new(), &[tracks]);
+    let (header, tags) = file.split_at(FlvWriter::OPENING_BYTES as usize);
+    assert_eq!(header, b"FLV\x01\x05\0\0\0\x09\0\0\0\0");
+    assert_eq!(tags.first(), Some(&TagKind::Script.code()));
+    let (opening, rest) = messages.split_at(WsFlvWriter::OPENING_BYTES as usize);
+    assert_eq!(messages_of(opening), [header]);
+    assert_eq!(messages_of(rest).concat(), tags);
+}
+
+#[test]
 fn every_coding_comes_back_as_it_was_written() {
     use TrackCodec::*;
     for codecs in [

@@ -148,6 +148,16 @@ fn writer(output: Output) -> Box<dyn StreamWriter> {
     }
 }
 
+/// How much of an output's init headers stands at the start of its bytes and nowhere else: a
+/// player takes a second file header for a tag.
+pub(super) const fn opening_bytes(output: Option<Output>) -> u32 {
+    match output {
+        Some(Output::Flv) => FlvWriter::OPENING_BYTES,
+        Some(Output::WsFlv) => WsFlvWriter::OPENING_BYTES,
+        Some(Output::Mpegts | Output::Rtmp) | None => 0,
+    }
+}
+
 /// What the source of an output says.
 pub(super) fn info_of(info: &SourceInfo, output: Output) -> Arc<SourceInfo> {
     Arc::new(SourceInfo {
@@ -205,8 +215,14 @@ impl<S: Socket> Hub<S> {
             return;
         };
         let info = info_of(self.homes[base].mount.info(), output);
+        let mount = &mut self.homes[key].mount;
+        let headers = mount.init_headers().clone();
         // Never refused: who has the mount has its outputs.
-        let _ = self.homes[key].mount.publish(now, session, info);
+        let _ = mount.publish(now, session, info);
+        // The writer goes on: what it said of the tracks holds until they are others.
+        if *mount.init_headers() != headers {
+            mount.push(now, session, vec![MediaEvent::InitHeaders(headers)]);
+        }
     }
 
     /// The mount's source is gone, and with it that of its outputs.

@@ -18,6 +18,7 @@ use corecast_mesh::message::{
 use corecast_protocol::icy;
 
 use super::listener::Stay;
+use super::outputs::opening_bytes;
 use super::{Hub, Timer};
 
 /// How long a replica without readers is kept, for the next one.
@@ -78,6 +79,7 @@ impl Replica {
                 skip: true,
                 skip_bytes: 0,
                 burst_bytes: 0,
+                opening_bytes: 0,
             },
             sent: 0,
             held: 0,
@@ -104,6 +106,7 @@ impl Replica {
             skip: settings.slow_reader == SlowReader::Skip,
             skip_bytes: u64::from(self.pace.quantum_bytes),
             burst_bytes: u64::from(self.burst_bytes),
+            opening_bytes: opening_bytes(self.name.output()),
         };
     }
 
