@@ -3,6 +3,7 @@
 use corecast_media::name::MountName;
 use corecast_mesh::message::SourceState;
 
+use crate::film::is_film;
 use crate::world::{ANSWER_MAX, STARVED_MAX, World};
 
 impl World {
@@ -64,7 +65,10 @@ impl World {
         for (session, ear) in &mut self.ears {
             let peer = ear.peer.borrow();
             let more = peer.sound > ear.heard;
-            if more || stalled || !live.contains(&ear.wanted) || !peer.is_good() || peer.closed {
+            // What is written of radio here is nothing: its frames are of no known kind.
+            let feeds = is_film(&ear.wanted) == ear.wanted.output().is_some();
+            let is_live = feeds && live.contains(&ear.wanted.to_base());
+            if more || stalled || !is_live || !peer.is_good() || peer.closed {
                 (ear.heard, ear.heard_at) = (peer.sound, self.now);
             } else if self.now.since(ear.heard_at) > STARVED_MAX {
                 return Err(format!("listener {session} of {} gets nothing", ear.wanted));

@@ -11,11 +11,14 @@
 //! (what an operator chose), [`dice`] (the seeded choices).
 
 pub mod dice;
+pub mod film;
+pub mod film_ear;
 mod intro;
 mod invariants;
 pub mod origin;
 pub mod peer;
 mod relay;
+mod seating;
 mod settings;
 pub mod world;
 

@@ -6,6 +6,7 @@ use corecast_media::name::{MountName, SessionId};
 use corecast_media::time::Time;
 
 use crate::dice::Dice;
+use crate::film::{Film, is_film};
 
 /// The first byte of a frame of sound.
 pub const SOUND: u8 = 0xA5;
@@ -45,6 +46,8 @@ pub struct Origin {
     pub accepted: bool,
     number: u32,
     next: Time,
+    /// What it shows, where its mount is for that; else it is radio.
+    film: Option<Box<Film>>,
 }
 
 impl Origin {
@@ -64,12 +67,24 @@ impl Origin {
             accepted: false,
             number: 0,
             next: now,
+            film: None,
         }
+    }
+
+    /// The same with pictures, where films are shown at its mount.
+    #[must_use]
+    pub fn with_film(mut self, dice: &mut Dice) -> Self {
+        if is_film(&self.mount) {
+            self.film = Some(Box::new(Film::new(&self.mount, self.id, dice)));
+        }
+        self
     }
 
     /// The MIME type of its kind.
     pub const fn content_type(&self) -> &'static str {
-        if self.has_setup {
+        if self.film.is_some() {
+            "application/x-rtmp"
+        } else if self.has_setup {
             "application/ogg"
         } else {
             "audio/mpeg"
@@ -78,6 +93,9 @@ impl Origin {
 
     /// What it says by `now`: a few frames of 26 ms each, one read at a time.
     pub fn speak(&mut self, now: Time, dice: &mut Dice) -> Vec<MediaEvent> {
+        if let Some(film) = &mut self.film {
+            return film.speak(now, dice);
+        }
         let mut events = Vec::new();
         if self.number == 0 && self.next <= now && self.has_setup {
             let bytes = Bytes::from(frame_bytes(SETUP, self.id, 0, 40));

@@ -6,8 +6,10 @@ use std::io::IoSlice;
 use std::rc::Rc;
 
 use corecast_media::fanout::{Sent, Socket};
+use corecast_media::name::Output;
 
 use crate::dice::Dice;
+use crate::film_ear::FilmEar;
 use crate::origin::{FRAME_HEAD_BYTES, SETUP, SOUND, filling_byte};
 
 /// How a listener behaves.
@@ -51,6 +53,8 @@ pub struct Peer {
     last: BTreeMap<u32, u32>,
     /// The origin whose set-up came last.
     setup: Option<u32>,
+    /// What it checks where it plays an output of a film.
+    film: Option<Box<FilmEar>>,
     /// Titles got, in order.
     pub titles: Vec<String>,
 }
@@ -79,7 +83,16 @@ impl Peer {
             frame: Vec::new(),
             last: BTreeMap::new(),
             setup: None,
+            film: None,
             titles: Vec::new(),
+        }
+    }
+
+    /// A player that expects [`HEAD`], then `output` of films.
+    pub fn of_film(temper: Temper, output: Output) -> Self {
+        Peer {
+            film: Some(Box::new(FilmEar::new(output))),
+            ..Peer::new(temper, 0, false)
         }
     }
 
@@ -107,18 +120,29 @@ impl Peer {
     }
 
     /// Whether the connection ended where a listener may be left: no frame or block is torn.
-    pub const fn is_at_border(&self) -> bool {
-        self.frame.is_empty() && self.block_len.is_none()
+    pub fn is_at_border(&self) -> bool {
+        let whole = self.film.as_ref().is_none_or(|film| film.is_at_border());
+        whole && self.frame.is_empty() && self.block_len.is_none()
     }
 
     fn take(&mut self, bytes: &[u8]) {
         self.got += bytes.len() as u64;
         self.window = self.window.saturating_sub(bytes.len() as u64);
-        for byte in bytes {
+        for (at, byte) in bytes.iter().enumerate() {
             if self.fault.is_some() {
                 return;
             }
+            if self.film.is_some() && self.head_left.is_empty() {
+                return self.take_film(&bytes[at..]);
+            }
             self.take_byte(*byte);
+        }
+    }
+
+    fn take_film(&mut self, bytes: &[u8]) {
+        if let Some(film) = &mut self.film {
+            self.fault = film.take(bytes).err();
+            (self.sound, self.gaps) = (film.units, film.gaps);
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use corecast_config::{Config, Latency, Mount, SlowReader};
 
 use crate::dice::Dice;
+use crate::film::FILMS;
 use crate::world::MOUNTS;
 use crate::{intro, relay};
 
@@ -39,6 +40,8 @@ pub(crate) fn make_config(dice: &mut Dice) -> Config {
         (MOUNTS[0].to_owned(), mount(MOUNTS[1])),
         (MOUNTS[1].to_owned(), mount(MOUNTS[2])),
         (MOUNTS[2].to_owned(), mount("")),
+        (FILMS[0].to_owned(), mount(FILMS[1])),
+        (FILMS[1].to_owned(), mount("")),
     ];
     config.mount_defaults = mount("");
     config.relays = relay::make_relays(dice);

@@ -3,26 +3,26 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use corecast_config::Config;
 use corecast_media::metadata::Metadata;
-use corecast_media::name::{MountName, SessionId, ShardId};
+use corecast_media::name::{MountName, Output, SessionId, ShardId};
 use corecast_media::time::Time;
 use corecast_mesh::lockout::Lockouts;
 use corecast_mesh::message::{EndReason, ShardMessage, SourceInfo};
 use corecast_mesh::seats::{NodeSeats, Seats};
 use corecast_mesh::topology::Topology;
-use corecast_shard::hub::{Hub, HubEvent, ListenerCard};
+use corecast_shard::hub::{Hub, HubEvent};
 
 use crate::dice::Dice;
+use crate::film::{FILMS, is_film};
 use crate::intro;
 use crate::origin::Origin;
-use crate::peer::{HEAD, Peer, Temper, VirtualSocket};
+use crate::peer::{Peer, VirtualSocket};
 use crate::settings::make_config;
 
 /// Listeners of a run at most.
@@ -95,7 +95,7 @@ pub struct World {
     step: u32,
     pub(crate) now: Time,
     pub(crate) dice: Dice,
-    write_dice: Rc<RefCell<Dice>>,
+    pub(crate) write_dice: Rc<RefCell<Dice>>,
     pub(crate) config: Arc<Config>,
     topology: Topology,
     pub(crate) seats: Arc<NodeSeats>,
@@ -110,7 +110,7 @@ pub struct World {
     pub(crate) ears: BTreeMap<SessionId, Ear>,
     titles_made: u32,
     pub(crate) draining: bool,
-    report: Report,
+    pub(crate) report: Report,
 }
 
 impl World {
@@ -210,16 +210,31 @@ impl World {
         SessionId::new(shard, self.sessions_made)
     }
 
-    fn some_mount(&mut self) -> MountName {
-        let name = self.dice.pick(&MOUNTS);
+    /// A mount of radio, or of films.
+    pub(crate) fn some_mount(&mut self) -> MountName {
+        let name = match self.dice.chance(30) {
+            true => self.dice.pick(&FILMS),
+            false => self.dice.pick(&MOUNTS),
+        };
         MountName::parse(name).unwrap_or_else(|_| unreachable_name())
+    }
+
+    /// What a listener asks for: a mount of radio, or mostly an output of any.
+    fn some_stream(&mut self) -> MountName {
+        let mount = self.some_mount();
+        let output = *self.dice.pick(&[Output::Flv, Output::Flv, Output::WsFlv]);
+        let outputs_percent = if is_film(&mount) { 95 } else { 3 };
+        match self.dice.chance(outputs_percent) {
+            true => mount.with_output(output),
+            false => mount,
+        }
     }
 
     fn start_listener(&mut self) {
         if self.ears.len() + self.asked.len() >= LISTENERS_MAX {
             return;
         }
-        let (session, mount) = (self.new_session(), self.some_mount());
+        let (session, mount) = (self.new_session(), self.some_stream());
         self.asked.insert(session, (self.now, mount.clone()));
         let now = self.now;
         self.nodes[session.shard().index()]
@@ -255,6 +270,7 @@ impl World {
             self.origins_made,
             self.now,
         );
+        let origin = origin.with_film(&mut self.dice);
         let content_type = origin.content_type().into();
         let info = SourceInfo {
             content_type,
@@ -324,7 +340,10 @@ impl World {
 
     /// An admin moves the listeners of one mount to another.
     fn move_listeners(&mut self) {
-        let (from, to) = (self.some_mount(), self.some_mount());
+        let (mut from, mut to) = (self.some_mount(), self.some_mount());
+        if is_film(&from) {
+            (from, to) = (from.with_output(Output::Flv), to.with_output(Output::Flv));
+        }
         for node in &mut self.nodes {
             node.hub.move_to(self.now, &from, to.clone());
         }
@@ -447,90 +466,7 @@ impl World {
         }
     }
 
-    fn seat(
-        &mut self,
-        index: usize,
-        session: SessionId,
-        answer: Result<corecast_shard::hub::Seat, corecast_mesh::message::JoinRefusal>,
-    ) {
-        let Some((_, wanted)) = self.asked.remove(&session) else {
-            return;
-        };
-        self.note(session.as_u64() ^ 0xabc ^ u64::from(answer.is_ok()));
-        let Ok(seat) = answer else { return };
-        let temper = match self.dice.below(10) {
-            0 => Temper::Slow(self.dice.within(1_000, 20_000)),
-            1 => Temper::Stuck(self.dice.below(100_000)),
-            2 => Temper::Leaving(self.dice.below(200_000)),
-            _ => Temper::Good,
-        };
-        let metaint = if self.dice.chance(70) {
-            seat.metaint
-        } else {
-            0
-        };
-        let needs_setup = &*seat.info.content_type == "application/ogg";
-        let mut peer = Peer::new(temper, metaint, needs_setup);
-        peer.breathe(1);
-        let peer = Rc::new(RefCell::new(peer));
-        let socket = VirtualSocket {
-            peer: Rc::clone(&peer),
-            dice: Rc::clone(&self.write_dice),
-        };
-        let stays = self.dice.chance(20).then(|| self.dice.within(1, 60_000));
-        let card = Box::new(ListenerCard {
-            peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
-            user_agent: "sim".into(),
-            referer: "".into(),
-            request: "GET / HTTP/1.0".into(),
-            user: None,
-            since: self.now,
-            until: stays.map(|ms| self.now + Duration::from_millis(ms)),
-            relays: false,
-        });
-        self.ears.insert(
-            session,
-            Ear {
-                peer,
-                wanted,
-                heard: 0,
-                heard_at: self.now,
-            },
-        );
-        self.report.listeners += 1;
-        let head = Bytes::from_static(HEAD);
-        self.nodes[index]
-            .hub
-            .attach(self.now, session, socket, head, metaint, card);
-    }
-
-    fn end_ear(&mut self, session: SessionId, reason: EndReason, bytes: u64) {
-        let Some(ear) = self.ears.remove(&session) else {
-            return;
-        };
-        let mut peer = ear.peer.borrow_mut();
-        self.report.bytes += peer.got;
-        self.report.intros += u64::from(peer.heard(intro::is_intro));
-        let told = matches!(
-            reason,
-            EndReason::SourceGone | EndReason::Drained | EndReason::Killed | EndReason::TimeLimit
-        );
-        if told && !peer.is_at_border() && peer.fault.is_none() {
-            peer.fault = Some(format!("left inside a frame ({})", reason.name()));
-        }
-        if bytes != peer.got && peer.fault.is_none() {
-            peer.fault = Some(format!("{bytes} bytes counted, {} got", peer.got));
-        }
-        let (got, fault) = (peer.got, peer.fault.clone());
-        drop(peer);
-        self.note(session.as_u64() ^ got);
-        if fault.is_some() {
-            // Kept, so that the next check finds it.
-            self.ears.insert(session, ear);
-        }
-    }
-
-    fn note(&mut self, what: u64) {
+    pub(crate) fn note(&mut self, what: u64) {
         let mixed = Dice::new(self.report.digest ^ what ^ self.now.as_micros()).roll();
         self.report.digest = mixed;
     }
