@@ -193,10 +193,13 @@ impl Cutter {
         }
     }
 
-    /// Gives out what is there, the last unit with its usual length, and ends the segment.
-    pub(super) fn finish(&mut self, out: &mut Vec<Cut>) {
+    /// Gives out what is there and ends the segment. The last unit has its usual length, or lasts
+    /// until `to` if that is later and in the same part.
+    pub(super) fn finish(&mut self, to: u64, out: &mut Vec<Cut>) {
         if self.held.is_some() {
-            self.settle(self.end(), false, false, out);
+            let end = self.end();
+            let to = to.clamp(end, self.limit().max(end));
+            self.settle(to, false, false, out);
         }
         self.close_part(out);
         out.push(Cut::SegmentEnd { at: self.position });

@@ -42,14 +42,18 @@ impl Packager {
         self.follow(true);
     }
 
-    /// Ends the open segment of all renditions at the same number.
-    pub(super) fn finish_all(&mut self) {
+    /// Ends the open segment of all renditions at the same number, and about at the same time if
+    /// nothing will be added there.
+    pub(super) fn finish_all(&mut self, for_good: bool) {
         let Some(part_us) = self.timing.as_ref().map(|timing| timing.part_us) else {
             return;
         };
+        let ends = self.renditions.iter().map(Rendition::end_ns).max();
+        let to_ns = ends.filter(|_| for_good).unwrap_or(0);
         for at in 0..self.renditions.len() {
             let mut cuts = Vec::new();
-            self.renditions[at].cutter.finish(&mut cuts);
+            let to = self.renditions[at].ticks(to_ns);
+            self.renditions[at].cutter.finish(to, &mut cuts);
             self.apply(at, cuts);
         }
         let open_msn = |one: &Rendition| one.list.open_msn;
@@ -75,13 +79,13 @@ impl Packager {
     pub(super) fn on_silence(&mut self) {
         if self.renditions.first().is_some_and(Rendition::is_open) {
             self.drain_queues();
-            self.finish_all();
+            self.finish_all(false);
             return;
         }
         let Some(timing) = self.timing.clone() else {
             return;
         };
-        self.finish_all();
+        self.finish_all(false);
         let from_ns = self.renditions.iter().map(Rendition::position_ns).max();
         let from_ns = from_ns.unwrap_or(0);
         let to_ns = from_ns.saturating_add(timing.target_us as i64 * 1_000);

@@ -188,7 +188,7 @@ impl Packager {
             self.try_start(now, true);
         }
         self.drain_queues();
-        self.finish_all();
+        self.finish_all(true);
         for rendition in &mut self.renditions {
             rendition.list.ended = true;
             rendition.changed = true;
@@ -285,7 +285,7 @@ impl Packager {
     fn restart(&mut self, keeps_clock: bool) {
         if self.phase == Phase::Running {
             self.drain_queues();
-            self.finish_all();
+            self.finish_all(true);
         }
         self.backlog.clear();
         self.phase = match self.phase {
@@ -366,7 +366,7 @@ impl Packager {
 
     fn start(&mut self, now: Time, start: Start, usual_us: Option<u64>) {
         // Gaps may have been given out while a keyframe was waited for.
-        self.finish_all();
+        self.finish_all(true);
         let line_ns = self.renditions.iter().map(Rendition::position_ns).max();
         // Decode times may be earlier than the line.
         let line_ns = line_ns.unwrap_or(0).max(DELAY_NS_MAX);

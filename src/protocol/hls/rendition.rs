@@ -206,6 +206,11 @@ impl Rendition {
         micros * u64::from(self.timescale) / 1_000_000
     }
 
+    /// Where everything that came ends.
+    pub(super) fn end_ns(&self) -> i64 {
+        self.nanos(self.cutter.end())
+    }
+
     /// Where the newest unit starts, or the last gap ends.
     pub(super) fn position_ns(&self) -> i64 {
         self.nanos(self.cutter.position())
