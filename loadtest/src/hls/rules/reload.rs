@@ -293,24 +293,42 @@ pub(super) fn rule_32_past_the_last_part(history: &History, out: &mut Findings) 
 }
 
 pub(super) fn rule_33_slid_out(history: &History, out: &mut Findings) {
-    for (exchange, ask, rendition) in playlists(history) {
-        let Some(msn) = ask.msn else { continue };
-        let states = rendition.samples.iter();
-        let gone = states
-            .filter(|sample| sample.done_ns <= exchange.sent_ns)
-            .any(|sample| sample.list.media_sequence > msn);
-        if gone {
+    // When each rendition was first seen to start at a number.
+    let starts: Vec<Vec<(u64, u64)>> = history.renditions.iter().map(first_seen).collect();
+    for (exchange, ask, _) in playlists(history) {
+        let (Some(msn), Some(starts)) = (ask.msn, starts.get(exchange.rendition)) else {
+            continue;
+        };
+        let gone = starts.partition_point(|(start, _)| *start <= msn);
+        if starts
+            .get(gone)
+            .is_some_and(|(_, at_ns)| *at_ns <= exchange.sent_ns)
+        {
             let fast = exchange.took_ns() <= history.slack_ns;
             out.check(exchange.status == 200 && fast, || exchange.place());
         }
     }
 }
 
+/// Each first media sequence number, rising, and when a list with it was there.
+fn first_seen(rendition: &Rendition) -> Vec<(u64, u64)> {
+    let mut samples: Vec<&Sample> = rendition.samples.iter().collect();
+    samples.sort_by_key(|sample| sample.done_ns);
+    let mut starts: Vec<(u64, u64)> = Vec::new();
+    for sample in samples {
+        let start = sample.list.media_sequence;
+        if starts.last().is_none_or(|(last, _)| start > *last) {
+            starts.push((start, sample.done_ns));
+        }
+    }
+    starts
+}
+
 fn refused(history: &History, rule: u8, out: &mut Findings) {
+    let ends: Vec<Option<u64>> = history.renditions.iter().map(Rendition::ended_ns).collect();
     for exchange in &history.exchanges {
         // Behind the end directives say nothing.
-        let rendition = history.renditions.get(exchange.rendition);
-        let ended_ns = rendition.and_then(Rendition::ended_ns);
+        let ended_ns = ends.get(exchange.rendition).copied().flatten();
         let over = ended_ns.is_some_and(|ended_ns| exchange.done_ns + history.slack_ns > ended_ns);
         if exchange.purpose == (Purpose::Bad { rule }) && !over {
             let fast = exchange.took_ns() <= history.slack_ns;
@@ -334,10 +352,11 @@ pub(super) fn rule_36_bad_directives(history: &History, out: &mut Findings) {
 }
 
 pub(super) fn rule_37_stall(history: &History, out: &mut Findings) {
-    for (exchange, _, rendition) in playlists(history) {
-        let limit_ns = rendition
-            .last()
-            .map_or(0, |list| 3 * list.target_us() * 1_000);
+    let target_us = |rendition: &Rendition| rendition.last().map_or(0, Playlist::target_us);
+    let targets_us: Vec<u64> = history.renditions.iter().map(target_us).collect();
+    for (exchange, _, _) in playlists(history) {
+        let target_us = targets_us.get(exchange.rendition).copied().unwrap_or(0);
+        let limit_ns = 3 * target_us * 1_000;
         let took_ns = exchange.took_ns();
         if exchange.status == 503 {
             out.check(took_ns + history.slack_ns >= limit_ns, || {

@@ -289,6 +289,13 @@ impl World {
         }
     }
 
+    /// Whether a request came since the last step, or one may have waited for too long.
+    fn is_due(&self, now_ms: u64) -> bool {
+        let mut sent = self.asking.iter().map(|asking| asking.sent_ms);
+        let new = sent.any(|sent_ms| sent_ms <= now_ms && sent_ms + STEP_MS > now_ms);
+        new || now_ms.is_multiple_of(1_000)
+    }
+
     /// Serves everybody who waits, until nobody can be served.
     fn serve(&mut self, now_ms: u64) {
         let mut served = true;
@@ -463,10 +470,14 @@ fn live() -> World {
         if now_ms == END_MS + 100 {
             packager.end(now);
         }
+        let mut grown = false;
         while let Some(step) = packager.poll_step() {
             world.origin.apply(&step);
+            grown = true;
         }
-        world.serve(now_ms);
+        if grown || world.is_due(now_ms) {
+            world.serve(now_ms);
+        }
         if now_ms % 2_000 == 1_005 && now_ms > 10_000 && now_ms < END_MS {
             world.probe(now_ms);
         }

@@ -1,6 +1,7 @@
 //! A station that does everything right, and what is seen of it: two renditions from part to part,
 //! with a discontinuity, a gap, date ranges, an end, and every request that the checker makes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::hls::history::{
@@ -52,18 +53,23 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn history(&self) -> History {
-        let rendition = |number: usize| {
+    /// As the rules take it; every text is read once for all histories with the same `lists`.
+    pub(super) fn history(&self, lists: &mut HashMap<String, Arc<Playlist>>) -> History {
+        let mut rendition = |number: usize| {
             let seen = self.lists.iter().filter(|seen| seen.rendition == number);
-            let sample = |seen: &Seen| Sample {
+            let mut sample = |seen: &Seen| Sample {
                 ask: seen.ask,
                 sent_ns: seen.sent_ns,
                 done_ns: seen.done_ns,
-                list: Arc::new(Playlist::parse(&seen.text)),
+                list: Arc::clone(
+                    lists
+                        .entry(seen.text.clone())
+                        .or_insert_with_key(|text| Arc::new(Playlist::parse(text))),
+                ),
             };
             Rendition {
                 uri: format!("hls/{}.m3u8", NAMES[number]),
-                samples: seen.map(sample).collect(),
+                samples: seen.map(&mut sample).collect(),
                 media: self.media[number].iter().cloned().collect(),
             }
         };
