@@ -103,7 +103,10 @@ fn what_happens_is_told_at_once(backend: Backend) {
     again.hear("event: listener_ended");
     let [started, ended] = ["listener_started", "listener_ended"].map(|name| again.data(name));
     for about in [&started, &ended] {
-        assert_eq!((&about["mount"], &about["agent"]), (&"/live".into(), &"vlc".into()));
+        assert_eq!(
+            (&about["mount"], &about["agent"]),
+            (&"/live".into(), &"vlc".into())
+        );
         assert_eq!(about["address"], "127.0.0.1");
     }
     assert_eq!(started["session"], ended["session"]);

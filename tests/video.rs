@@ -2,9 +2,9 @@
 //! write on both sides.
 
 mod enhanced;
+mod forward;
 mod hls;
 mod obs;
-mod forward;
 mod outputs;
 mod player;
 mod rtmp;

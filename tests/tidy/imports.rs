@@ -12,7 +12,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("corecast-telemetry", &[]),
     ("corecast-media", &[]),
     ("corecast-protocol", &["media"]),
-    ("corecast-mesh", &["config", "telemetry", "media", "protocol"]),
+    (
+        "corecast-mesh",
+        &["config", "telemetry", "media", "protocol"],
+    ),
     (
         "corecast-shard",
         &["config", "telemetry", "media", "protocol", "mesh"],
