@@ -81,6 +81,8 @@ pub(crate) struct Shard {
     /// The forwards of such mounts.
     pub(crate) forwards: Forwards,
     requests: RefCell<FxHashMap<SessionId, Rc<ResponseInbox>>>,
+    /// Requests for HLS that wait or whose answer is being sent.
+    pub(crate) answering: Cell<u32>,
     timer: Signal,
     timer_due: Cell<Option<Time>>,
     starts: Starts,
@@ -141,6 +143,7 @@ impl Shard {
             relays: Relays::default(),
             forwards: Forwards::default(),
             requests: RefCell::default(),
+            answering: Cell::new(0),
             timer: Signal::default(),
             timer_due: Cell::new(None),
             starts: Starts::default(),
@@ -276,7 +279,9 @@ impl Shard {
             self.drain_changed.wait().await;
         }
         loop {
-            let idle = self.hub.borrow().is_idle() && self.requests.borrow().is_empty();
+            let idle = self.hub.borrow().is_idle()
+                && self.requests.borrow().is_empty()
+                && self.answering.get() == 0;
             // Until the node's last session is gone, others are still to be told that it drains.
             let seats = &self.seats;
             let idle = idle && seats.listeners.taken() == 0 && seats.sources.taken() == 0;

@@ -16,7 +16,7 @@ use corecast_media::fanout::{Socket, Tally};
 use corecast_media::frame::MediaEvent;
 use corecast_media::intro::Intros;
 use corecast_media::metadata::Metadata;
-use corecast_media::name::{MountName, SessionId, ShardId};
+use corecast_media::name::{MountName, Output, SessionId, ShardId};
 use corecast_media::time::Time;
 use corecast_media::window::Stretch;
 use corecast_mesh::message::{
@@ -27,6 +27,7 @@ use corecast_mesh::seats::NodeSeats;
 use corecast_mesh::topology::Topology;
 use slab::Slab;
 
+pub use holdings::Holdings;
 use home::Home;
 use listener::{Listener, Seating};
 use outbox::Outbox;
@@ -37,6 +38,7 @@ use watch::Watch;
 pub use watch::Watched;
 pub(crate) use watch::player_of;
 
+mod holdings;
 mod home;
 mod listener;
 mod outbox;
@@ -328,6 +330,9 @@ impl<S: Socket> Hub<S> {
     /// This shard's listeners at `from` go to `to` and stay there, if it has a source of the same
     /// kind.
     pub fn move_to(&mut self, now: Time, from: &MountName, to: MountName) {
+        for output in Output::ALL {
+            self.order_move(&from.with_output(output), to.with_output(output));
+        }
         self.order_move(from, to);
         self.settle(now);
     }
@@ -351,6 +356,7 @@ impl<S: Socket> Hub<S> {
         if !std::mem::replace(&mut self.draining, true) {
             self.drain_publishers();
             self.drain_listeners(now);
+            self.drain_watches();
             self.settle(now);
         }
     }
@@ -569,3 +575,6 @@ impl<S: Socket> Hub<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,11 +95,6 @@ impl Home {
     pub(super) fn listeners(&self) -> u32 {
         self.listeners
     }
-
-    fn seat(&mut self, count: u32) {
-        self.listeners += count;
-        self.listeners_peak = self.listeners_peak.max(self.listeners);
-    }
 }
 
 fn is_configured(config: &Config, name: &MountName) -> bool {
@@ -146,6 +141,7 @@ impl<S: Socket> Hub<S> {
             self.homes[key].mount.unpublish(now, before);
             self.end_elsewhere(&name, before, EndReason::TakenOver);
         }
+        let listeners = self.listeners_of(key);
         let home = &mut self.homes[key];
         let was_gone = matches!(home.mount.state(), SourceState::Gone { .. });
         let answer = match home.mount.publish(now, session, Arc::clone(&info)) {
@@ -153,7 +149,7 @@ impl<S: Socket> Hub<S> {
             Ok(admitted) => {
                 home.said = said;
                 if was_gone {
-                    home.listeners_peak = home.listeners;
+                    home.listeners_peak = listeners;
                 }
                 if let Admitted::TookOver(old) = admitted {
                     self.end_elsewhere(&name, old, EndReason::TakenOver);
@@ -175,6 +171,10 @@ impl<S: Socket> Hub<S> {
             self.publish_outputs(now, key);
             self.start_packager(now, key);
             self.answer_held(key, None);
+            for output in self.homes[key].tracks.outputs.clone() {
+                self.answer_held(output, None);
+                self.tend_home(output);
+            }
             self.check_intro(key);
         }
         self.tend_home(key);
@@ -335,12 +335,17 @@ impl<S: Socket> Hub<S> {
         home.is_some_and(|home| home.mount.state() == SourceState::Live)
     }
 
-    /// Seats taken at the mount, whose home this shard is, and listeners that wait for its relay.
+    /// Seats taken at the mount, whose home this shard is, and at its outputs, listeners that wait
+    /// for its relay, and shards that watch it.
     pub(super) fn demand_at_home(&self, name: &MountName) -> u32 {
-        let home = self.home_of.get(name).and_then(|key| self.homes.get(*key));
-        home.map_or(0, |home| {
-            home.listeners.saturating_add(home.held.len() as u32)
-        })
+        let Some(&key) = self.home_of.get(name) else {
+            return 0;
+        };
+        let home = &self.homes[key];
+        let outputs = home.tracks.outputs.iter().map(|key| &self.homes[*key]);
+        let held: usize = outputs.chain([home]).map(|home| home.held.len()).sum();
+        let waiting = held + home.hls.watcher_count();
+        self.listeners_of(key).saturating_add(waiting as u32)
     }
 
     /// Gives a seat to a listener of `from`, or says why not and where else to try.
@@ -360,9 +365,16 @@ impl<S: Socket> Hub<S> {
         if max > 0 && self.listeners_of(key) >= max {
             return (Err(JoinRefusal::MountFull), None);
         }
-        self.homes[key].seat(1);
+        self.take_seats(key, 1);
         self.subscribe(key, from);
         (Ok(()), None)
+    }
+
+    fn take_seats(&mut self, key: usize, count: u32) {
+        self.homes[key].listeners += count;
+        let (base, listeners) = (self.base_of(key), self.listeners_of(key));
+        let peak = &mut self.homes[base].listeners_peak;
+        *peak = listeners.max(*peak);
     }
 
     pub(super) fn handle_move(
@@ -380,7 +392,7 @@ impl<S: Socket> Hub<S> {
             Some(key) => match self.homes[key].mount.state() {
                 SourceState::Gone { fallback } => Err(fallback),
                 SourceState::Live | SourceState::Waiting => {
-                    self.homes[key].seat(seats);
+                    self.take_seats(key, seats);
                     self.subscribe(key, shard);
                     Ok(())
                 }
@@ -411,7 +423,8 @@ impl<S: Socket> Hub<S> {
             "more seats given back than taken at {name}"
         );
         home.listeners = home.listeners.saturating_sub(seats);
-        home.slow_listeners += u64::from(slow);
+        let base = self.base_of(key);
+        self.homes[base].slow_listeners += u64::from(slow);
         self.run_home(now, key, now);
     }
 

@@ -1,10 +1,12 @@
 //! Messages to other shards that wait for their ring.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use corecast_media::frame::MediaEvent;
-use corecast_media::name::ShardId;
+use corecast_media::name::{MountName, ShardId};
 use corecast_mesh::message::{ReplicaUpdate, ShardMessage};
+use corecast_protocol::hls::{Origin, Step};
 
 use super::HubCounts;
 
@@ -48,6 +50,44 @@ impl Outbox {
         };
         queue.messages.push_back(message);
         self.waiting += 1;
+    }
+
+    /// Queues a step of a mount's HLS. None may be left out, so a congested shard gets all that
+    /// there is instead: `origin` as it is after the step, once for each mount.
+    pub(super) fn push_step(
+        &mut self,
+        to: ShardId,
+        mount: &MountName,
+        step: &Step,
+        origin: &Origin,
+    ) {
+        let Some(queue) = self.queues.get_mut(to.index()) else {
+            return;
+        };
+        let mount = mount.clone();
+        if queue.messages.len() < WAITING_MAX {
+            let step = step.clone();
+            queue.messages.push_back(ShardMessage::Hls { mount, step });
+            self.waiting += 1;
+            return;
+        }
+        let snapshot = Step::Snapshot(Arc::new(origin.clone()));
+        let newest = queue
+            .messages
+            .iter_mut()
+            .rev()
+            .find_map(|message| match message {
+                ShardMessage::Hls { mount: of, step } if *of == mount => Some(step),
+                _ => None,
+            });
+        match newest {
+            Some(newest @ Step::Snapshot(_)) => *newest = snapshot,
+            _ => {
+                let step = snapshot;
+                queue.messages.push_back(ShardMessage::Hls { mount, step });
+                self.waiting += 1;
+            }
+        }
     }
 
     /// The next message to a shard whose ring has room.

@@ -128,15 +128,28 @@ impl Tracks {
         self.gop.replay()
     }
 
-    /// Another source comes.
-    fn restart(&mut self) {
+    /// Another source comes, of this kind; `wanted` says whether anybody wants its tracks.
+    fn restart(&mut self, content_type: &str, wanted: bool) {
         self.gop.reset();
         self.timeline.new_session();
-        self.coded = false;
-        if self.radio.is_some() {
-            self.radio = Some(Box::default());
-        }
+        self.coded = content_type == Output::Rtmp.content_type();
+        self.radio = (wanted && !self.coded).then(Box::default);
     }
+}
+
+/// The past, the title that holds now among it: behind the tracks, before their first unit.
+pub(super) fn with_title(
+    now: Time,
+    title: &Metadata,
+    past: impl Iterator<Item = (Time, MediaEvent)>,
+) -> Vec<(Time, MediaEvent)> {
+    let mut past: Vec<(Time, MediaEvent)> = past.collect();
+    if *title != Metadata::default() {
+        let since = past.first().map_or(now, |(arrived, _)| *arrived);
+        let at = past.len().min(1);
+        past.insert(at, (since, MediaEvent::Metadata(title.clone())));
+    }
+    past
 }
 
 fn writer(output: Output) -> Box<dyn StreamWriter> {
@@ -185,8 +198,9 @@ impl<S: Socket> Hub<S> {
         self.homes[base].tracks.outputs.push(key);
         if let Some(session) = self.homes[base].mount.publisher() {
             self.publish_output(now, key, session);
-            let newest = self.homes[base].tracks.gop.replay_newest();
-            let past: Vec<(Time, MediaEvent)> = newest.collect();
+            let home = &self.homes[base];
+            let newest = home.tracks.gop.replay_newest();
+            let past = with_title(now, home.mount.metadata(), newest);
             for (arrived, event) in past {
                 let jumped = false;
                 self.write_output(arrived, key, session, &[Moment { event, jumped }]);
@@ -197,7 +211,9 @@ impl<S: Socket> Hub<S> {
 
     /// The mount has another source: its outputs have it too.
     pub(super) fn publish_outputs(&mut self, now: Time, base: usize) {
-        self.homes[base].tracks.restart();
+        let home = &mut self.homes[base];
+        let wanted = !home.tracks.outputs.is_empty() || home.hls.runs();
+        home.tracks.restart(&home.mount.info().content_type, wanted);
         let Some(session) = self.homes[base].mount.publisher() else {
             return;
         };
@@ -326,10 +342,15 @@ impl<S: Socket> Hub<S> {
         }
     }
 
+    /// The mount that `key` is written from, or itself.
+    pub(super) fn base_of(&self, key: usize) -> usize {
+        let written = self.homes[key].written.as_ref();
+        written.map_or(key, |written| written.base)
+    }
+
     /// Seats taken at a mount and all its outputs, whichever of them is asked about.
     pub(super) fn listeners_of(&self, key: usize) -> u32 {
-        let written = self.homes[key].written.as_ref();
-        let base = &self.homes[written.map_or(key, |written| written.base)];
+        let base = &self.homes[self.base_of(key)];
         let outputs = base.tracks.outputs.iter();
         let written: u32 = outputs.map(|key| self.homes[*key].listeners()).sum();
         base.listeners().saturating_add(written)

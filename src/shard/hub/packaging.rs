@@ -14,6 +14,8 @@ use corecast_mesh::message::{JoinRefusal, ShardMessage, SourceState};
 use corecast_protocol::hls::{Origin, Packager, PackagerSettings, Step};
 
 use super::Hub;
+use super::home::Home;
+use super::outputs::with_title;
 
 /// The most bytes of media that one mount's packager holds.
 const BYTES_MAX: usize = 512 * 1024 * 1024;
@@ -32,6 +34,11 @@ impl Packaging {
     /// Whether nobody needs it.
     pub(super) fn is_unused(&self) -> bool {
         self.watchers.is_empty()
+    }
+
+    /// Shards that hear it.
+    pub(super) fn watcher_count(&self) -> usize {
+        self.watchers.len()
     }
 
     /// Whether a packager takes media now.
@@ -73,11 +80,11 @@ impl<S: Socket> Hub<S> {
         if settings.hls == HlsMode::Off || !home.tracks.may_have_units(home.mount.format().codec) {
             return Err(JoinRefusal::NotFound);
         }
-        self.call_relay(now, key);
+        let comes = self.call_relay(now, key).is_some();
         let home = &mut self.homes[key];
         let live = !matches!(home.mount.state(), SourceState::Gone { .. });
         // What an ended source left can still be watched to its end.
-        if !live && home.hls.origin.renditions().next().is_none() {
+        if !live && !comes && home.hls.origin.renditions().next().is_none() {
             return Err(JoinRefusal::NoSource);
         }
         if !home.hls.watchers.contains(&from) {
@@ -119,7 +126,7 @@ impl<S: Socket> Hub<S> {
         self.wake_radio(now, key);
         let home = &mut self.homes[key];
         home.hls.packager = Some(Box::new(Packager::new(settings)));
-        let past: Vec<(Time, MediaEvent)> = home.tracks.replay().collect();
+        let past = with_title(now, home.mount.metadata(), home.tracks.replay());
         for (arrived, event) in past {
             self.package(arrived, key, &event, false);
         }
@@ -182,13 +189,33 @@ impl<S: Socket> Hub<S> {
             home.hls.origin.apply(&step);
             self.counts.hls_rendered +=
                 u64::from(matches!(step, Step::Update(_) | Step::Multivariant(_)));
-            let home = &mut self.homes[key];
-            let mount = home.name.clone();
-            for index in 0..home.hls.watchers.len() {
-                let shard = self.homes[key].hls.watchers[index];
-                let (mount, step) = (mount.clone(), step.clone());
-                self.send(shard, ShardMessage::Hls { mount, step });
+            let Home { name, hls, .. } = &self.homes[key];
+            for shard in &hls.watchers {
+                if *shard == self.shard {
+                    let (mount, step) = (name.clone(), step.clone());
+                    self.local.push_back(ShardMessage::Hls { mount, step });
+                } else {
+                    self.outbox.push_step(*shard, name, &step, &hls.origin);
+                }
             }
+        }
+    }
+
+    /// The settings are others now: whether the mount is packaged.
+    pub(super) fn reload_packaging(&mut self, now: Time, key: usize) {
+        let home = &mut self.homes[key];
+        let mode = self.config.mount(home.name.base()).hls;
+        let unwanted = mode == HlsMode::OnDemand && home.hls.watchers.is_empty();
+        if mode != HlsMode::Off && !unwanted {
+            return self.start_packager(now, key);
+        }
+        let hls = std::mem::take(&mut home.hls);
+        let mount = home.name.clone();
+        self.rest_radio(key);
+        for shard in hls.watchers {
+            let mount = mount.clone();
+            let answer = Err(JoinRefusal::NotFound);
+            self.send(shard, ShardMessage::WatchAnswer { mount, answer });
         }
     }
 

@@ -90,10 +90,14 @@ impl<S: Socket> Hub<S> {
     pub(super) fn reload_homes(&mut self, now: Time) {
         let keys: Vec<usize> = self.homes.iter().map(|(key, _)| key).collect();
         for key in keys {
-            let home = &mut self.homes[key];
+            // One of them may be the last that needed another.
+            let Some(home) = self.homes.get_mut(key) else {
+                continue;
+            };
             home.mount.set_policy(policy(&self.config, &home.name));
             self.show_anew(key);
             self.check_intro(key);
+            self.reload_packaging(now, key);
             self.run_home(now, key, now);
         }
     }

@@ -83,6 +83,11 @@ impl Watch {
         }
     }
 
+    /// How many requests wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiters.len()
+    }
+
     fn linger(&self) -> Duration {
         match self.standing {
             Standing::Refused(_) => REFUSAL_LINGER,
@@ -147,6 +152,9 @@ impl<S: Socket> Hub<S> {
                 }
             }
         };
+        if self.draining {
+            return Watched::Refused(JoinRefusal::Draining);
+        }
         let waiter = watch.waiters.push(wait, until, session);
         self.counts.hls_blocked += 1;
         self.counts.hls_waiting += 1;
@@ -179,6 +187,12 @@ impl<S: Socket> Hub<S> {
         answer: Result<(), JoinRefusal>,
     ) {
         let Some(&key) = self.watch_of.get(mount) else {
+            // It was let go of before it was answered.
+            if answer.is_ok() {
+                let home = self.topology.home(mount);
+                let mount = mount.clone();
+                self.send(home, ShardMessage::Unwatch { mount });
+            }
             return;
         };
         let watch = &mut self.watches[key];
@@ -198,6 +212,14 @@ impl<S: Socket> Hub<S> {
         let released = self.watches[key].origin.apply(step);
         self.ask_again(key, released);
         self.tend_watch(now, key);
+    }
+
+    /// Nobody waits any longer for what may not come: who asks again is told so.
+    pub(super) fn drain_watches(&mut self) {
+        let keys: Vec<usize> = self.watches.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.ask_again(key, Released::All);
+        }
     }
 
     fn ask_again(&mut self, key: usize, released: Released) {

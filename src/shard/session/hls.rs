@@ -103,6 +103,7 @@ async fn answer(
     asked: &HlsRequest<'_>,
     viewer: Option<u64>,
 ) -> Result<Answer, JoinRefusal> {
+    let _answering = Answering::new(shard);
     loop {
         let again = shard.askers.expect(session);
         let mut place = Place {
@@ -121,6 +122,22 @@ async fn answer(
             return Err(JoinRefusal::Draining);
         }
         place.waiter = None;
+    }
+}
+
+/// A request that is being answered: a drain gives it its time.
+struct Answering(Rc<Shard>);
+
+impl Answering {
+    fn new(shard: &Rc<Shard>) -> Self {
+        shard.answering.set(shard.answering.get() + 1);
+        Answering(Rc::clone(shard))
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.answering.set(self.0.answering.get() - 1);
     }
 }
 
@@ -332,7 +349,9 @@ async fn finish(
     parts: &[&[u8]],
     keep_alive: bool,
 ) -> Option<Connection> {
+    let answering = Answering::new(&connection.shard);
     connection.send(parts).await.ok()?;
+    drop(answering);
     let sent: usize = parts.iter().map(|part| part.len()).sum();
     connection.shard.probe.hls_bytes.add(sent as u64);
     if keep_alive {
