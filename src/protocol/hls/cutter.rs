@@ -126,11 +126,6 @@ impl Cutter {
         }
     }
 
-    /// Whether everything that came was given out.
-    pub(super) fn is_empty(&self) -> bool {
-        self.held.is_none() && self.samples.is_empty()
-    }
-
     /// Whether nothing came since the start.
     pub(super) fn is_fresh(&self) -> bool {
         self.fresh

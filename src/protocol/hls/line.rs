@@ -1,6 +1,8 @@
 //! Units on the line: where segments end, how the others follow the leader, and what fills time
 //! without units.
 
+use std::time::Duration;
+
 use corecast_media::time::Time;
 use corecast_media::track::AccessUnit;
 
@@ -42,14 +44,13 @@ impl Packager {
         self.follow(true);
     }
 
-    /// Ends the open segment of all renditions at the same number, and about at the same time if
-    /// nothing will be added there.
-    pub(super) fn finish_all(&mut self, for_good: bool) {
+    /// Ends the open segment of all renditions at the same number and about at the same time.
+    pub(super) fn finish_all(&mut self) {
         let Some(part_us) = self.timing.as_ref().map(|timing| timing.part_us) else {
             return;
         };
         let ends = self.renditions.iter().map(Rendition::end_ns).max();
-        let to_ns = ends.filter(|_| for_good).unwrap_or(0);
+        let to_ns = ends.unwrap_or(0);
         for at in 0..self.renditions.len() {
             let mut cuts = Vec::new();
             let to = self.renditions[at].ticks(to_ns);
@@ -74,18 +75,20 @@ impl Packager {
         }
     }
 
-    /// The source said nothing for too long. First the open segment ends early: if the source
-    /// goes on then, nothing is lost. If it does not, its time becomes segments that are gaps.
+    /// The source said nothing for too long: its open segment ends, and a segment that is a gap
+    /// follows. No segment has both media and gaps: players would take none of it.
     pub(super) fn on_silence(&mut self) {
-        if self.renditions.first().is_some_and(Rendition::is_open) {
-            self.drain_queues();
-            self.finish_all(false);
-            return;
-        }
         let Some(timing) = self.timing.clone() else {
             return;
         };
-        self.finish_all(false);
+        if self.clock.gap_due.is_none() {
+            self.drain_queues();
+            self.finish_all();
+            // One thing at a time: nobody sees a rendition two segments ahead of another.
+            let soon = Duration::from_micros(timing.part_us);
+            self.clock.gap_due = Some(self.clock.now + soon);
+            return;
+        }
         let from_ns = self.renditions.iter().map(Rendition::position_ns).max();
         let from_ns = from_ns.unwrap_or(0);
         let to_ns = from_ns.saturating_add(timing.target_us as i64 * 1_000);
@@ -101,7 +104,8 @@ impl Packager {
             rendition.segment_start = end;
             self.on_closed(at, to_ns);
         }
-        self.clock.filled = true;
+        let target = Duration::from_micros(timing.target_us);
+        self.clock.gap_due = Some(self.clock.now + target);
     }
 
     /// Fills the time of every rendition that has no units up to `horizon_ns`.
@@ -279,7 +283,6 @@ impl Packager {
         };
         if at == 0 {
             let open_msn = rendition.list.open_msn;
-            self.clock.published = self.clock.now;
             self.boundaries.push_back((open_msn, end_ns));
             self.retention
                 .on_segment(open_msn, end_ns, self.settings.bytes_max, timing);

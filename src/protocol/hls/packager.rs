@@ -35,7 +35,11 @@ pub(super) const JUMP_NS_MAX: u64 = 10_000_000_000;
 
 /// A hole in all tracks at once is bridged or filled up to here, in nanoseconds; over a longer one
 /// the line goes on with a discontinuity.
-const HOLE_NS_MAX: i64 = 2_000_000_000;
+const HOLE_NS_MAX: i64 = 1_000_000_000;
+
+/// How long a silent source is waited for at least, in microseconds: a network that stalls so long
+/// leaves no trace.
+const SILENCE_US_MIN: u64 = 1_500_000;
 
 /// How many titles wait for the next part at most.
 const TITLES_MAX: usize = 16;
@@ -94,12 +98,10 @@ pub(super) struct Clock {
     pub(super) newest_ns: i64,
     /// When it came.
     pub(super) heard: Time,
-    /// Whether its silence was filled with gaps.
-    pub(super) filled: bool,
+    /// When the next gap follows, while the source is silent.
+    pub(super) gap_due: Option<Time>,
     /// The newest time that was heard of.
     pub(super) now: Time,
-    /// When the leader's newest segment ended.
-    pub(super) published: Time,
 }
 
 impl Packager {
@@ -152,7 +154,7 @@ impl Packager {
         self.flush();
     }
 
-    /// Does what is due: ends segments of a silent source, and lists gaps where it stays silent.
+    /// Does what is due: the time of a silent source becomes segments that are gaps.
     pub fn handle_timeout(&mut self, now: Time) {
         self.clock.now = self.clock.now.max(now);
         if self.poll_timeout().is_some_and(|due| due <= now) {
@@ -163,20 +165,15 @@ impl Packager {
 
     /// When [`Self::handle_timeout`] is due; none for never.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let (leader, timing) = (self.renditions.first()?, self.timing.as_ref()?);
-        if !self.is_given_out() {
+        let timing = self.timing.as_ref()?;
+        if !self.is_given_out() || self.renditions.is_empty() {
             return None;
         }
-        // A new segment is due one and a half target durations after the one before.
+        if self.clock.gap_due.is_some() {
+            return self.clock.gap_due;
+        }
         let td_us = u64::from(timing.target_duration_s) * 1_000_000;
-        let late = self.clock.published + Duration::from_micros(td_us * 14 / 10);
-        if leader.is_open() {
-            return Some(late.max(self.clock.heard + Duration::from_micros(td_us / 2)));
-        }
-        if self.clock.filled {
-            return Some(self.clock.published + Duration::from_micros(timing.target_us));
-        }
-        Some(late)
+        Some(self.clock.heard + Duration::from_micros(td_us.max(SILENCE_US_MIN)))
     }
 
     /// The source is gone for good: what is left is given out and every playlist ends.
@@ -188,7 +185,7 @@ impl Packager {
             self.try_start(now, true);
         }
         self.drain_queues();
-        self.finish_all(true);
+        self.finish_all();
         for rendition in &mut self.renditions {
             rendition.list.ended = true;
             rendition.changed = true;
@@ -239,7 +236,7 @@ impl Packager {
             let hole = line_ns.saturating_sub(self.clock.newest_ns) > HOLE_NS_MAX;
             if discontinuity || jumps {
                 self.restart(false);
-            } else if self.clock.filled || hole {
+            } else if self.clock.gap_due.is_some() || hole {
                 self.restart(true);
             }
         } else if discontinuity || self.backlog.jumps(unit, JUMP_NS_MAX) {
@@ -285,7 +282,7 @@ impl Packager {
     fn restart(&mut self, keeps_clock: bool) {
         if self.phase == Phase::Running {
             self.drain_queues();
-            self.finish_all(true);
+            self.finish_all();
         }
         self.backlog.clear();
         self.phase = match self.phase {
@@ -366,7 +363,7 @@ impl Packager {
 
     fn start(&mut self, now: Time, start: Start, usual_us: Option<u64>) {
         // Gaps may have been given out while a keyframe was waited for.
-        self.finish_all(true);
+        self.finish_all();
         let line_ns = self.renditions.iter().map(Rendition::position_ns).max();
         // Decode times may be earlier than the line.
         let line_ns = line_ns.unwrap_or(0).max(DELAY_NS_MAX);
@@ -379,8 +376,7 @@ impl Packager {
         clock.wall_ns = clock.source_wall_ns.saturating_sub(clock.offset_ns);
         clock.newest_ns = line_ns;
         clock.heard = now;
-        clock.published = now;
-        clock.filled = false;
+        clock.gap_due = None;
         self.boundaries.clear();
         for rendition in &mut self.renditions {
             let usual_us = usual_us.filter(|_| rendition.id.kind == TrackKind::Video);

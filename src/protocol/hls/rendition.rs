@@ -274,11 +274,6 @@ impl Rendition {
         self.changed = true;
     }
 
-    /// Whether the open segment has something, given out or not.
-    pub(super) fn is_open(&self) -> bool {
-        self.list.open().is_some() || !self.cutter.is_empty()
-    }
-
     fn fragment(&mut self, start: u64, samples: &[cmaf::Sample], wall_ns: i64) -> Bytes {
         self.sequence = self.sequence.wrapping_add(1);
         let events: Vec<cmaf::TimedId3> = std::mem::take(&mut self.titles)

@@ -138,7 +138,8 @@ fn is_interrupted(
     let before = parts.range(..at).next_back();
     let mut near = parts.range(at..).take(OUTAGE_PARTS).chain(before);
     let mut jumps = segments.range(at.msn..=at.msn + 1);
-    near.any(|(_, part)| part.is_gap) || jumps.any(|(_, segment)| segment.has_discontinuity)
+    near.any(|(_, part)| part.is_gap)
+        || jumps.any(|(_, segment)| segment.is_gap || segment.has_discontinuity)
 }
 
 pub(super) fn rule_11_segments_in_time(history: &History, out: &mut Findings) {
