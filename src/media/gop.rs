@@ -25,6 +25,10 @@ pub struct GopLimits {
     pub bytes_max: usize,
 }
 
+/// The most units that a cache keeps, however small they are: what is kept beside a unit's payload
+/// would cost more than the bytes say.
+const UNITS_MAX: usize = 16 * 1024;
+
 /// From this share of the bytes on, in hundredths, pictures that no other needs go from the two
 /// oldest groups.
 const DROPS_UNNEEDED: usize = 50;
@@ -39,11 +43,10 @@ const DROPS_GROUPS: usize = 95;
 const _: () = assert!(DROPS_UNNEEDED < DROPS_INTER && DROPS_INTER < DROPS_TO_KEYFRAMES);
 const _: () = assert!(DROPS_TO_KEYFRAMES < DROPS_GROUPS && DROPS_GROUPS <= 100);
 
-/// One unit, when it came, and whether a group starts with it.
+/// One unit, and when it came.
 #[derive(Clone, Debug)]
 struct Cached {
     arrived: Time,
-    entry: bool,
     weight: Weight,
     unit: AccessUnit,
 }
@@ -66,6 +69,10 @@ pub struct GopCache {
     tracks: Arc<[Track]>,
     has_video: bool,
     units: VecDeque<Cached>,
+    /// Where groups start, counted from the first unit that ever was.
+    starts: VecDeque<u64>,
+    /// How many units were let go of.
+    gone: u64,
     bytes: usize,
     /// The newest group was too large: nothing is kept until the next one.
     closed: bool,
@@ -79,6 +86,8 @@ impl GopCache {
             tracks: Arc::from([]),
             has_video: false,
             units: VecDeque::new(),
+            starts: VecDeque::new(),
+            gone: 0,
             bytes: 0,
             closed: false,
         }
@@ -99,7 +108,9 @@ impl GopCache {
 
     /// Forgets all units.
     pub fn clear(&mut self) {
+        self.gone += self.units.len() as u64;
         self.units.clear();
+        self.starts.clear();
         (self.bytes, self.closed) = (0, false);
     }
 
@@ -123,6 +134,9 @@ impl GopCache {
         } else if self.closed || self.units.is_empty() {
             return;
         }
+        if entry {
+            self.starts.push_back(self.gone + self.units.len() as u64);
+        }
         self.bytes += unit.payload.len();
         let weight = match codec {
             Some(codec) if is_video && !unit.keyframe => match is_unneeded(codec, &unit.payload) {
@@ -133,7 +147,6 @@ impl GopCache {
         };
         self.units.push_back(Cached {
             arrived: now,
-            entry,
             weight,
             unit,
         });
@@ -157,9 +170,9 @@ impl GopCache {
     /// Lets go of what there is no room for, then of groups that are too old; the newest stays.
     fn trim(&mut self, now: Time) {
         self.relieve();
-        while self.bytes > self.share(DROPS_GROUPS) {
+        while self.bytes > self.share(DROPS_GROUPS) || self.units.len() > UNITS_MAX {
             if !self.drop_oldest_group() {
-                if self.bytes > self.limits.bytes_max {
+                if self.bytes > self.limits.bytes_max || self.units.len() > UNITS_MAX {
                     self.clear();
                     self.closed = true;
                 }
@@ -178,15 +191,11 @@ impl GopCache {
         if self.bytes <= self.share(DROPS_UNNEEDED) {
             return;
         }
-        let starts = self
-            .units
-            .iter()
-            .enumerate()
-            .filter(|(_, cached)| cached.entry);
-        let starts: Vec<usize> = starts.map(|(at, _)| at).collect();
-        let Some(&newest) = starts.last() else { return };
-        let second = starts.get(1).copied().unwrap_or(newest);
-        let third = starts.get(2).copied().unwrap_or(newest);
+        let Some(newest) = self.start_of(self.starts.len().saturating_sub(1)) else {
+            return;
+        };
+        let second = self.start_of(1).unwrap_or(newest);
+        let third = self.start_of(2).unwrap_or(newest);
         self.drop_before(third.min(newest), Weight::Unneeded);
         if self.bytes > self.share(DROPS_INTER) {
             self.drop_before(newest, Weight::Unneeded);
@@ -216,19 +225,27 @@ impl GopCache {
         self.limits.bytes_max / 100 * hundredths
     }
 
+    /// The index of the first unit of a group, counted from the oldest.
+    fn start_of(&self, group: usize) -> Option<usize> {
+        let start = self.starts.get(group)?.checked_sub(self.gone)?;
+        usize::try_from(start).ok()
+    }
+
     /// When the second oldest group arrived.
     fn second_group(&self) -> Option<Time> {
-        let mut entries = self.units.iter().skip(1).filter(|cached| cached.entry);
-        entries.next().map(|cached| cached.arrived)
+        Some(self.units.get(self.start_of(1)?)?.arrived)
     }
 
     /// False where there is only one group.
     fn drop_oldest_group(&mut self) -> bool {
-        let next = self.units.iter().skip(1).position(|cached| cached.entry);
-        let Some(next) = next else { return false };
-        for cached in self.units.drain(..=next) {
+        let Some(next) = self.start_of(1) else {
+            return false;
+        };
+        for cached in self.units.drain(..next) {
             self.bytes -= cached.unit.payload.len();
         }
+        self.gone += next as u64;
+        self.starts.pop_front();
         true
     }
 
@@ -239,7 +256,7 @@ impl GopCache {
 
     /// The same, from the newest group on: for a reader at the live edge.
     pub fn replay_newest(&self) -> impl Iterator<Item = (Time, MediaEvent)> {
-        let newest = self.units.iter().rposition(|cached| cached.entry);
+        let newest = self.start_of(self.starts.len().saturating_sub(1));
         // Without pictures every unit is a group: all of them are wanted.
         self.replay_from(if self.has_video {
             newest.unwrap_or(0)
@@ -364,6 +381,20 @@ mod tests {
         assert_eq!((cache.len_bytes(), times(cache.replay())), (0, vec![]));
         cache.push(Time::ZERO, unit(0, 200, true, 1));
         assert_eq!(times(cache.replay()), [200]);
+    }
+
+    #[test]
+    fn units_are_bounded_however_small_they_are() {
+        let mut cache = cache(usize::MAX);
+        cache.push(Time::ZERO, unit(0, 0, true, 1));
+        for ms in 1..UNITS_MAX as i64 {
+            cache.push(Time::ZERO, unit(0, ms, false, 0));
+        }
+        assert_eq!(cache.units.len(), UNITS_MAX);
+        cache.push(Time::ZERO, unit(0, 0, false, 1));
+        assert!(cache.units.is_empty(), "half a group is none");
+        cache.push(Time::ZERO, unit(0, 0, true, 1));
+        assert_eq!(cache.units.len(), 1);
     }
 
     /// A picture of H.264 with this first byte and `size` bytes in all.
