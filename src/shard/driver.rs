@@ -32,6 +32,7 @@ use crate::net::buffer::Scratch;
 use crate::net::ready::{Readiness, Turn};
 use crate::probe::{FullRing, ShardProbe, backend_index, reason_index};
 use crate::relay::Relays;
+use crate::session::passes::Passes;
 use crate::starts::Starts;
 use crate::task::{Signal, Tasks, first};
 use crate::waiting::Waiting;
@@ -74,6 +75,8 @@ pub(crate) struct Shard {
     pub(crate) verdicts: Waiting<Verdict>,
     /// Requests for HLS that wait to be made again ([`Hub::watch`]).
     pub(crate) askers: Waiting<()>,
+    /// Viewers of guarded HLS.
+    pub(crate) passes: Passes,
     /// Tasks that wait for the addresses of a host ([`ToControl::Resolve`]).
     pub(crate) resolved: Waiting<Vec<SocketAddr>>,
     /// The relays to mounts whose home this shard is.
@@ -139,6 +142,7 @@ impl Shard {
             joiners: Waiting::default(),
             verdicts: Waiting::default(),
             askers: Waiting::default(),
+            passes: Passes::default(),
             resolved: Waiting::default(),
             relays: Relays::default(),
             forwards: Forwards::default(),

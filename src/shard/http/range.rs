@@ -16,7 +16,8 @@ pub(crate) enum RangeOutcome {
 /// What the request wants of a body of `length` bytes; nothing where it wants the whole, or asks
 /// in a way that a server may pass over (another unit, several ranges, bad grammar).
 pub(crate) fn range_of(request: &Request, length: u64) -> Option<RangeOutcome> {
-    if request.method() != Method::Get {
+    // There is nothing that `If-Range` could name, so its condition is false (section 13.1.5).
+    if request.method() != Method::Get || request.headers().find("if-range").is_some() {
         return None;
     }
     parse(request.headers().find_text("range")?, length)

@@ -2,12 +2,13 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use corecast_media::name::{MountName, SessionId};
 use corecast_mesh::message::{EndReason, JoinRefusal};
 use corecast_protocol::hls::{
-    Answer, Body, Directives, Request as HlsRequest, Resource, Response, WaiterId,
+    Answer, Body, Cache, Directives, Request as HlsRequest, Resource, Response, WaiterId,
 };
 use corecast_protocol::http1::{BodyFraming, Method, Request, ResponseHead};
 
@@ -23,6 +24,9 @@ use crate::http::range::{RangeOutcome, range_of};
 use crate::http::response::{Plain, SERVER, unix_seconds, version_for};
 use crate::hub::{Watched, player_of};
 use crate::probe::Refusal;
+
+/// How long a player may keep media of a guarded mount.
+const PRIVATE_SECONDS: u32 = 3_600;
 
 /// Answers a request for HLS. The connection comes back where it may bring another.
 pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option<Connection> {
@@ -44,16 +48,20 @@ pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option
         }
     };
     let session = shard.next_session();
-    let is_playlist = matches!(
-        named.resource,
-        Resource::Multivariant | Resource::Playlist(_)
-    );
-    if is_playlist && question::guards_listeners(config.mount(named.mount.as_str())) {
-        let admitted = admit(&mut connection, request, session, &named.mount).await;
-        match admitted {
-            Ok(true) => {}
-            Ok(false) => return None,
-            Err(refused) => return Box::pin(refuse(connection, request, refused)).await,
+    let token = directives.token.as_deref().unwrap_or_default();
+    let guarded = question::guards_listeners(config.mount(named.mount.as_str()));
+    if guarded {
+        let mount = named.mount.as_str();
+        let viewer = pass_number(&shard, request, [mount, &ip.to_string(), &agent, token]);
+        // Its first request says all that it has to say.
+        let enters = matches!(named.resource, Resource::Multivariant);
+        if enters || !shard.passes.hold(shard.now(), viewer) {
+            let asked = Box::pin(admit(&mut connection, request, session, &named.mount));
+            match asked.await {
+                Ok(Some(stay_max)) => shard.passes.give(shard.now(), viewer, stay_max),
+                Ok(None) => return None,
+                Err(refused) => return Box::pin(refuse(connection, request, refused)).await,
+            }
         }
     }
     let asked = HlsRequest {
@@ -63,7 +71,6 @@ pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option
         gzip: takes_gzip(request),
         arrived: shard.now(),
     };
-    let token = directives.token.as_deref().unwrap_or_default();
     let viewer = matches!(named.resource, Resource::Playlist(_)).then(|| {
         player_of(&[
             ip.to_string().as_bytes(),
@@ -72,12 +79,32 @@ pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option
         ])
     });
     match answer(&shard, session, &named.mount, &asked, viewer).await {
-        Ok(answer) => send(connection, request, &answer).await,
+        Ok(answer) => send(connection, request, &private(answer, guarded)).await,
         Err(refusal) => {
             let refused = listener::refused(refusal);
             Box::pin(refuse(connection, request, refused)).await
         }
     }
+}
+
+/// The number of a viewer among those who were let in.
+fn pass_number(shard: &Shard, request: &Request, shown: [&str; 4]) -> u64 {
+    let login = request.headers().find("authorization").unwrap_or_default();
+    let [mount, ip, agent, token] = shown.map(str::as_bytes);
+    shard.passes.number(&[mount, ip, agent, token, login])
+}
+
+/// The answer; where the mount is `guarded`, no cache may give it to anybody else.
+fn private(mut answer: Answer, guarded: bool) -> Answer {
+    if let (true, Answer::Ready(response)) = (guarded, &mut answer) {
+        response.cache = match response.cache {
+            Cache::Immutable => Cache::PrivateSeconds(PRIVATE_SECONDS),
+            Cache::Seconds(seconds) => Cache::PrivateSeconds(seconds),
+            Cache::Revalidate => Cache::PrivateRevalidate,
+            other => other,
+        };
+    }
+    answer
 }
 
 /// Lets any page ask for media in any way that we answer (Fetch standard, CORS-preflight).
@@ -159,13 +186,13 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Whether the mount's guards let the peer in; `Ok(false)` where it has gone.
+/// For how long the mount's guards let the peer in; `Ok(None)` where it has gone.
 async fn admit(
     connection: &mut Connection,
     request: &Request,
     session: SessionId,
     mount: &MountName,
-) -> Result<bool, Refused> {
+) -> Result<Option<Option<Duration>>, Refused> {
     let (shard, ip) = (Rc::clone(&connection.shard), connection.peer.ip());
     let asked = question::question(connection, request, session, mount.clone(), false);
     let guesses = asked.credentials.is_some();
@@ -175,14 +202,14 @@ async fn admit(
         return Err(refused);
     }
     match question::ask(connection, asked).await {
-        Finding::Welcome(_) => Ok(true),
+        Finding::Welcome(stay_max) => Ok(Some(stay_max)),
         Finding::Unwelcome(refused) => {
             if guesses && refused.status == 401 {
                 guessing::note_failure(&shard, surface, ip);
             }
             Err(refused)
         }
-        Finding::Gone => Ok(false),
+        Finding::Gone => Ok(None),
     }
 }
 
