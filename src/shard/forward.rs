@@ -21,6 +21,7 @@ use monoio::time::Instant;
 
 use crate::dial::dial;
 use crate::driver::Shard;
+use crate::http::control::log_text;
 use crate::http::response::SERVER;
 use crate::hub::ListenerCard;
 use crate::net::tcp::TcpConnection;
@@ -124,8 +125,9 @@ async fn supervise(shard: Rc<Shard>, mount: MountName, url: String, stop: Rc<Sig
 async fn forward(shard: &Rc<Shard>, mount: &MountName, url: &Url) {
     let seed = RandomState::new().hash_one(mount.as_str());
     let mut turns = Turns::new(1, RETRY_MIN, RETRY_MAX, seed);
-    // Without the stream's name, which is its password.
-    let host = format!("{}:{}/{}", url.host, url.port, url.app);
+    // Without the stream's name, which is its password, and without queries.
+    let app = url.app.split('?').next().unwrap_or_default();
+    let host = format!("{}:{}/{app}", url.host, url.port);
     while !shard.is_draining() {
         if !shard.look(|hub| hub.is_live(mount)) {
             monoio::time::sleep(LOOK).await;
@@ -150,10 +152,22 @@ async fn forward(shard: &Rc<Shard>, mount: &MountName, url: &Url) {
         } else {
             turns.fail()
         };
+        let error = without_key(&error, url);
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         tracing::warn!(%mount, host, error, wait_ms, "forward has no stream");
         monoio::time::sleep(wait).await;
     }
+}
+
+/// What went wrong, as logs may say it: servers like to repeat the name that they were given.
+fn without_key(error: &str, url: &Url) -> String {
+    let name = url.stream.split('?').next().unwrap_or_default();
+    let secrets = [&url.stream, name, &url.app].into_iter();
+    let secrets = secrets.filter(|secret| !secret.is_empty());
+    let shown = secrets.fold(error.to_owned(), |error, secret| {
+        error.replace(secret, "***")
+    });
+    log_text(&shown).into()
 }
 
 /// One try.
@@ -299,6 +313,26 @@ impl Push<'_> {
                 }
                 Err(error) => return Err(format!("receive: {error}")),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_servers_complaint_is_logged_without_our_key() {
+        let url = Url::parse("rtmp://example.com/app?user=a1b2/key-77?token=s3cret");
+        let url = url.expect("a good URL");
+        for (said, logged) in [
+            ("BadName: key-77 is in use", "BadName: *** is in use"),
+            ("no key-77?token=s3cret here", "no *** here"),
+            ("in app?user=a1b2:\n\u{7}refused", "in ***: refused"),
+        ] {
+            let found = without_key(said, &url);
+            let squeezed: Vec<&str> = found.split_whitespace().collect();
+            assert_eq!(squeezed.join(" "), logged);
         }
     }
 }

@@ -16,6 +16,13 @@ pub(crate) fn bar(config: &Config, ip: IpAddr, request: &Request) -> Option<Refu
     bar_by(lists, ip, || agent_of(request))
 }
 
+/// The same for who comes by another protocol than HTTP, once it has said what it is; its address
+/// was looked at before.
+pub(crate) fn bar_agent(config: &Config, agent: &str) -> Option<Refused> {
+    let lists = (&[][..], &[][..], &*config.limits.deny_agents);
+    bar_by(lists, IpAddr::from([0, 0, 0, 0]), || agent.to_owned())
+}
+
 /// The same for a listener of `mount`, whatever it speaks.
 pub(crate) fn bar_listener(
     config: &Config,

@@ -64,6 +64,7 @@ pub(crate) async fn serve(connection: Connection) {
         since: shard.now(),
         shard,
         connection,
+        unbroken_bytes: 0,
     };
     talk.run().await;
 }
@@ -83,6 +84,8 @@ struct Talk {
     connection: Connection,
     session: ServerSession,
     since: Time,
+    /// Taken since others had their turn.
+    unbroken_bytes: usize,
 }
 
 /// How a publication ended, and whether the client may go on with another.
@@ -98,7 +101,12 @@ impl Talk {
         loop {
             let Some(event) = self.session.poll_event() else {
                 let left = deadline.saturating_duration_since(Instant::now());
-                match self.receive(left).await {
+                // Who never stops talking is late too.
+                let received = match left.is_zero() {
+                    true => Err(EndReason::Timeout),
+                    false => self.receive(left).await,
+                };
+                match received {
                     Ok(()) => continue,
                     Err(reason) => return self.close(reason).await,
                 }
@@ -141,8 +149,20 @@ impl Talk {
             Err(BodyFault::Late) => return Err(EndReason::Timeout),
             Err(BodyFault::Gone | BodyFault::Refused(_)) => return Err(EndReason::PeerReset),
         };
+        let length = bytes.len();
         self.take(bytes)?;
-        self.flush().await.map_err(|_| EndReason::PeerReset)
+        self.flush().await.map_err(|_| EndReason::PeerReset)?;
+        self.breathe(length).await;
+        Ok(())
+    }
+
+    /// Lets others have their turn where the peer sends faster than we ask.
+    async fn breathe(&mut self, received: usize) {
+        self.unbroken_bytes += received;
+        if self.unbroken_bytes >= TURN_BYTES {
+            self.unbroken_bytes = 0;
+            monoio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     fn take(&mut self, bytes: Bytes) -> Result<(), EndReason> {
@@ -213,6 +233,9 @@ impl Talk {
         let config = self.shard.config();
         let ip = self.connection.peer.ip();
         let path = wish.path();
+        if let Some(refused) = bars::bar_agent(&config, &wish.agent) {
+            return Err(refused);
+        }
         let given = credentials(wish);
         if let Some(refused) = guessing::locked_out(&self.shard, Surface::Sources, ip) {
             return Err(refused);
@@ -300,7 +323,6 @@ impl Talk {
         until: Option<Instant>,
     ) -> Published {
         let mut demuxer = flv::Demuxer::new();
-        let mut unbroken_bytes = 0;
         let ends = |reason| Published {
             reason,
             goes_on: false,
@@ -348,11 +370,7 @@ impl Talk {
             if self.flush().await.is_err() {
                 return ends(EndReason::PeerReset);
             }
-            unbroken_bytes += length;
-            if unbroken_bytes >= TURN_BYTES {
-                unbroken_bytes = 0;
-                monoio::time::sleep(Duration::from_millis(1)).await;
-            }
+            self.breathe(length).await;
         }
     }
 
@@ -401,7 +419,9 @@ impl Talk {
         let mount =
             MountName::parse(&path).map_err(|_| listener::refused(JoinRefusal::NotFound))?;
         let ip = self.connection.peer.ip();
-        if let Some(refused) = bars::bar_listener(&config, &path, ip, &wish.agent) {
+        let barred = bars::bar_agent(&config, &wish.agent);
+        let barred = barred.or_else(|| bars::bar_listener(&config, &path, ip, &wish.agent));
+        if let Some(refused) = barred {
             return Err(refused);
         }
         let mut seat_wish = Wish::new(&self.shard, session);
