@@ -45,8 +45,8 @@ pub fn write_init(track: &Track) -> Bytes {
     writer.atom(*b"ftyp", |ftyp| {
         ftyp.slice(b"iso6");
         ftyp.u32(0);
-        // ISO/IEC 23000-19 section 7.2: cmf2 keeps defaults out of trex and needs no edit list.
-        for brand in [b"iso6", b"cmfc", b"cmf2"] {
+        // ISO/IEC 23000-19 section 7.2: not cmf2, which wants negative composition offsets.
+        for brand in [b"iso6", b"cmfc"] {
             ftyp.slice(brand);
         }
     });
