@@ -28,10 +28,16 @@ test   gst-launch-1.0                          gstreamer1.0-tools  source and li
 test   /usr/lib/*/gstreamer-1.0/libgstogg.so   gstreamer1.0-plugins-base  Ogg for it
 test   /usr/lib/*/gstreamer-1.0/libgstsoup.so  gstreamer1.0-plugins-good  HTTP and Icecast for it
 test   /usr/lib/*/gstreamer-1.0/libgstflv.so   gstreamer1.0-plugins-good  FLV for it
+test   gst-play-1.0                            gstreamer1.0-plugins-base-apps  player of HLS
+test   /usr/lib/*/gstreamer-1.0/libgstadaptivedemux2.so  gstreamer1.0-plugins-good  HLS for it
+test   /usr/lib/*/gstreamer-1.0/libgstmpegtsdemux.so  gstreamer1.0-plugins-bad  transport streams for it
+test   /usr/lib/*/gstreamer-1.0/libgstlibav.so  gstreamer1.0-libav  decodes H.264 and AAC for it
 test   /usr/lib/*/gstreamer-1.0/libgstrtmp2.so  gstreamer1.0-plugins-bad  RTMP and H.264 for it
 test   obs                                     obs-studio       publisher of video with a window
 test   /usr/lib/*/obs-plugins/obs-outputs.so   obs-plugins      RTMP and codecs for it
 test   /usr/lib/*/dri/swrast_dri.so            libgl1-mesa-dri  draws for it without a card
+test   node                                    nodejs           runs another reader of MP4
+test   npm                                     npm              fetches it, and players for browsers
 test   pip|pip3                                python3-pip      fetches a newer ffmpeg
 test   rtmpdump                                rtmpdump         player of RTMP
 test   mpv                                     mpv              listener

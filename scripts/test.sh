@@ -29,6 +29,7 @@ run_tests() {
     ensure_packages build demo test
     need_rust
     ensure_web
+    ensure_test_web
     ensure_newer_ffmpeg
     lint
     # The rule checker, which tests run.

@@ -44,3 +44,41 @@ web_is_there() {
         [ -z "$name" ] || [ -s ".x/web/$name" ] || return 1
     done <<<"$web_packages"
 }
+
+# What tests need of npm: another player, and another reader of MP4. Into .x/test-web; nothing of
+# it comes into the program.
+# name, version, file in the package, SHA-256 of it
+test_packages='
+shaka-player 5.2.12 dist/shaka-player.compiled.js b22dfdba631104c48a654cb623b08b0f79e2d52c83c0e9b4b7cff54730b55894
+mp4box       2.4.1  dist/mp4box.all.cjs           fe5c6e926ba86f46469aa2b96389b32ecc7d1220f2b546400885fd04093bd80a
+mp4box       2.4.1  dist/styp-CouZUj9h.cjs        c8201989e7f56c5d92f63d53007313b7e5e2588d73d4652276184304632d200f
+'
+
+# Without npm the tests that need them say so.
+ensure_test_web() {
+    local name version file sum folder=.x/test-web fetched names=()
+    if test_web_is_there || ! command -v npm >/dev/null; then return 0; fi
+    while read -r name version _; do
+        [ -z "$name" ] || names+=("$name@$version")
+    done <<<"$test_packages"
+    fetched=$(mktemp -d)
+    say "Fetching by npm into $folder what tests need"
+    npm install --prefix "$fetched" --no-save --package-lock=false --ignore-scripts --no-audit \
+        --no-fund --loglevel=error "${names[@]}" >/dev/null || die "npm could not fetch ${names[*]}."
+    mkdir -p "$folder"
+    while read -r name version file sum; do
+        [ -n "$name" ] || continue
+        file=$fetched/node_modules/$name/$file
+        printf '%s  %s\n' "$sum" "$file" | sha256sum --quiet -c - ||
+            die "$name $version is not what it was: ${file##*/} has another checksum."
+        cp "$file" "$folder/"
+    done <<<"$test_packages"
+    rm -rf "$fetched"
+}
+
+test_web_is_there() {
+    local name file
+    while read -r name _ file _; do
+        [ -z "$name" ] || [ -s ".x/test-web/${file##*/}" ] || return 1
+    done <<<"$test_packages"
+}

@@ -66,7 +66,10 @@
       video.src = WAYS.hls.url;
       return { kind: "native", stop: () => video.removeAttribute("src") };
     }
-    const hls = new Hls({ lowLatencyMode: true, enableWorker: false, backBufferLength: 30 });
+    const hls = new Hls({
+      // Who was held up comes back to the live edge, a little faster than the clock.
+      lowLatencyMode: true, maxLiveSyncPlaybackRate: 1.1, enableWorker: false, backBufferLength: 30,
+    });
     hls.on(Hls.Events.ERROR, (_, error) => {
       if (!error.fatal) return;
       if (error.type === Hls.ErrorTypes.MEDIA_ERROR) hls.recoverMediaError();

@@ -1,124 +1,32 @@
-//! Firefox plays the page at `/?play=/mount`, driven through Marionette: JSON messages behind their
-//! length, on a port that it writes down in its profile.
+//! Firefox plays the page at `/?play=/mount`.
 
-use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::browser::{SEEN, SOUND_MS_MAX};
 use super::harness::desktop::SoundCard;
+use super::harness::firefox::{ANSWER_LIMIT, Firefox};
 use super::harness::server::SOURCE_PASSWORD;
-use super::harness::{Backend, Client, Scratch, Server, Station};
-use super::harness::{fixture, http, program, wait_for};
+use super::harness::{Backend, Client, Server, Station};
+use super::harness::{fixture, program, wait_for};
 
-/// How long Firefox may take for one answer, on a machine that compiles beside the test.
-const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 /// Loads of the page of which one must be in time: other tests have the machine too.
 const LOADS: usize = 4;
 
-/// What keeps it from asking people, and from asking the network for anything.
-const PREFERENCES: &str = r#"
-user_pref("marionette.port", 0);
-user_pref("media.autoplay.default", 0);
-user_pref("network.captive-portal-service.enabled", false);
-user_pref("network.connectivity-service.enabled", false);
-user_pref("app.normandy.enabled", false);
-user_pref("app.update.enabled", false);
-user_pref("extensions.getAddons.cache.enabled", false);
-user_pref("services.settings.server", "data:,");
-user_pref("browser.safebrowsing.update.enabled", false);
-user_pref("datareporting.policy.dataSubmissionEnabled", false);
-user_pref("toolkit.telemetry.server", "data:,");
-"#;
-
-/// A Firefox without a window.
-struct Firefox {
-    marionette: TcpStream,
-    last_id: u64,
-    _client: Client,
-    _profile: Scratch,
-}
-
-impl Firefox {
-    fn start(card: &SoundCard) -> Self {
-        let profile = Scratch::new("firefox");
-        fs::write(profile.file("user.js"), PREFERENCES).expect("a scratch folder takes files");
-        let mut command = program("firefox-esr");
-        command.args(["--headless", "--marionette", "--no-remote", "--profile"]);
-        let client = Client::spawn(card.lend(command.arg(profile.path())));
-        let port: u16 = wait_for("Firefox says its port", ANSWER_LIMIT, || {
-            let text = fs::read_to_string(profile.file("MarionetteActivePort")).ok()?;
-            text.trim().parse().ok()
-        });
-        let address = (Ipv4Addr::LOCALHOST, port).into();
-        let marionette = http::connect(address).expect("Firefox takes connections");
-        let limit = marionette.set_read_timeout(Some(ANSWER_LIMIT));
-        limit.expect("never zero");
-        let mut firefox = Firefox {
-            marionette,
-            last_id: 0,
-            _client: client,
-            _profile: profile,
-        };
-        assert_eq!(firefox.read()["marionetteProtocol"], 3);
-        firefox.call("WebDriver:NewSession", json!({}));
-        firefox
-    }
-
-    fn read(&mut self) -> Value {
-        let mut length = 0;
-        loop {
-            let mut byte = [0];
-            let read = self.marionette.read_exact(&mut byte);
-            read.expect("Firefox answers in time");
-            match byte[0] {
-                b':' => break,
-                digit => length = length * 10 + u64::from(digit - b'0'),
-            }
+/// Loads `url`; answers how long after the navigation began the player played, and what the
+/// page looked like then.
+fn load_and_play(firefox: &mut Firefox, url: &str) -> (f64, Value) {
+    firefox.navigate(url);
+    let began = Instant::now();
+    loop {
+        let seen = firefox.evaluate(SEEN);
+        if seen["href"] == url && seen["position"].as_f64().is_some_and(|at| at > 0.0) {
+            let ms = seen["ms"].as_f64().expect("a clock is a number");
+            return (ms, seen);
         }
-        let mut message = Vec::new();
-        let read = (&self.marionette).take(length).read_to_end(&mut message);
-        read.expect("Firefox answers in time");
-        serde_json::from_slice(&message).expect("the protocol is JSON")
-    }
-
-    /// Calls a command of Marionette; answers its result.
-    fn call(&mut self, command: &str, arguments: Value) -> Value {
-        self.last_id += 1;
-        let message = json!([0, self.last_id, command, arguments]).to_string();
-        let message = format!("{}:{message}", message.len());
-        let sent = self.marionette.write_all(message.as_bytes());
-        sent.expect("Firefox takes commands");
-        let mut answer = self.read();
-        assert_eq!(answer[1], self.last_id, "{command}: {answer}");
-        assert_eq!(answer[2], Value::Null, "{command}");
-        answer[3].take()
-    }
-
-    /// The value of `expression` in the page.
-    fn evaluate(&mut self, expression: &str) -> Value {
-        let script = format!("return {expression};");
-        let arguments = json!({"script": script, "args": []});
-        self.call("WebDriver:ExecuteScript", arguments)["value"].take()
-    }
-
-    /// Loads `url`; answers how long after the navigation began the player played, and what the
-    /// page looked like then.
-    fn load_and_play(&mut self, url: &str) -> (f64, Value) {
-        self.call("WebDriver:Navigate", json!({ "url": url }));
-        let began = Instant::now();
-        loop {
-            let seen = self.evaluate(SEEN);
-            if seen["href"] == url && seen["position"].as_f64().is_some_and(|at| at > 0.0) {
-                let ms = seen["ms"].as_f64().expect("a clock is a number");
-                return (ms, seen);
-            }
-            assert!(began.elapsed() < ANSWER_LIMIT, "no sound: {seen}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        assert!(began.elapsed() < ANSWER_LIMIT, "no sound: {seen}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -144,7 +52,7 @@ fn the_page_plays_in_firefox() {
         let url = server.url(&format!("/?play={mount}"));
         let mut times = Vec::new();
         while times.len() < LOADS && times.iter().all(|ms| *ms > SOUND_MS_MAX) {
-            let (ms, seen) = firefox.load_and_play(&url);
+            let (ms, seen) = load_and_play(&mut firefox, &url);
             let shown = seen["text"].as_str().unwrap_or_default();
             assert!(shown.contains(text), "{seen}");
             times.push(ms);

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -22,12 +22,14 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
     ("ffprobe", "ffmpeg"),
     ("firefox-esr|firefox", "firefox-esr"),
     ("gst-launch-1.0", "gstreamer1.0-tools"),
+    ("gst-play-1.0", "gstreamer1.0-plugins-base-apps"),
     ("icecast2", "icecast2"),
     ("ices2", "ices2"),
     ("liquidsoap", "liquidsoap"),
     ("mpd", "mpd"),
     ("mplayer", "mplayer"),
     ("mpv", "mpv"),
+    ("node", "nodejs"),
     ("obs", "obs-studio"),
     ("promtool", "prometheus"),
     ("pulseaudio", "pulseaudio"),
@@ -83,6 +85,19 @@ pub(crate) fn loadtest() -> Command {
     build.current_dir(env!("CARGO_MANIFEST_DIR"));
     Client::spawn(&mut build).succeed(BUILD_LIMIT);
     Command::new(folder.join("loadtest"))
+}
+
+/// The path of a script that npm brings for tests, as [`program`]. `./x test` fetches it.
+pub(crate) fn script_of_npm(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(".x/test-web")
+        .join(name);
+    assert!(
+        path.exists(),
+        "no {}: `./x test` fetches it, by npm",
+        path.display()
+    );
+    path
 }
 
 /// A running program. Dropped, it is killed.
