@@ -211,10 +211,11 @@ impl Push<'_> {
         }
         self.shard.probe.connections.add(1);
         let socket = tcp.into_socket().map_err(|error| error.to_string());
-        let socket = socket.inspect_err(|_| {
+        let mut socket = socket.inspect_err(|_| {
             self.shard.seats.connections.give_back();
             self.shard.probe.connections.add(-1);
         })?;
+        socket.leave_input();
         seat.attach(socket, Bytes::new(), 0, self.card(peer));
         Ok((reading, client))
     }

@@ -1,6 +1,7 @@
 //! TCP connections: while they are set up they wait through the runtime, once they are steady
 //! they are a bare descriptor.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,9 +26,47 @@ const LINGER_BYTES_MAX: usize = 1024 * 1024;
 #[derive(Debug)]
 pub struct TcpSocket {
     fd: OwnedFd,
+    /// Somebody else reads what the peer sends.
+    heard: bool,
+}
+
+/// What a peer sends is thrown away at one of so many sends on average: players of RTMP
+/// acknowledge and WebSocket clients answer, and who has filled our window with that waits for us.
+const SENDS_PER_DISCARD: u32 = 64;
+
+/// The most bytes thrown away at once: far more than a peer says between two times.
+const DISCARD_BYTES: usize = 4_096;
+
+thread_local! {
+    /// The state of a small generator (xorshift): no socket may be passed over for ever because
+    /// readers are served in the same order each time.
+    static DICE: Cell<u32> = const { Cell::new(0x9E37_79B9) };
+}
+
+/// Whether it is time to throw away what a peer sent.
+fn discards() -> bool {
+    DICE.with(|dice| {
+        let mut state = dice.get();
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        dice.set(state);
+        state.is_multiple_of(SENDS_PER_DISCARD)
+    })
 }
 
 impl TcpSocket {
+    /// What the peer sends is read by somebody else.
+    pub(crate) fn leave_input(&mut self) {
+        self.heard = true;
+    }
+
+    fn discard_input(&self) {
+        let mut waste = [0; DISCARD_BYTES];
+        // What goes wrong here goes wrong at the next send too.
+        let _ = receive(self.fd.as_fd(), &mut waste, RecvFlags::empty());
+    }
+
     /// Closes so that what was sent still arrives: what the peer sent is read first, because the
     /// kernel answers unread bytes with a reset.
     pub fn close_in_order(self, scratch: &mut [u8]) {
@@ -49,12 +88,15 @@ impl TcpSocket {
 
 impl From<OwnedFd> for TcpSocket {
     fn from(fd: OwnedFd) -> Self {
-        TcpSocket { fd }
+        TcpSocket { fd, heard: false }
     }
 }
 
 impl Socket for TcpSocket {
     fn send(&mut self, slices: &[IoSlice<'_>]) -> Sent {
+        if discards() && !self.heard {
+            self.discard_input();
+        }
         match send(self.fd.as_fd(), slices) {
             Ok(n) => Sent::Bytes(n),
             Err(Errno::AGAIN | Errno::NOBUFS) => Sent::Full,
@@ -264,7 +306,7 @@ impl TcpConnection {
             Link::Watched(stream) => fd::borrow(&stream).try_clone_to_owned()?,
             Link::Lost => return Err(io::ErrorKind::NotConnected.into()),
         };
-        Ok(TcpSocket { fd })
+        Ok(TcpSocket { fd, heard: false })
     }
 
     /// Another hold of the same connection.
@@ -301,4 +343,48 @@ fn send(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> rustix::io::Result<usize>
             rustix::net::sendmsg(fd, some, &mut SendAncillaryBuffer::default(), flags)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+
+    const ROUNDS: usize = 30_000;
+
+    /// Whether a client that talks while it is sent to is ever kept waiting.
+    fn is_stuck(heard: bool) -> bool {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        let mut client = std::net::TcpStream::connect(address).expect("it listens");
+        let (accepted, _) = listener.accept().expect("somebody came");
+        socket2::SockRef::from(&accepted)
+            .set_recv_buffer_size(8_192)
+            .expect("a buffer may be small");
+        client.set_nonblocking(true).expect("a socket can be so");
+        socket2::SockRef::from(&client)
+            .set_send_buffer_size(8_192)
+            .expect("a buffer may be small");
+        let mut socket = TcpSocket::from(OwnedFd::from(accepted));
+        socket.heard = heard;
+        let mut told = 0;
+        for _ in 0..ROUNDS {
+            assert_ne!(socket.send(&[IoSlice::new(b"media")]), Sent::Failed);
+            let mut media = [0; 64];
+            let _ = client.read(&mut media);
+            match client.write(&[0; 16]) {
+                Ok(bytes) => told += bytes,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        }
+        // News of room come late at times: who is heard gets most of it said.
+        told < ROUNDS * 16 / 2
+    }
+
+    #[test]
+    fn who_talks_while_it_listens_is_not_kept_waiting() {
+        assert!(!is_stuck(false));
+        assert!(is_stuck(true));
+    }
 }
