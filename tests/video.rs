@@ -1,12 +1,14 @@
 //! Video: what RTMP brings in, as every output gives it out again, with programs that we did not
 //! write on both sides.
 
+mod browsers;
 mod enhanced;
 mod forward;
 mod hls;
 mod obs;
 mod outputs;
 mod player;
+mod players;
 mod rtmp;
 mod transport;
 
