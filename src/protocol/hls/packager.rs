@@ -68,6 +68,8 @@ pub struct Packager {
     version: u64,
     /// The next init segment of every rendition that ever was.
     inits: BTreeMap<RenditionId, u32>,
+    /// The first number that each rendition which went did not use.
+    unused: BTreeMap<RenditionId, u64>,
     /// No segment has this number yet, nor one above.
     next_msn: u64,
     pub(super) multivariant_due: bool,
@@ -126,6 +128,7 @@ impl Packager {
             multivariant: String::new(),
             version: 0,
             inits: BTreeMap::new(),
+            unused: BTreeMap::new(),
             next_msn: settings.first_msn,
             multivariant_due: false,
             settings,
@@ -408,7 +411,8 @@ impl Packager {
                     let mut new = self.opened(id, track, part_us);
                     if let Some(other) = found.first().or(before.first()) {
                         let other: &Rendition = other;
-                        new.follow(&other.list, part_us);
+                        let unused = self.unused.get(&id).copied().unwrap_or(0);
+                        new.follow(&other.list, unused, part_us);
                     }
                     inits.push(new.init_step());
                     new
@@ -424,6 +428,11 @@ impl Packager {
             rendition.cutter.restart(start);
             rendition.segment_start = start;
             found.push(rendition);
+        }
+        for gone in before {
+            let last = gone.list.last().map(|(msn, _)| msn + 1);
+            let unused = last.unwrap_or(gone.list.open_msn);
+            self.unused.insert(gone.id, unused);
         }
         self.renditions = found;
         self.write_multivariant();

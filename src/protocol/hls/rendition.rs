@@ -339,11 +339,15 @@ impl Rendition {
         (micros > 0).then(|| bytes.saturating_mul(8_000_000) / micros)
     }
 
-    /// A list of gaps beside that of another rendition: same numbers, same lengths.
-    pub(super) fn follow(&mut self, other: &List, part_us: u64) {
-        let mut list = List::new(self.id, Arc::clone(&other.epoch), other.first_msn());
-        list.discontinuity_sequence = other.discontinuity_sequence;
-        for segment in other.complete() {
+    /// A list of gaps beside that of another rendition: same numbers, same lengths, but for those
+    /// below `unused`, which named something else when the rendition was there before.
+    pub(super) fn follow(&mut self, other: &List, unused: u64, part_us: u64) {
+        let first_msn = other.first_msn().max(unused);
+        let mut list = List::new(self.id, Arc::clone(&other.epoch), first_msn);
+        let left_out = other.segments.iter().filter(|one| one.msn < first_msn);
+        let before = left_out.filter(|one| one.discontinuity).count() as u64;
+        list.discontinuity_sequence = other.discontinuity_sequence + before;
+        for segment in other.complete().filter(|one| one.msn >= first_msn) {
             let mut left_us = segment.duration_us;
             let mut opening = Opening {
                 start_ns: segment.start_ns,

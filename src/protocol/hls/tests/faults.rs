@@ -294,7 +294,8 @@ fn no_name_is_used_twice() {
         let mut happenings = later(both.happenings(), round * 6_000_000);
         let mut tracks = both.tracks().to_vec();
         tracks[0].format.width += (seeded.below(2) * 16) as u16;
-        tracks.truncate(round as usize % 3);
+        // Sound goes and comes back beside the pictures, and both do.
+        tracks.truncate([0, 1, 2, 1, 2][round as usize % 5]);
         happenings[0].event = MediaEvent::Tracks(tracks.into());
         happenings[0].discontinuity = true;
         for happening in happenings {
