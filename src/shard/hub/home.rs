@@ -16,7 +16,7 @@ use corecast_mesh::message::{
 };
 
 use super::outputs::{Tracks, Written};
-use super::packaging::Packaging;
+use super::packaging::{Lives, Packaging};
 use super::settings::{laid_over, policy};
 
 use super::{Hub, HubEvent, Timer};
@@ -32,6 +32,8 @@ pub(super) struct Home {
     pub(super) written: Option<Written>,
     /// It as HLS.
     pub(super) hls: Packaging,
+    /// What its packagers have used.
+    pub(super) lives: Lives,
     /// Shards with a replica, in order.
     subscribers: Vec<ShardId>,
     listeners: u32,
@@ -62,6 +64,7 @@ impl Home {
             tracks: Tracks::new(),
             written,
             hls: Packaging::default(),
+            lives: Lives::default(),
             subscribers: Vec::new(),
             listeners: 0,
             listeners_peak: 0,
@@ -246,7 +249,8 @@ impl<S: Socket> Hub<S> {
                 reason,
             };
             self.events.push_back(HubEvent::Event(event));
-            self.tend_home(key);
+            // It may be gone for good at once.
+            self.run_home(now, key, now);
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use corecast_config::{HlsMode, Mount as MountSettings};
+use corecast_config::HlsMode;
 use corecast_media::fanout::Socket;
 use corecast_media::frame::MediaEvent;
 use corecast_media::name::{MountName, ShardId};
@@ -28,6 +28,14 @@ pub(super) struct Packaging {
     origin: Origin,
     /// Shards that hear it, in order.
     watchers: Vec<ShardId>,
+}
+
+/// What the packagers of a mount have used, as long as its home is there: no other may use it
+/// again, however short a life was.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lives {
+    next_epoch: u64,
+    next_msn: u64,
 }
 
 impl Packaging {
@@ -122,33 +130,36 @@ impl<S: Socket> Hub<S> {
         if !wanted || home.hls.runs() || home.mount.state() != SourceState::Live {
             return;
         }
-        let settings = self.packager_settings(now, &home.name, settings);
         self.wake_radio(now, key);
+        let home = &self.homes[key];
+        let past = with_title(now, home.mount.metadata(), home.tracks.replay());
+        let oldest = past.iter().map(|(arrived, _)| *arrived).min();
+        let settings = self.packager_settings(now, oldest.unwrap_or(now), key);
         let home = &mut self.homes[key];
         home.hls.packager = Some(Box::new(Packager::new(settings)));
-        let past = with_title(now, home.mount.metadata(), home.tracks.replay());
         for (arrived, event) in past {
             self.package(arrived, key, &event, false);
         }
         self.pass_steps(now, key);
     }
 
-    fn packager_settings(
-        &self,
-        now: Time,
-        name: &MountName,
-        settings: &MountSettings,
-    ) -> PackagerSettings {
-        let unix_ms = self.unix_ms(now);
+    /// What a packager is told that starts `now` with media that came from `oldest` on: the wall
+    /// clock gives it a name and numbers that come after all before, also over restarts.
+    fn packager_settings(&mut self, now: Time, oldest: Time, key: usize) -> PackagerSettings {
+        let (unix_ms, oldest_ms) = (self.unix_ms(now), self.unix_ms(oldest));
+        let home = &mut self.homes[key];
+        let settings = self.config.mount(home.name.base());
         let target_ms = (settings.hls_segment.as_millis() as u64).max(1);
-        let last = name.base().rsplit('/').next().unwrap_or_default();
+        let last = home.name.base().rsplit('/').next().unwrap_or_default();
+        let epoch = unix_ms.max(home.lives.next_epoch);
+        home.lives.next_epoch = epoch + 1;
         PackagerSettings {
             target: settings.hls_segment,
             part_target: settings.hls_part,
             window: settings.hls_window,
             bytes_max: BYTES_MAX,
-            epoch: base36(unix_ms).into(),
-            first_msn: unix_ms / target_ms,
+            epoch: base36(epoch).into(),
+            first_msn: (oldest_ms / target_ms).max(home.lives.next_msn),
             prefix: format!("{}/hls/", percent_encoded(last)).into(),
         }
     }
@@ -187,6 +198,11 @@ impl<S: Socket> Hub<S> {
         {
             let home = &mut self.homes[key];
             home.hls.origin.apply(&step);
+            if let Step::Update(update) = &step {
+                let edge = update.playlist.edge;
+                let next = edge.msn.saturating_add(u64::from(edge.parts > 0));
+                home.lives.next_msn = home.lives.next_msn.max(next);
+            }
             self.counts.hls_rendered +=
                 u64::from(matches!(step, Step::Update(_) | Step::Multivariant(_)));
             let Home { name, hls, .. } = &self.homes[key];
