@@ -1,6 +1,8 @@
 //! Video: what RTMP brings in, as every output gives it out again, with programs that we did not
 //! write on both sides.
 
+mod audience;
+mod boxes;
 mod browsers;
 mod enhanced;
 mod forward;
@@ -9,7 +11,7 @@ mod obs;
 mod outputs;
 mod player;
 mod players;
-mod rtmp;
+pub(crate) mod rtmp;
 mod transport;
 
 use std::collections::HashSet;
@@ -33,7 +35,7 @@ fn publish_to(url: &str, film: &Path) -> Client {
 }
 
 /// Waits until the mount has `tracks` tracks; answers what the API says of it.
-fn wait_tracks(server: &Server, mount: &str, tracks: usize) -> Value {
+pub(crate) fn wait_tracks(server: &Server, mount: &str, tracks: usize) -> Value {
     let what = format!("{mount} has {tracks} tracks");
     wait_for(&what, Duration::from_secs(20), || {
         let report = server.mount(mount)?;
