@@ -10,16 +10,12 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use crate::crowd::start_connect;
 use crate::http::{HEAD_BYTES_MAX, Target, fault};
 
-/// What is read at once while the head is not whole: a little, so that little of a long body that
-/// nobody wants is copied.
-const HEAD_STEP_BYTES: usize = 1_024;
-
 /// What becomes of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body {
     /// It is handed out.
     Kept,
-    /// It is thrown away without a copy.
+    /// It is read as a player reads, and thrown away.
     Discarded,
 }
 
@@ -68,27 +64,16 @@ impl Exchange {
     /// Reads what is there; the head once the answer is whole.
     pub(super) fn take(&mut self, body: Body, scratch: &mut [u8]) -> io::Result<Option<Head>> {
         loop {
-            let limit = match (self.head, body) {
-                (None, Body::Discarded) => HEAD_STEP_BYTES.min(scratch.len()),
-                _ => scratch.len(),
-            };
-            let room = scratch.get_mut(..limit).unwrap_or_default();
-            let discards = self.head.is_some() && body == Body::Discarded;
-            let flags = if discards {
-                RecvFlags::TRUNC
-            } else {
-                RecvFlags::empty()
-            };
-            let count = match recv(&self.fd, &mut *room, flags) {
+            let count = match recv(&self.fd, &mut *scratch, RecvFlags::empty()) {
                 Ok((_, 0)) => return Err(fault("the server hung up")),
                 Ok((_, count)) => count,
                 Err(Errno::AGAIN | Errno::INTR) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
-            if discards {
+            if self.head.is_some() && body == Body::Discarded {
                 self.body_bytes += count as u64;
             } else {
-                let bytes = room.get(..count).unwrap_or_default();
+                let bytes = scratch.get(..count).unwrap_or_default();
                 self.received.extend_from_slice(bytes);
                 if self.head.is_none() {
                     self.head = parse_head(&self.received)?;

@@ -14,14 +14,14 @@ use crate::proc;
 /// Connections that ask at once.
 const CONNECTIONS: u64 = 32;
 /// Time that is not counted, at the beginning.
-const WARM_NS: u64 = 500 * MS_NS;
+const WARM_NS: u64 = 50 * MS_NS;
 /// The longest silence.
 const WAIT: Timespec = Timespec {
     tv_sec: 5,
     tv_nsec: 0,
 };
-/// Room to discard into.
-const SCRATCH_BYTES: usize = 1 << 20;
+/// Bytes of one read.
+const READ_BYTES: usize = 64 * 1_024;
 
 /// What came of it.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,7 @@ pub(super) fn drain(target: &Target, length: u64, pid: u32, window_ns: u64) -> i
         exchanges.push(exchange);
     }
     let start_ns = now_ns() + WARM_NS;
-    let mut scratch = vec![0; SCRATCH_BYTES];
+    let mut scratch = vec![0; READ_BYTES];
     let mut events = Vec::with_capacity(64);
     let (mut count, mut before) = (0_u64, None);
     loop {

@@ -86,11 +86,10 @@ impl Link {
         loop {
             link.flush()?;
             link.read()?;
-            while let Some(event) = link.session.poll_event() {
-                match event {
-                    ClientEvent::Ready => return Ok(link),
-                    other => return Err(fault(format!("the server answers {other:?}"))),
-                }
+            match link.session.poll_event() {
+                Some(ClientEvent::Ready) => return Ok(link),
+                Some(other) => return Err(fault(format!("the server answers {other:?}"))),
+                None => {}
             }
         }
     }
