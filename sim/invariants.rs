@@ -20,6 +20,7 @@ impl World {
             }
         }
         self.check_seats()?;
+        self.check_players()?;
         self.check_starvation()
     }
 
@@ -102,6 +103,7 @@ impl World {
                 }
             }
         }
+        self.check_holdings()?;
         if !self.ears.is_empty() {
             return Err(format!("{} listeners were never ended", self.ears.len()));
         }

@@ -114,6 +114,11 @@ impl Peer {
         matches!(self.temper, Temper::Good)
     }
 
+    /// Units of films that it got.
+    pub fn units(&self) -> u64 {
+        self.film.as_ref().map_or(0, |film| film.units)
+    }
+
     /// Whether it got a frame of such an origin.
     pub fn heard(&self, wanted: impl Fn(u32) -> bool) -> bool {
         self.last.keys().any(|origin| wanted(*origin))

@@ -81,6 +81,7 @@ impl World {
         };
         let mut peer = ear.peer.borrow_mut();
         self.report.bytes += peer.got;
+        self.report.units += peer.units();
         self.report.intros += u64::from(peer.heard(intro::is_intro));
         let told = matches!(
             reason,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use corecast_config::{Config, Latency, Mount, SlowReader};
+use corecast_config::{Config, HlsMode, Latency, Mount, SlowReader};
 
 use crate::dice::Dice;
 use crate::film::FILMS;
@@ -10,7 +10,7 @@ use crate::world::MOUNTS;
 use crate::{intro, relay};
 
 /// A chain of fallbacks, a dynamic mount, and relays.
-pub(crate) fn make_config(dice: &mut Dice) -> Config {
+pub(crate) fn make_config(dice: &mut Dice, hls_segment: Duration) -> Config {
     let mut config = Config::default();
     let mut mount = |fallback: &str| Mount {
         takeover: dice.chance(30),
@@ -34,6 +34,14 @@ pub(crate) fn make_config(dice: &mut Dice) -> Config {
         slow_reader: *dice.pick(&[SlowReader::Skip, SlowReader::Drop]),
         metaint_bytes: *dice.pick(&[16_000, 1_000]),
         intro: intro::some_file(dice),
+        hls: match dice.below(40) {
+            0 => HlsMode::Off,
+            1..=8 => HlsMode::Always,
+            _ => HlsMode::OnDemand,
+        },
+        hls_segment,
+        hls_part: Duration::from_millis(*dice.pick(&[100, 200, 500])),
+        hls_window: Duration::from_millis(*dice.pick(&[10_000, 30_000])),
         ..Mount::default()
     };
     config.mounts = vec![

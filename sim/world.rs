@@ -23,7 +23,9 @@ use crate::film::{FILMS, is_film};
 use crate::intro;
 use crate::origin::Origin;
 use crate::peer::{Peer, VirtualSocket};
+use crate::player::Player;
 use crate::settings::make_config;
+use crate::shelf::Shelf;
 
 /// Listeners of a run at most.
 const LISTENERS_MAX: usize = 60;
@@ -31,7 +33,9 @@ const LISTENERS_MAX: usize = 60;
 pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(20);
 /// A good listener of a live mount gets sound within this time.
 pub(crate) const STARVED_MAX: Duration = Duration::from_secs(8);
-/// The mounts of every run; the last one is dynamic.
+/// What the wall clock says at the start, in milliseconds since 1970.
+const WALL_CLOCK_MS: u64 = 1_763_000_000_000;
+/// The mounts of radio of every run; the last one is dynamic.
 pub(crate) const MOUNTS: [&str; 4] = ["/main", "/backup", "/last", "/dynamic"];
 
 /// What a run saw.
@@ -47,6 +51,14 @@ pub struct Report {
     pub bytes: u64,
     /// Listeners that heard an intro, or a part of one.
     pub intros: u64,
+    /// Units of films that players of FLV got.
+    pub units: u64,
+    /// Answers to players of HLS.
+    pub answers: u64,
+    /// Requests of theirs that waited.
+    pub waits: u64,
+    /// Delta updates that were put together.
+    pub deltas: u64,
     /// Skips of slow listeners.
     pub skips: u64,
     /// Runs that full rings lost.
@@ -87,16 +99,20 @@ pub(crate) struct Ear {
 pub(crate) struct Node {
     pub(crate) hub: Hub<VirtualSocket>,
     pub(crate) stalled_until: Time,
+    /// When it ran last, and how long it did not in all, in milliseconds.
+    pub(crate) ran_at: Time,
+    pub(crate) stalled_ms: u64,
 }
 
 /// A whole node under virtual time.
 pub struct World {
-    seed: u64,
+    pub(crate) seed: u64,
     step: u32,
     pub(crate) now: Time,
     pub(crate) dice: Dice,
     pub(crate) write_dice: Rc<RefCell<Dice>>,
     pub(crate) config: Arc<Config>,
+    hls_segment: Duration,
     topology: Topology,
     pub(crate) seats: Arc<NodeSeats>,
     pub(crate) nodes: Vec<Node>,
@@ -108,6 +124,10 @@ pub struct World {
     origins_made: u32,
     pub(crate) asked: BTreeMap<SessionId, (Time, MountName)>,
     pub(crate) ears: BTreeMap<SessionId, Ear>,
+    pub(crate) players: BTreeMap<SessionId, Player>,
+    pub(crate) shelf: Shelf,
+    /// What a player found wrong first.
+    pub(crate) fault: Option<String>,
     titles_made: u32,
     pub(crate) draining: bool,
     pub(crate) report: Report,
@@ -117,7 +137,9 @@ impl World {
     /// The node that `seed` describes.
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
-        let config = Arc::new(make_config(&mut dice));
+        // Numbers of segments count by it: who changes it starts again at other mounts.
+        let hls_segment = Duration::from_millis(*dice.pick(&[1_000, 2_000]));
+        let config = Arc::new(make_config(&mut dice, hls_segment));
         let topology = Topology::new(dice.within(1, 4) as u16);
         let seats = Arc::new(NodeSeats {
             listeners: Seats::new(if dice.chance(20) { 10 } else { 1_000 }),
@@ -129,11 +151,14 @@ impl World {
         let hub = |id| {
             let mut hub = Hub::new(id, topology, Arc::clone(&config), Arc::clone(&seats));
             hub.set_intros(Arc::clone(&intros));
+            hub.set_wall_clock(WALL_CLOCK_MS);
             hub
         };
         let nodes = topology.ids().map(|id| Node {
             hub: hub(id),
             stalled_until: Time::ZERO,
+            ran_at: Time::ZERO,
+            stalled_ms: 0,
         });
         World {
             seed,
@@ -145,6 +170,7 @@ impl World {
             ring_messages_max: *dice.pick(&[4, 16, 1_024]),
             dice,
             config,
+            hls_segment,
             topology,
             seats,
             sessions_made: 0,
@@ -152,6 +178,9 @@ impl World {
             origins_made: 0,
             asked: BTreeMap::new(),
             ears: BTreeMap::new(),
+            players: BTreeMap::new(),
+            shelf: Shelf::default(),
+            fault: None,
             titles_made: 0,
             draining: false,
             report: Report::default(),
@@ -200,11 +229,13 @@ impl World {
             23 => self.give_up_asking(),
             24 => self.kill_someone(),
             25 => self.move_listeners(),
+            26..=31 => self.start_player(),
+            32 => self.close_player(),
             _ => {}
         }
     }
 
-    fn new_session(&mut self) -> SessionId {
+    pub(crate) fn new_session(&mut self) -> SessionId {
         self.sessions_made += 1;
         let shard = ShardId(self.dice.below(u64::from(self.topology.shards())) as u16);
         SessionId::new(shard, self.sessions_made)
@@ -212,10 +243,15 @@ impl World {
 
     /// A mount of radio, or of films.
     pub(crate) fn some_mount(&mut self) -> MountName {
-        let name = match self.dice.chance(30) {
-            true => self.dice.pick(&FILMS),
-            false => self.dice.pick(&MOUNTS),
-        };
+        if self.dice.chance(30) {
+            return self.some_film();
+        }
+        let name = self.dice.pick(&MOUNTS);
+        MountName::parse(name).unwrap_or_else(|_| unreachable_name())
+    }
+
+    pub(crate) fn some_film(&mut self) -> MountName {
+        let name = self.dice.pick(&FILMS);
         MountName::parse(name).unwrap_or_else(|_| unreachable_name())
     }
 
@@ -288,6 +324,10 @@ impl World {
             return;
         }
         let index = self.dice.below(self.origins.len() as u64) as usize;
+        // Films last long enough to be watched, most of them.
+        if is_film(&self.origins[index].mount) && !self.draining && self.dice.chance(80) {
+            return;
+        }
         let origin = self.origins.swap_remove(index);
         let reason = EndReason::PeerReset;
         let node = &mut self.nodes[origin.session.shard().index()];
@@ -350,7 +390,7 @@ impl World {
     }
 
     fn reload(&mut self) {
-        self.config = Arc::new(make_config(&mut self.dice));
+        self.config = Arc::new(make_config(&mut self.dice, self.hls_segment));
         for node in &mut self.nodes {
             node.hub.reload(self.now, Arc::clone(&self.config));
         }
@@ -416,6 +456,9 @@ impl World {
             self.nodes[index].hub.handle_timeout(self.now);
         }
         self.drain_events(index);
+        self.note_round(index, self.now);
+        self.play(index);
+        self.drain_events(index);
         for other in self.topology.ids() {
             self.nodes[index].hub.handle_room(other);
         }
@@ -432,8 +475,7 @@ impl World {
     fn drain_events(&mut self, index: usize) {
         while let Some(event) = self.nodes[index].hub.poll_event() {
             match event {
-                // Nobody watches HLS here.
-                HubEvent::AskAgain { .. } => {}
+                HubEvent::AskAgain { session } => self.ask_again(session),
                 HubEvent::PublishAnswer { session, answer } => {
                     let at = self
                         .origins
@@ -484,6 +526,7 @@ impl World {
         for ear in self.ears.values() {
             ear.peer.borrow_mut().closed = true;
         }
+        self.end_players();
         for node in &mut self.nodes {
             node.stalled_until = Time::ZERO;
         }
