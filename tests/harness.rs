@@ -4,8 +4,9 @@
 //! Reading order: [`server`] (the program on a port of its own), [`http`] (bytes in, bytes out),
 //! [`mpeg`] (frames that say their number), [`station`] (plays them), [`icy`] (hears them),
 //! [`client`] (other people's programs), [`fixture`] (files that ffmpeg makes once), [`borders`]
-//! (where their frames begin), [`chromium`] and [`firefox`] (browsers), [`desktop`] (what programs with a window
-//! need), [`icecast`] (a real one), [`script`] (an operator's, asked and told by HTTP).
+//! (where their frames begin), [`chromium`] and [`firefox`] (browsers), [`desktop`] (what programs
+//! with a window need), [`icecast`] (a real one), [`script`] (an operator's, asked and told by
+//! HTTP).
 
 pub(crate) mod borders;
 pub(crate) mod chromium;

@@ -133,8 +133,19 @@ fn check(server: &Server, files: &[Vec<u8>], codec: &str) {
         let is_good = next.map_or(*kind == "mdat", |next| allowed.contains(&next));
         assert!(is_good, "{next:?} behind {kind} in {types:?}");
     }
+    check_fragments(&bytes, &rows);
+    for segment in &files[1..] {
+        let fragments = reader::read_fragments(segment).expect("our segment");
+        assert!(
+            fragments[0].starts_with_keyframe(),
+            "a segment begins without a keyframe"
+        );
+    }
+}
 
-    let ours = reader::read_fragments(&bytes).expect("our segments");
+/// Fails unless both readers find the same fragments in `bytes`, one behind the other in time.
+fn check_fragments(bytes: &[u8], rows: &[Value]) {
+    let ours = reader::read_fragments(bytes).expect("our segments");
     let theirs: Vec<&Value> = rows.iter().filter(|row| row["type"] == "moof").collect();
     assert_eq!(ours.len(), theirs.len());
     let mut next = None;
@@ -165,13 +176,6 @@ fn check(server: &Server, files: &[Vec<u8>], codec: &str) {
             next.replace(time + ours.duration_ticks()).unwrap_or(time),
             time,
             "a hole"
-        );
-    }
-    for segment in &files[1..] {
-        let fragments = reader::read_fragments(segment).expect("our segment");
-        assert!(
-            fragments[0].starts_with_keyframe(),
-            "a segment begins without a keyframe"
         );
     }
 }

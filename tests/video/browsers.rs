@@ -128,12 +128,14 @@ fn start_shaka(browser: &mut Browser, page: &str, list: &str) {
     let script = script.expect("it was just there");
     browser.evaluate(&format!("{script}\n;0"));
     let begin = "(() => { const video = document.createElement('video'); video.muted = true; \
-         document.body.append(video); shaka.polyfill.installAll(); const player = new shaka.Player(); const faults = []; \
+         document.body.append(video); shaka.polyfill.installAll(); \
+         const player = new shaka.Player(); const faults = []; \
          const note = (fault) => faults.push(String(fault.detail?.code ?? fault.stack ?? fault)); \
          player.addEventListener('error', note); \
          player.configure({ streaming: { lowLatencyMode: true } }); \
          window.shown = { player, video, faults }; \
-         player.attach(video).then(() => player.load('LIST')).then(() => video.play()).catch(note); \
+         player.attach(video).then(() => player.load('LIST')) \
+             .then(() => video.play()).catch(note); \
          })()";
     browser.evaluate(&begin.replace("LIST", list));
 }

@@ -118,7 +118,7 @@ fn vlc_plays_every_output() {
 }
 
 #[test]
-fn gstreamer_plays_hls_and_ts() {
+fn gstreamer_plays_hls_and_transport_streams() {
     let (server, _source) = start(Backend::IoUring);
     let players = ["/live/cam.m3u8", "/live/cam.ts"].map(|path| {
         let mut command = program("gst-play-1.0");
