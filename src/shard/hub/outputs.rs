@@ -292,6 +292,9 @@ impl<S: Socket> Hub<S> {
         }
         home.tracks.radio = Some(Box::default());
         let snapshot = home.mount.snapshot();
+        // Said once by the source, perhaps before the first frame that is still there.
+        let format = MediaEvent::Format(snapshot.format);
+        home.tracks.take(now, &[format]);
         let mut framer = Framer::for_content_type(&snapshot.info.content_type);
         framer.push(snapshot.init_headers);
         for run in snapshot.runs {

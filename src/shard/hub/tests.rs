@@ -394,6 +394,17 @@ fn outputs_go_on_where_radio_follows_tracks() {
 }
 
 #[test]
+fn who_asks_before_there_is_a_run_gets_what_comes() {
+    let mut node = Node::start(1, Config::default());
+    let source = node.publish("audio/mpeg");
+    node.push(source, [vec![mp3()], frames(1)].concat());
+    let _ = node.watch(0, Resource::Multivariant, "");
+    node.push(source, frames(200));
+    node.pass(100);
+    assert!(node.playlist(0).contains("#EXTINF"));
+}
+
+#[test]
 fn who_starts_late_is_told_the_title() {
     let mut node = Node::start(1, Config::default());
     let source = node.publish("audio/mpeg");
