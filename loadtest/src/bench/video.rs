@@ -247,3 +247,37 @@ impl Stage {
         Ok(sent.late_max_us as f64 / 1e3)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(arguments: &[&str]) -> Result<Settings, lexopt::Error> {
+        Settings::parse(Bench::Flv, &mut Parser::from_args(arguments))
+    }
+
+    #[test]
+    fn every_benchmark_has_its_name() {
+        for bench in [Bench::Hls, Bench::Flv, Bench::Latency] {
+            assert_eq!(Bench::from_name(bench.name()), Some(bench));
+        }
+        assert_eq!(Bench::from_name("icy"), None);
+    }
+
+    #[test]
+    fn what_was_asked_for_is_shown() {
+        let asked = ["--pairs", "2", "--wide=0", "--set", "a.b=c"];
+        let settings = settings(&asked).expect("good arguments");
+        assert_eq!(
+            settings.shown(),
+            "flv --pairs 2 --seconds 10 --players 2000 --fast 500 --wide 0 --set a.b=c"
+        );
+    }
+
+    #[test]
+    fn what_is_no_option_is_refused() {
+        for wrong in [&["--listeners", "5"][..], &["--pairs", "x"], &["more"]] {
+            assert!(settings(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
