@@ -15,8 +15,6 @@ pub struct List {
     pub segments: Vec<Segment>,
     /// The hinted part.
     pub hint: Option<String>,
-    /// The media playlists of EXT-X-RENDITION-REPORT.
-    pub reports: Vec<String>,
     /// The init segments.
     pub maps: Vec<String>,
     /// Whether it has EXT-X-ENDLIST.
@@ -91,7 +89,6 @@ impl List {
                     _ => self.maps.push(uri),
                 }
             }
-            "#EXT-X-RENDITION-REPORT" => self.reports.push(attributes(value).get("URI")?.clone()),
             "#EXT-X-ENDLIST" => self.ended = true,
             "#EXT-X-DISCONTINUITY" | "#EXT-X-PROGRAM-DATE-TIME" | "#EXTINF" | "#EXT-X-GAP" => {
                 segment.gap |= tag == "#EXT-X-GAP";

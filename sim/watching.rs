@@ -199,6 +199,7 @@ impl World {
             Answer::BadRequest(_) => Ok(()),
             Answer::Unavailable => {
                 let waited = self.now.since(ask.arrived);
+                self.report.late += 1;
                 player.forget();
                 match waited < TARGET_MIN * WAIT_TARGETS_MAX {
                     true => Err(format!("it waited for {waited:?} only")),
@@ -243,19 +244,30 @@ impl World {
             return Err(format!("nothing to play in {text}"));
         }
         for name in &names {
-            let ask = Ask::new(name, String::new(), self.now, true);
-            match self.ask(session, player, &ask)? {
-                Watched::Answer(Answer::Ready(_)) => {}
-                Watched::Wait(waiter) => {
-                    let hub = &mut self.nodes[session.shard().index()].hub;
-                    hub.stop_waiting(&player.mount, waiter);
-                }
-                other => return Err(format!("{name} is offered and answered with {other:?}")),
-            }
+            self.check_named(session, player, name)?;
         }
         player.forget();
         player.name = Some(self.dice.pick(&names).clone());
         Ok(())
+    }
+
+    /// What is named may have to be waited for, and is never unknown.
+    fn check_named(
+        &mut self,
+        session: SessionId,
+        player: &Player,
+        name: &str,
+    ) -> Result<(), String> {
+        let ask = Ask::new(name, String::new(), self.now, true);
+        match self.ask(session, player, &ask)? {
+            Watched::Answer(Answer::Ready(_)) => Ok(()),
+            Watched::Wait(waiter) => {
+                let hub = &mut self.nodes[session.shard().index()].hub;
+                hub.stop_waiting(&player.mount, waiter);
+                Ok(())
+            }
+            other => Err(format!("{name} is named and answered with {other:?}")),
+        }
     }
 
     fn take_list(
@@ -309,6 +321,9 @@ impl World {
         list: &List,
     ) -> Result<(), String> {
         let shard = session.shard();
+        if let Some(name) = &list.hint {
+            self.check_named(session, player, name)?;
+        }
         let all = self.dice.chance(10);
         for file in list.files() {
             let address = format!("{}/{file}", player.mount);
@@ -326,6 +341,12 @@ impl World {
     pub(crate) fn check_players(&mut self) -> Result<(), String> {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
+        }
+        for node in &self.nodes {
+            let (held, counted) = (node.hub.holdings().waiting, node.hub.counts().hls_waiting);
+            if held as u64 != counted {
+                return Err(format!("{held} requests wait, {counted} are counted"));
+            }
         }
         let waits = |player: &Player| {
             let ask = player.ask.as_ref()?;

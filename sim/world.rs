@@ -57,6 +57,8 @@ pub struct Report {
     pub answers: u64,
     /// Requests of theirs that waited.
     pub waits: u64,
+    /// Requests of theirs that were answered with 503.
+    pub late: u64,
     /// Delta updates that were put together.
     pub deltas: u64,
     /// Skips of slow listeners.
