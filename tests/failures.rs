@@ -20,5 +20,6 @@ mod reload;
 mod sources;
 mod stall;
 mod storms;
+mod video;
 
 use super::harness;

@@ -89,10 +89,10 @@ fn gstreamer_publishes_and_rtmpdump_and_gstreamer_play() {
 }
 
 /// One tag of an FLV file.
-struct Tag {
-    kind: MediaKind,
-    time_ms: u32,
-    body: Vec<u8>,
+pub(crate) struct Tag {
+    pub(crate) kind: MediaKind,
+    pub(crate) time_ms: u32,
+    pub(crate) body: Vec<u8>,
 }
 
 /// The tags of an FLV file, which is whole.
@@ -117,14 +117,14 @@ fn tags(film: &Path) -> Vec<Tag> {
 }
 
 /// A publisher of our own, whose clock and words can be chosen.
-struct Publisher {
-    socket: TcpStream,
+pub(crate) struct Publisher {
+    pub(crate) socket: TcpStream,
     session: ClientSession,
 }
 
 impl Publisher {
     /// Connects; the end of the stream or of the connection is what it gives back otherwise.
-    fn connect(server: &Server, url: &Url) -> Result<Self, String> {
+    pub(crate) fn connect(server: &Server, url: &Url) -> Result<Self, String> {
         let mut publisher = Publisher {
             socket: TcpStream::connect(rtmp_address(server)).expect("the server listens"),
             session: ClientSession::new(Purpose::Publish, url, "script", [3; 32]),
@@ -171,7 +171,7 @@ impl Publisher {
     }
 
     /// Sends the tags at once.
-    fn send(&mut self, tags: &[Tag]) {
+    pub(crate) fn send(&mut self, tags: &[Tag]) {
         for tag in tags {
             self.session.send_media(tag.kind, tag.time_ms, &[&tag.body]);
         }
@@ -186,7 +186,7 @@ impl Publisher {
     }
 
     /// Sends the tags at their own pace, their clock begun at `from`.
-    fn play(&mut self, tags: &[Tag], from: u32) {
+    pub(crate) fn play(&mut self, tags: &[Tag], from: u32) {
         let began = Instant::now();
         for tag in tags {
             let due = Duration::from_millis(tag.time_ms.into());
@@ -202,7 +202,7 @@ impl Publisher {
     }
 }
 
-fn rtmp_address(server: &Server) -> SocketAddr {
+pub(crate) fn rtmp_address(server: &Server) -> SocketAddr {
     let url = server.rtmp_url("");
     let address = url.trim_start_matches("rtmp://");
     address.parse().expect("the URL has an address and no path")
@@ -413,7 +413,7 @@ fn players_stay_while_their_publisher_is_cut_off_and_comes_again() {
 }
 
 /// What a simple client says before its first chunk.
-fn hello() -> Vec<u8> {
+pub(crate) fn hello() -> Vec<u8> {
     [&[3][..], &[0; 2 * 1_536]].concat()
 }
 
