@@ -40,7 +40,7 @@ impl<S: Socket> Listener<S> {
 /// The record of a steady listener with a plain descriptor: a few cache lines, whatever the
 /// mount's bit rate.
 const LISTENER_BYTES_MAX: usize = 128;
-const _: () = assert!(size_of::<Listener<crate::net::TcpSocket>>() <= LISTENER_BYTES_MAX);
+const _: () = assert!(size_of::<Listener<(std::os::fd::OwnedFd, bool)>>() <= LISTENER_BYTES_MAX);
 
 /// How long moved listeners stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Viewers who were let in a moment ago: a player of HLS asks several times a second, and the
+//! Players that were let in a moment ago: a player of HLS asks several times a second, and the
 //! guards of its mount are not asked as often.
 
 use std::cell::RefCell;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use corecast_media::time::Time;
 use rustc_hash::FxHashMap;
 
-/// How long an answer of the guards holds for the same viewer.
+/// How long an answer of the guards holds for the same player.
 const PASS_SPAN: Duration = Duration::from_secs(10);
 
 /// The most passes that a shard remembers.
@@ -17,32 +17,32 @@ const PASSES_MAX: usize = 50_000;
 /// Passes given by one shard. Lives on: its shard.
 #[derive(Debug, Default)]
 pub(crate) struct Passes {
-    /// Nobody outside knows how viewers are numbered.
+    /// Nobody outside knows how players are numbered.
     numbers: RandomState,
     until: RefCell<FxHashMap<u64, Time>>,
 }
 
 impl Passes {
-    /// The number of a viewer, from all that it shows.
+    /// The number of a player, from all that it shows.
     pub(crate) fn number(&self, shown: &[&[u8]]) -> u64 {
         self.numbers.hash_one(shown)
     }
 
-    /// Whether the viewer has a pass.
-    pub(crate) fn hold(&self, now: Time, viewer: u64) -> bool {
+    /// Whether the player has a pass.
+    pub(crate) fn hold(&self, now: Time, player: u64) -> bool {
         let until = self.until.borrow();
-        until.get(&viewer).is_some_and(|until| now < *until)
+        until.get(&player).is_some_and(|until| now < *until)
     }
 
-    /// Gives the viewer a pass, for no longer than it may stay.
-    pub(crate) fn give(&self, now: Time, viewer: u64, stay_max: Option<Duration>) {
+    /// Gives the player a pass, for no longer than it may stay.
+    pub(crate) fn give(&self, now: Time, player: u64, stay_max: Option<Duration>) {
         let mut passes = self.until.borrow_mut();
         if passes.len() >= PASSES_MAX {
             passes.retain(|_, until| now < *until);
         }
         if passes.len() < PASSES_MAX {
             let span = stay_max.map_or(PASS_SPAN, |stay_max| stay_max.min(PASS_SPAN));
-            passes.insert(viewer, now + span);
+            passes.insert(player, now + span);
         }
     }
 }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pass_holds_for_its_viewer_and_a_while() {
+    fn a_pass_holds_for_its_player_and_a_while() {
         let passes = Passes::default();
         let (one, other) = (passes.number(&[b"a", b"b"]), passes.number(&[b"ab", b""]));
         assert_ne!(one, other);
@@ -61,8 +61,8 @@ mod tests {
         assert!(passes.hold(Time::from_millis(9_999), one));
         assert!(!passes.hold(Time::from_millis(10_000), one));
         assert!(!passes.hold(Time::from_millis(1_000), other));
-        for viewer in 0..PASSES_MAX as u64 * 2 {
-            passes.give(Time::ZERO, viewer, None);
+        for player in 0..PASSES_MAX as u64 * 2 {
+            passes.give(Time::ZERO, player, None);
         }
         assert!(passes.until.borrow().len() <= PASSES_MAX);
         passes.give(Time::from_millis(10_000), 7, None);
