@@ -83,6 +83,7 @@ fn origin() -> Origin {
         msn,
         part: 0,
         bytes: Some(Bytes::from_static(b"media")),
+        packed: false,
     };
     origin.apply(&Step::Update(Arc::new(Update {
         rendition: V0,

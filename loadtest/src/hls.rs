@@ -13,6 +13,7 @@ mod history;
 mod log;
 mod media;
 pub(crate) mod multivariant;
+mod packed;
 pub(crate) mod playlist;
 mod probe;
 mod rules;

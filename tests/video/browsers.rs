@@ -11,7 +11,7 @@ use crate::harness::client::script_of_npm;
 use crate::harness::desktop::SoundCard;
 use crate::harness::firefox::Firefox;
 use crate::harness::server::SOURCE_PASSWORD;
-use crate::harness::{Backend, Client, Server, fixture, program, wait_for};
+use crate::harness::{Backend, Client, Server, Station, fixture, program, wait_for};
 
 /// What the page says of hls.js, whose errors are noted from the first look on.
 const HLS: &str = "(() => { const page = window.corecast; const hls = page?.player?.hls; \
@@ -175,6 +175,7 @@ fn play(server: &Server, mount: &str, file: &std::path::Path, to: &str) -> Clien
 fn the_radio_plays_as_hls_in_every_coding() {
     let server = Server::start(Backend::IoUring, &["mount_defaults.hls=always"]);
     let ogg = "-content_type audio/ogg -f ogg";
+    let _mp3 = Station::play(&server, "/live.mp3");
     let _sources = [
         play(
             &server,
@@ -188,6 +189,7 @@ fn the_radio_plays_as_hls_in_every_coding() {
     let mut browser = Browser::start();
     for (mount, codec) in [
         ("/live.aac", "mp4a.40.2"),
+        ("/live.mp3", "mp4a.40.34"),
         ("/live.opus", "Opus"),
         ("/live.flac", "fLaC"),
     ] {

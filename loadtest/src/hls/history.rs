@@ -223,6 +223,8 @@ pub(crate) enum Content {
     Init(InitContent),
     /// Movie fragments.
     Fragments(FragmentContent),
+    /// Packed sound.
+    Packed(PackedContent),
     /// Nothing.
     #[default]
     Empty,
@@ -259,6 +261,16 @@ pub(crate) struct FragmentContent {
     pub(crate) has_keyframe: bool,
     /// Whether each fragment starts where the one before ends.
     pub(crate) is_gapless: bool,
+}
+
+/// What packed sound holds; any of its frames may be the first of a decoder.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct PackedContent {
+    /// When it begins, in ticks of 90 kHz that start over after 33 bits.
+    pub(crate) start_ticks: u64,
+    /// Sum of the frames' durations, in the same ticks.
+    pub(crate) duration_ticks: u64,
+    pub(crate) frames: u64,
 }
 
 impl Rendition {
@@ -374,6 +386,14 @@ impl Rendition {
     pub(crate) fn fragments(&self, uri: &str) -> Option<&FragmentContent> {
         match &self.media.get(uri)?.content {
             Content::Fragments(fragments) => Some(fragments),
+            _ => None,
+        }
+    }
+
+    /// What is in the packed segment or part of an address.
+    pub(crate) fn packed(&self, uri: &str) -> Option<&PackedContent> {
+        match &self.media.get(uri)?.content {
+            Content::Packed(packed) => Some(packed),
             _ => None,
         }
     }

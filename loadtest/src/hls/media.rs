@@ -3,18 +3,30 @@
 use corecast_protocol::cmaf::reader::{self, Init};
 
 use super::history::{Content, Digest, FragmentContent, InitContent, Media};
+use super::packed;
 
 /// Reads what an address led to.
 pub(super) fn read(bytes: &[u8]) -> Media {
-    let content = match (reader::read_init(bytes), reader::read_fragments(bytes)) {
-        (Ok(init), _) => Content::Init(read_init(&init)),
-        (_, Ok(fragments)) if !fragments.is_empty() => read_fragments(&fragments),
-        (_, Err(fault)) => Content::Unreadable(fault.to_string()),
-        (Err(_), Ok(_)) => Content::Unreadable("no movie fragments".to_owned()),
+    let content = if bytes.starts_with(b"ID3") {
+        match packed::read(bytes) {
+            Ok(packed) => Content::Packed(packed),
+            Err(fault) => Content::Unreadable(fault.to_owned()),
+        }
+    } else {
+        read_mp4(bytes)
     };
     Media {
         body: Digest::of(bytes),
         content,
+    }
+}
+
+fn read_mp4(bytes: &[u8]) -> Content {
+    match (reader::read_init(bytes), reader::read_fragments(bytes)) {
+        (Ok(init), _) => Content::Init(read_init(&init)),
+        (_, Ok(fragments)) if !fragments.is_empty() => read_fragments(&fragments),
+        (_, Err(fault)) => Content::Unreadable(fault.to_string()),
+        (Err(_), Ok(_)) => Content::Unreadable("no movie fragments".to_owned()),
     }
 }
 

@@ -103,6 +103,8 @@ pub enum ContentType {
     VideoMp4,
     /// The same of sound.
     AudioMp4,
+    /// Packed sound of layer III.
+    AudioMpeg,
 }
 
 impl ContentType {
@@ -114,12 +116,13 @@ impl ContentType {
         }
     }
 
-    /// The header's value (draft-pantos-hls-rfc8216bis section 4, RFC 4337).
+    /// The header's value (draft-pantos-hls-rfc8216bis section 4, RFC 4337, RFC 3003).
     pub const fn as_str(self) -> &'static str {
         match self {
             ContentType::Playlist => "application/vnd.apple.mpegurl",
             ContentType::VideoMp4 => "video/mp4",
             ContentType::AudioMp4 => "audio/mp4",
+            ContentType::AudioMpeg => "audio/mpeg",
         }
     }
 }

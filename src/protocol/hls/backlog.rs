@@ -119,7 +119,11 @@ impl Backlog {
 
     /// What the tracks are like; those that say nothing yet are guessed.
     pub(super) fn learned(&self, tracks: &[&Track]) -> Learned {
-        let mut learned = Learned::default();
+        let is_packed = |track: &&&Track| cmaf::is_packed_only(track.format.codec);
+        let mut learned = Learned {
+            packed: tracks.len() == 1 && tracks.first().filter(is_packed).is_some(),
+            ..Learned::default()
+        };
         for track in tracks {
             let format = &track.format;
             let timescale = f64::from(cmaf::timescale(format));

@@ -255,8 +255,7 @@ impl Packager {
     /// Lists what was cut.
     pub(super) fn apply(&mut self, at: usize, cuts: Vec<Cut>) {
         for cut in cuts {
-            let (Some(timing), Some(rendition)) = (&self.timing, self.renditions.get_mut(at))
-            else {
+            let Some(rendition) = self.renditions.get_mut(at) else {
                 return;
             };
             let Cut::SegmentEnd { at: end } = cut else {
@@ -264,16 +263,32 @@ impl Packager {
                 let start_ns = rendition.nanos(rendition.segment_start);
                 let bytes = rendition.publish(&cut, self.clock.wall_ns);
                 self.retention.push(msn, start_ns, bytes);
+                // Players put a second packed part at the place of the first.
+                if let Cut::Part {
+                    start, duration, ..
+                } = cut
+                    && rendition.packed
+                {
+                    self.close(at, start + duration);
+                }
                 continue;
             };
-            if !rendition.close(end, timing.target_duration_s) {
-                continue;
-            }
-            let closed = rendition.list.segments.back();
-            self.independent &= closed.is_none_or(|closed| closed.independent || closed.gap);
-            let end_ns = rendition.nanos(end);
-            self.on_closed(at, end_ns);
+            self.close(at, end);
         }
+    }
+
+    /// Ends the open segment of a rendition at tick `end`, if it has parts.
+    fn close(&mut self, at: usize, end: u64) {
+        let (Some(timing), Some(rendition)) = (&self.timing, self.renditions.get_mut(at)) else {
+            return;
+        };
+        if !rendition.close(end, timing.target_duration_s) {
+            return;
+        }
+        let closed = rendition.list.segments.back();
+        self.independent &= closed.is_none_or(|closed| closed.independent || closed.gap);
+        let end_ns = rendition.nanos(end);
+        self.on_closed(at, end_ns);
     }
 
     /// A segment of a rendition is complete.

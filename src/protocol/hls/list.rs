@@ -24,8 +24,8 @@ pub(super) struct Segment {
     pub(super) gap: bool,
     /// Whether its first unit is a keyframe.
     pub(super) independent: bool,
-    /// The number of its init segment.
-    map: u32,
+    /// The number of its init segment; none where it is packed.
+    map: Option<u32>,
     /// EXT-X-DISCONTINUITY, EXT-X-MAP and EXT-X-PROGRAM-DATE-TIME.
     head: String,
     has_map_line: bool,
@@ -63,7 +63,7 @@ pub(super) struct Opening {
     pub(super) start_ns: i64,
     /// Milliseconds since 1970.
     pub(super) unix_ms: i64,
-    pub(super) map: u32,
+    pub(super) map: Option<u32>,
     pub(super) discontinuity: bool,
 }
 
@@ -80,6 +80,8 @@ pub(super) struct List {
     pub(super) ended: bool,
     /// The length of the complete ones.
     pub(super) complete_us: u64,
+    /// Whether what comes next is packed sound.
+    pub(super) packed: bool,
 }
 
 impl List {
@@ -92,6 +94,7 @@ impl List {
             discontinuity_sequence: 0,
             ended: false,
             complete_us: 0,
+            packed: false,
         }
     }
 
@@ -177,6 +180,7 @@ impl List {
             rendition: self.rendition,
             epoch: &self.epoch,
             msn: self.open_msn,
+            packed: self.packed,
         }
         .to_string();
         let open_msn = self.open_msn;
@@ -214,6 +218,7 @@ impl List {
             epoch: &self.epoch,
             msn,
             part,
+            packed: self.packed,
         }
         .to_string()
     }
@@ -229,14 +234,15 @@ impl List {
 
     fn opened(&self, opening: Opening) -> Segment {
         let before = self.segments.back();
-        let has_map_line =
-            opening.discontinuity || before.is_some_and(|before| before.map != opening.map);
+        let new_map = opening.map.filter(|_| {
+            opening.discontinuity || before.is_some_and(|before| before.map != opening.map)
+        });
         let mut head = String::with_capacity(160);
         if opening.discontinuity {
             head.push_str("#EXT-X-DISCONTINUITY\n");
         }
-        if has_map_line {
-            head.push_str(&self.map_line(opening.map));
+        if let Some(map) = new_map {
+            head.push_str(&self.map_line(map));
         }
         let _ = writeln!(
             head,
@@ -255,7 +261,7 @@ impl List {
             independent: false,
             map: opening.map,
             head,
-            has_map_line,
+            has_map_line: new_map.is_some(),
             part_lines: String::new(),
             tail: String::new(),
         }
@@ -268,12 +274,14 @@ impl List {
     /// The EXT-X-MAP before the first segment, where that has none of its own.
     pub(super) fn first_map_line(&self) -> Option<String> {
         let first = self.segments.front()?;
-        (!first.has_map_line).then(|| self.map_line(first.map))
+        let map = first.map.filter(|_| !first.has_map_line)?;
+        Some(self.map_line(map))
     }
 
-    /// The number of the newest segment's init segment.
-    pub(super) fn last_map(&self) -> Option<u32> {
-        self.segments.back().map(|segment| segment.map)
+    /// Whether the next segment, with the init segment `map`, needs another than the newest.
+    pub(super) fn changes_map(&self, map: u32) -> bool {
+        let last = self.segments.back();
+        last.is_some_and(|last| last.map != Some(map))
     }
 }
 

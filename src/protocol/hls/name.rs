@@ -12,6 +12,12 @@ pub const EPOCH_BYTES_MAX: usize = 32;
 /// The multivariant playlist, in the folder of the media playlists.
 pub const MULTIVARIANT_NAME: &str = "main.m3u8";
 
+const FRAGMENT_SUFFIX: &str = ".m4s";
+
+/// Players know packed sound by its name (draft-pantos-hls-rfc8216bis section 3.4). Layer III is
+/// all that we pack.
+const PACKED_SUFFIX: &str = ".mp3";
+
 /// One track as it is offered: `v0`, `a0`, `a1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RenditionId {
@@ -55,6 +61,8 @@ pub enum Resource<'n> {
         epoch: &'n str,
         /// Its media sequence number.
         msn: u64,
+        /// Whether it is packed sound, not fragments.
+        packed: bool,
     },
     /// A part of a segment.
     Part {
@@ -66,6 +74,8 @@ pub enum Resource<'n> {
         msn: u64,
         /// Its index in the segment.
         part: u32,
+        /// Whether it is packed sound, not a fragment.
+        packed: bool,
     },
 }
 
@@ -93,18 +103,23 @@ impl<'n> Resource<'n> {
                 number,
             });
         }
-        let stem = last.strip_suffix(".m4s")?;
+        let (stem, packed) = match last.strip_suffix(PACKED_SUFFIX) {
+            Some(stem) => (stem, true),
+            None => (last.strip_suffix(FRAGMENT_SUFFIX)?, false),
+        };
         match stem.split_once('.') {
             None => Some(Resource::Segment {
                 rendition,
                 epoch,
                 msn: number(stem)?,
+                packed,
             }),
             Some((msn, part)) => Some(Resource::Part {
                 rendition,
                 epoch,
                 msn: number(msn)?,
                 part: u32::try_from(number(part)?).ok()?,
+                packed,
             }),
         }
     }
@@ -124,13 +139,15 @@ impl fmt::Display for Resource<'_> {
                 rendition,
                 epoch,
                 msn,
-            } => write!(f, "{rendition}-{epoch}-{msn}.m4s"),
+                packed,
+            } => write!(f, "{rendition}-{epoch}-{msn}{}", suffix(packed)),
             Resource::Part {
                 rendition,
                 epoch,
                 msn,
                 part,
-            } => write!(f, "{rendition}-{epoch}-{msn}.{part}.m4s"),
+                packed,
+            } => write!(f, "{rendition}-{epoch}-{msn}.{part}{}", suffix(packed)),
         }
     }
 }
@@ -141,6 +158,14 @@ pub fn is_epoch(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}
+
+const fn suffix(packed: bool) -> &'static str {
+    if packed {
+        PACKED_SUFFIX
+    } else {
+        FRAGMENT_SUFFIX
+    }
 }
 
 fn rendition(text: &str) -> Option<RenditionId> {
@@ -178,6 +203,8 @@ mod tests {
             "v0-x1-18446744073709551615.m4s",
             "v0-x1-7.0.m4s",
             "a0-x1-7.4294967295.m4s",
+            "a0-x1-7.mp3",
+            "a0-x1-7.0.mp3",
         ] {
             let resource = Resource::parse(name).expect(name);
             assert_eq!(resource.to_string(), name);

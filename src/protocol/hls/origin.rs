@@ -101,6 +101,8 @@ struct Shelved {
     msn: u64,
     /// None for a gap.
     parts: Vec<Option<Bytes>>,
+    /// Whether they are packed sound.
+    packed: bool,
     /// The parts again, once all are there and none is a gap.
     whole: Option<Arc<[Bytes]>>,
 }
@@ -157,13 +159,15 @@ impl Origin {
                 rendition,
                 epoch,
                 msn,
-            } => self.segment(rendition, epoch, msn),
+                packed,
+            } => self.segment(rendition, epoch, msn, packed),
             Resource::Part {
                 rendition,
                 epoch,
                 msn,
                 part,
-            } => self.part(rendition, epoch, msn, part, request.arrived),
+                packed,
+            } => self.part(rendition, epoch, (msn, part), packed, request.arrived),
         };
         match answer {
             Answer::Wait { until, .. } if until <= now => Answer::Unavailable,
@@ -299,18 +303,19 @@ impl Origin {
         };
         let found = shelf.inits.iter().find(|(known, _)| *known == number);
         match found {
-            Some((_, bytes)) => media(rendition, Body::One(bytes.clone())),
+            Some((_, bytes)) => media(rendition, false, Body::One(bytes.clone())),
             None => Answer::NotFound,
         }
     }
 
-    fn segment(&self, rendition: RenditionId, epoch: &str, msn: u64) -> Answer {
+    fn segment(&self, rendition: RenditionId, epoch: &str, msn: u64, packed: bool) -> Answer {
         let found = self
             .shelf(rendition, epoch)
             .and_then(|shelf| shelf.segment(msn))
+            .filter(|segment| segment.packed == packed)
             .and_then(|segment| segment.whole.as_ref());
         match found {
-            Some(whole) => media(rendition, Body::Pieces(Arc::clone(whole))),
+            Some(whole) => media(rendition, packed, Body::Pieces(Arc::clone(whole))),
             None => Answer::NotFound,
         }
     }
@@ -319,8 +324,8 @@ impl Origin {
         &self,
         rendition: RenditionId,
         epoch: &str,
-        msn: u64,
-        part: u32,
+        (msn, part): (u64, u32),
+        packed: bool,
         arrived: Time,
     ) -> Answer {
         let Some(shelf) = self.shelf(rendition, epoch) else {
@@ -329,9 +334,10 @@ impl Origin {
         let index = usize::try_from(part).unwrap_or(usize::MAX);
         let found = shelf
             .segment(msn)
+            .filter(|segment| segment.packed == packed)
             .and_then(|segment| segment.parts.get(index));
         match (found, &shelf.playlist) {
-            (Some(Some(bytes)), _) => media(rendition, Body::One(bytes.clone())),
+            (Some(Some(bytes)), _) => media(rendition, packed, Body::One(bytes.clone())),
             // Only what the playlist hints at is waited for.
             (None, Some(playlist))
                 if !playlist.ended && (playlist.edge.msn, playlist.edge.parts) == (msn, part) =>
@@ -440,9 +446,13 @@ fn text(rendered: &Rendered, request: &Request<'_>, cache: Cache) -> Answer {
     })
 }
 
-fn media(rendition: RenditionId, body: Body) -> Answer {
+fn media(rendition: RenditionId, packed: bool, body: Body) -> Answer {
     Answer::Ready(Response {
-        content_type: ContentType::of(rendition.kind),
+        content_type: if packed {
+            ContentType::AudioMpeg
+        } else {
+            ContentType::of(rendition.kind)
+        },
         cache: Cache::Immutable,
         etag: None,
         gzip: false,
@@ -455,6 +465,7 @@ impl Shelved {
         Shelved {
             msn,
             parts: Vec::new(),
+            packed: false,
             whole: None,
         }
     }
@@ -481,6 +492,7 @@ impl Shelf {
         let Some(segment) = self.segments.back_mut() else {
             return;
         };
+        segment.packed = piece.packed;
         segment.parts.push(piece.bytes.clone());
     }
 

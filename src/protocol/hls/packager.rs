@@ -316,7 +316,8 @@ impl Packager {
         if self.timing.is_none() {
             let timing = Timing::choose(&self.settings, &learned);
             for (id, track) in &ids {
-                let rendition = self.opened(*id, track, timing.part_us);
+                let mut rendition = self.opened(*id, track, timing.part_us);
+                rendition.pack(timing.packed);
                 self.renditions.push(rendition);
             }
             self.title_again();
@@ -360,7 +361,7 @@ impl Packager {
         }
         self.write_multivariant();
         for rendition in &self.renditions {
-            self.steps.push_back(rendition.init_step());
+            self.steps.extend(rendition.init_step());
         }
     }
 
@@ -414,14 +415,14 @@ impl Packager {
                         let unused = self.unused.get(&id).copied().unwrap_or(0);
                         new.follow(&other.list, unused, part_us);
                     }
-                    inits.push(new.init_step());
+                    inits.extend(new.init_step());
                     new
                 }
             };
             if !is_same(&rendition.track.format, &track.format) {
                 rendition.reconfigure(track.clone(), part_us);
                 self.inits.insert(id, rendition.map + 1);
-                inits.push(rendition.init_step());
+                inits.extend(rendition.init_step());
             }
             rendition.track = track.clone();
             let start = rendition.ticks(line_ns);
@@ -477,7 +478,7 @@ impl Packager {
                     timing,
                     dateranges: &self.dateranges,
                     reports: &reports,
-                    next_map: rendition.map,
+                    next_map: rendition.listed_map(),
                     version: self.version,
                 },
             );

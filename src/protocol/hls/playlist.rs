@@ -26,8 +26,8 @@ pub(super) struct Surroundings<'s> {
     pub(super) dateranges: &'s Dateranges,
     /// Every other rendition and its last part.
     pub(super) reports: &'s [Report],
-    /// The init segment of the next segment.
-    pub(super) next_map: u32,
+    /// The init segment of the next segment; none where it is packed.
+    pub(super) next_map: Option<u32>,
     /// Counts the rendition's playlists.
     pub(super) version: u64,
 }
@@ -127,10 +127,10 @@ fn write_segments(text: &mut String, list: &List, timing: &Timing, skipped: usiz
 }
 
 /// Section 4.4.5.3: what the next request will be for.
-fn write_hints(text: &mut String, list: &List, next_map: u32) {
+fn write_hints(text: &mut String, list: &List, next_map: Option<u32>) {
     let edge = list.edge();
-    if edge.parts == 0 && list.last_map().is_some_and(|map| map != next_map) {
-        let name = list.init_name(next_map);
+    if let Some(map) = next_map.filter(|map| edge.parts == 0 && list.changes_map(*map)) {
+        let name = list.init_name(map);
         let _ = writeln!(text, "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"{name}\"");
     }
     let name = list.part_name(edge.msn, edge.parts);

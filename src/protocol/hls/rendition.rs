@@ -57,6 +57,8 @@ pub(super) struct Rendition {
     pub(super) keyframe_gap: u64,
     pub(super) discontinuity: bool,
     pub(super) map: u32,
+    /// Whether its sound goes packed: without init segments, and every part is a segment.
+    pub(super) packed: bool,
     sequence: u32,
     pub(super) titles: Vec<Title>,
     pub(super) peak_bps: u64,
@@ -85,6 +87,7 @@ impl Rendition {
             keyframe_gap: 0,
             discontinuity: false,
             map: 0,
+            packed: false,
             sequence: 0,
             titles: Vec::new(),
             peak_bps: 0,
@@ -95,17 +98,32 @@ impl Rendition {
         }
     }
 
-    pub(super) fn init_step(&self) -> Step {
-        Step::Init {
+    /// Its init segment, where it has one.
+    pub(super) fn init_step(&self) -> Option<Step> {
+        let number = self.listed_map()?;
+        Some(Step::Init {
             rendition: self.id,
-            number: self.map,
+            number,
             bytes: cmaf::write_init(&self.track),
-        }
+        })
+    }
+
+    /// The number of the init segment that its next segment needs.
+    pub(super) fn listed_map(&self) -> Option<u32> {
+        (!self.packed).then_some(self.map)
+    }
+
+    /// From now on its sound goes packed, or no more.
+    pub(super) fn pack(&mut self, packed: bool) {
+        self.packed = packed;
+        self.list.packed = packed;
     }
 
     /// Another decoder configuration, from the next segment on.
     pub(super) fn reconfigure(&mut self, track: Track, part_us: u64) {
         self.map += 1;
+        // Behind an init segment there is no way back to none.
+        self.pack(self.packed && cmaf::is_packed_only(track.format.codec));
         self.timescale = cmaf::timescale(&track.format);
         self.track = track;
         let usual = u64::from(self.timescale) / 25;
@@ -243,7 +261,7 @@ impl Rendition {
         let opening = Opening {
             start_ns,
             unix_ms: rounded_ms(start_ns.saturating_add(wall_ns)),
-            map: self.map,
+            map: self.listed_map(),
             discontinuity: self.discontinuity,
         };
         let line = PartLine {
@@ -255,7 +273,12 @@ impl Rendition {
         };
         let (msn, part) = self.list.push_part(opening, line);
         self.discontinuity = false;
-        self.pieces.push(Piece { msn, part, bytes });
+        self.pieces.push(Piece {
+            msn,
+            part,
+            bytes,
+            packed: self.packed,
+        });
         self.changed = true;
         length
     }
@@ -265,7 +288,7 @@ impl Rendition {
         let opening = Opening {
             start_ns: from_ns,
             unix_ms: rounded_ms(from_ns.saturating_add(wall_ns)),
-            map: self.map,
+            map: self.listed_map(),
             discontinuity: self.discontinuity,
         };
         let duration_us = u64::try_from(to_ns.saturating_sub(from_ns) / 1_000).unwrap_or(0);
@@ -285,6 +308,9 @@ impl Rendition {
                 metadata: title.metadata,
             })
             .collect();
+        if self.packed {
+            return cmaf::write_packed(start, self.timescale, samples, &events);
+        }
         let unix_nanos = self.nanos(start).saturating_add(wall_ns);
         // Some players take negative composition offsets for a delay of the whole track.
         let delay = self.ticks(self.delay_ns.unwrap_or(0)).min(start);
@@ -344,6 +370,7 @@ impl Rendition {
     pub(super) fn follow(&mut self, other: &List, unused: u64, part_us: u64) {
         let first_msn = other.first_msn().max(unused);
         let mut list = List::new(self.id, Arc::clone(&other.epoch), first_msn);
+        list.packed = self.packed;
         let left_out = other.segments.iter().filter(|one| one.msn < first_msn);
         let before = left_out.filter(|one| one.discontinuity).count() as u64;
         list.discontinuity_sequence = other.discontinuity_sequence + before;
@@ -352,7 +379,7 @@ impl Rendition {
             let mut opening = Opening {
                 start_ns: segment.start_ns,
                 unix_ms: segment.unix_ms,
-                map: self.map,
+                map: self.listed_map(),
                 discontinuity: segment.discontinuity,
             };
             while left_us > 0 {
@@ -362,6 +389,7 @@ impl Rendition {
                     msn,
                     part,
                     bytes: None,
+                    packed: self.packed,
                 });
                 opening.discontinuity = false;
                 left_us -= duration_us;

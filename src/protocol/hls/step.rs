@@ -76,6 +76,8 @@ pub struct Piece {
     pub part: u32,
     /// The file; none for media that never came (GAP).
     pub bytes: Option<Bytes>,
+    /// Whether it is packed sound, not a fragment.
+    pub packed: bool,
 }
 
 /// A media playlist in the forms that are asked for.

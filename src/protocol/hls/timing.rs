@@ -25,6 +25,10 @@ const WINDOW_TARGETS_MIN: u64 = 4;
 /// above the target duration would be rounded up.
 const ROUNDING_US: u64 = 450_000;
 
+/// How long segments of packed sound are at most, in microseconds: each is one part, and players
+/// stay three of them behind.
+const PACKED_US_MAX: u64 = 1_000_000;
+
 /// Without a second keyframe in sight, GOPs of twice the target have room.
 const UNKNOWN_GOP_TARGETS: u64 = 2;
 
@@ -38,11 +42,15 @@ pub(super) struct Learned {
     pub(super) gop_us: Option<u64>,
     /// The frame lengths of every audio track.
     pub(super) sound_us: Vec<f64>,
+    /// Whether there is one track, whose sound goes packed.
+    pub(super) packed: bool,
 }
 
 /// All lengths of a mount's playlists, in microseconds where nothing else is said.
 #[derive(Clone, Debug)]
 pub(super) struct Timing {
+    /// Whether the sound that it was chosen for goes packed: then every part is a segment.
+    pub(super) packed: bool,
     pub(super) target_us: u64,
     pub(super) target_duration_s: u32,
     pub(super) part_us: u64,
@@ -60,6 +68,9 @@ impl Timing {
     pub(super) fn choose(settings: &PackagerSettings, learned: &Learned) -> Self {
         let target_us = micros(settings.target.clamp(TARGET_MIN, TARGET_MAX));
         let wished = settings.part_target.clamp(PART_TARGET_MIN, PART_TARGET_MAX);
+        if learned.packed {
+            return Timing::packed(settings, target_us.min(PACKED_US_MAX), learned);
+        }
         let part_us = part_target(micros(wished), learned);
         let frame_us = learned.picture_us.map_or(0.0, |(mean, _)| mean) as u64;
         let segment_us = match (learned.picture_us, learned.gop_us) {
@@ -78,11 +89,36 @@ impl Timing {
             ((segment_us.min(longest_us) + slack_us + 500_000) / 1_000_000).max(1) as u32;
         let td_us = u64::from(target_duration_s) * 1_000_000;
         let segment_max_us = td_us + ROUNDING_US;
+        let segment_cut_us = segment_max_us - part_us.min(td_us / 2) - frame_us.min(td_us / 4);
         Timing {
+            packed: false,
             target_us,
+            segment_cut_us,
+            ..Timing::announced(settings, target_duration_s, part_us)
+        }
+    }
+
+    /// Segments of one part, as long as `wished_us` if frames fill that.
+    fn packed(settings: &PackagerSettings, wished_us: u64, learned: &Learned) -> Self {
+        let part_us = part_target(wished_us, learned);
+        let target_duration_s = part_us.div_ceil(1_000_000).max(1) as u32;
+        Timing {
+            packed: true,
+            target_us: part_us,
+            ..Timing::announced(settings, target_duration_s, part_us)
+        }
+    }
+
+    /// What follows from the two lengths that playlists say.
+    fn announced(settings: &PackagerSettings, target_duration_s: u32, part_us: u64) -> Self {
+        let td_us = u64::from(target_duration_s) * 1_000_000;
+        let segment_max_us = td_us + ROUNDING_US;
+        Timing {
+            packed: false,
+            target_us: td_us,
             target_duration_s,
             part_us,
-            segment_cut_us: segment_max_us - part_us.min(td_us / 2) - frame_us.min(td_us / 4),
+            segment_cut_us: segment_max_us,
             segment_max_us,
             skip_until_us: SKIP_UNTIL_TARGETS * td_us,
             parts_until_us: PARTS_UNTIL_TARGETS * td_us,
@@ -152,6 +188,7 @@ mod tests {
             picture_us: Some((frame_us, jitter_us)),
             gop_us: gop_ms.map(|ms| ms * 1_000),
             sound_us: sound_us.to_vec(),
+            packed: false,
         }
     }
 

@@ -20,6 +20,10 @@ use super::outputs::with_title;
 /// The most bytes of media that one mount's packager holds.
 const BYTES_MAX: usize = 512 * 1024 * 1024;
 
+/// Segments follow each other no faster than this, in milliseconds, unless shorter ones are wished
+/// for: numbers rise with the clock at least as fast.
+const SEGMENT_MS_MIN: u64 = 500;
+
 /// One mount's HLS.
 #[derive(Debug, Default)]
 pub(super) struct Packaging {
@@ -149,7 +153,7 @@ impl<S: Socket> Hub<S> {
         let (unix_ms, oldest_ms) = (self.unix_ms(now), self.unix_ms(oldest));
         let home = &mut self.homes[key];
         let settings = self.config.mount(home.name.base());
-        let target_ms = (settings.hls_segment.as_millis() as u64).max(1);
+        let apart_ms = (settings.hls_segment.as_millis() as u64).clamp(1, SEGMENT_MS_MIN);
         let last = home.name.base().rsplit('/').next().unwrap_or_default();
         let epoch = unix_ms.max(home.lives.next_epoch);
         home.lives.next_epoch = epoch + 1;
@@ -159,7 +163,7 @@ impl<S: Socket> Hub<S> {
             window: settings.hls_window,
             bytes_max: BYTES_MAX,
             epoch: base36(epoch).into(),
-            first_msn: (oldest_ms / target_ms).max(home.lives.next_msn),
+            first_msn: (oldest_ms / apart_ms).max(home.lives.next_msn),
             prefix: format!("{}/hls/", percent_encoded(last)).into(),
         }
     }

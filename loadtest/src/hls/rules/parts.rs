@@ -82,6 +82,11 @@ fn check_bytes(rendition: &Rendition, segment: &Segment, out: &mut Findings) {
 pub(super) fn rule_19_independent(history: &History, out: &mut Findings) {
     for rendition in &history.renditions {
         for (at, part) in rendition.parts() {
+            if rendition.packed(&part.uri).is_some() {
+                out.check(part.is_independent, || {
+                    format!("{}: {} is packed", rendition.uri, part.uri)
+                });
+            }
             let Some(content) = rendition.fragments(&part.uri) else {
                 continue;
             };

@@ -41,6 +41,11 @@ pub(super) fn rule_09_discontinuities(history: &History, out: &mut Findings) {
             if after.has_discontinuity || before.is_gap || after.is_gap {
                 continue;
             }
+            if let Some(off) = packed_off(rendition, [before, after]) {
+                out.check(off * 100 / 9 <= CLOCK_US, || {
+                    format!("{}: {} jumps without a word", rendition.uri, after.uri)
+                });
+            }
             let [was, is] = [before, after].map(|segment| rendition.init(segment.map.as_deref()));
             if let (Some(was), Some(is)) = (was, is) {
                 out.check(was == is, || {
@@ -379,10 +384,57 @@ fn check_pictures(
     }
 }
 
+/// How far times of packed sound may be from where the frames before end, in ticks of 90 kHz: each
+/// is rounded.
+const PACKED_TICKS: u64 = 2;
+
+/// Packed sound needs no map, says its time in itself (section 3.4), and has one part: players
+/// take a second one for another first one. False where a segment is not of it.
+fn check_packed(rendition: &Rendition, segment: &Segment, out: &mut Findings) -> bool {
+    let is_named = segment.uri.ends_with(".mp3");
+    let packed = rendition.packed(&segment.uri);
+    if !is_named && packed.is_none() {
+        return false;
+    }
+    let media = rendition.media.get(&segment.uri);
+    out.check(
+        is_named && segment.map.is_none() && (packed.is_some() || media.is_none()),
+        || {
+            let content = media.map(|media| &media.content);
+            format!(
+                "{} with the map {:?}: {content:?}",
+                segment.uri, segment.map
+            )
+        },
+    );
+    out.check(segment.parts.len() <= 1, || {
+        format!("{} has {} packed parts", segment.uri, segment.parts.len())
+    });
+    if let Some(packed) = packed {
+        let us = packed.duration_ticks * 100 / 9;
+        out.check(us.abs_diff(segment.duration_us) <= 1_000, || {
+            format!("{} has {us} us of frames", segment.uri)
+        });
+    }
+    true
+}
+
+/// How far packed sound begins from where that before ends, in ticks of 90 kHz.
+fn packed_off(rendition: &Rendition, pair: [&Segment; 2]) -> Option<u64> {
+    const CLOCK_TICKS: u64 = 1 << 33;
+    let [before, after] = pair.map(|segment| rendition.packed(&segment.uri));
+    let due = before?.start_ticks + before?.duration_ticks;
+    let off = after?.start_ticks.abs_diff(due) % CLOCK_TICKS;
+    Some(off.min(CLOCK_TICKS - off))
+}
+
 pub(super) fn rule_48_maps_and_times(history: &History, out: &mut Findings) {
     for rendition in &history.renditions {
         let segments: Vec<_> = rendition.segments().into_values().collect();
         for segment in &segments {
+            if check_packed(rendition, segment, out) {
+                continue;
+            }
             let init = rendition.init(segment.map.as_deref());
             let fetched = segment
                 .map
@@ -408,6 +460,12 @@ pub(super) fn rule_48_maps_and_times(history: &History, out: &mut Findings) {
         for pair in segments.windows(2) {
             let [before, after] = pair else { continue };
             let same = before.map == after.map && !after.has_discontinuity;
+            let off = packed_off(rendition, [before, after]);
+            if let Some(off) = off.filter(|_| !after.has_discontinuity) {
+                out.check(off <= PACKED_TICKS, || {
+                    format!("{} starts {off} ticks off", after.uri)
+                });
+            }
             let spans = [before, after].map(|segment| rendition.fragments(&segment.uri));
             if let ([Some(before), Some(next)], true) = (spans, same) {
                 let due = before.start_ticks + before.duration_ticks;

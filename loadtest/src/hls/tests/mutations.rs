@@ -1,7 +1,7 @@
 //! What breaks each rule. Longer than 600 lines because it is one table.
 
 use super::station::{Draft, set};
-use crate::hls::history::{Ask, Content, Digest, MS, Purpose, SkipAsk};
+use crate::hls::history::{Ask, Content, Digest, MS, PackedContent, Purpose, SkipAsk};
 
 /// The rule, what is wrong, and how a good history becomes wrong.
 type Mutation = (u8, &'static str, fn(&mut Draft));
@@ -489,6 +489,9 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     }),
     (48, "a map that is none", |d| {
         d.media("v0-init1.mp4").content = Content::Unreadable("cut".to_owned());
+    }),
+    (48, "packed sound behind a map", |d| {
+        d.media("v0-22.m4s").content = Content::Packed(PackedContent::default());
     }),
     (49, "not gzipped", |d| {
         let gzip = |p: &Purpose| matches!(p, Purpose::Gzip { .. });

@@ -2,6 +2,7 @@
 
 mod blocking;
 mod faults;
+mod packed;
 mod parse;
 mod scenes;
 mod source;
