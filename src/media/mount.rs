@@ -282,6 +282,17 @@ impl Mount {
         true
     }
 
+    /// Waits for the source that `other` waits for, if it waits for one: what is written from
+    /// `other` has the same source.
+    pub fn wait_with(&mut self, other: &Mount, info: Arc<SourceInfo>) {
+        if let (Slot::Empty, Slot::Waiting { .. }) = (self.slot, other.slot) {
+            self.slot = other.slot;
+            self.info = Arc::clone(&info);
+            self.updates.push_back(ReplicaUpdate::Info(info));
+            self.updates.push_back(ReplicaUpdate::State(self.state()));
+        }
+    }
+
     /// Media of `session`; dropped where it does not feed the mount.
     pub fn push(&mut self, now: Time, session: SessionId, events: Vec<MediaEvent>) {
         if self.publisher() != Some(session) {

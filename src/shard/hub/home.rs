@@ -354,7 +354,7 @@ impl<S: Socket> Hub<S> {
 
     /// Gives a seat to a listener of `from`, or says why not and where else to try.
     fn admit(&mut self, key: usize, from: ShardId) -> (Result<(), JoinRefusal>, Option<MountName>) {
-        let home = &mut self.homes[key];
+        let home = &self.homes[key];
         if let SourceState::Gone { fallback } = home.mount.state() {
             if fallback.is_some() {
                 // The shard must hear when the source is back.
@@ -364,6 +364,12 @@ impl<S: Socket> Hub<S> {
         }
         if home.written.is_none() && home.tracks.are_coded() {
             return (Err(JoinRefusal::OutputsOnly), None);
+        }
+        let base = &self.homes[self.base_of(key)];
+        let has_outputs = base.tracks.may_have_units(base.mount.format().codec);
+        if home.written.is_some() && !has_outputs {
+            // Nothing is ever written of such a coding.
+            return (Err(JoinRefusal::NotFound), None);
         }
         let max = self.config.mount(home.name.base()).listeners_max;
         if max > 0 && self.listeners_of(key) >= max {

@@ -205,6 +205,9 @@ impl<S: Socket> Hub<S> {
                 let jumped = false;
                 self.write_output(arrived, key, session, &[Moment { event, jumped }]);
             }
+        } else if let Some((base, home)) = self.homes.get2_mut(base, key) {
+            let info = info_of(base.mount.info(), output);
+            home.mount.wait_with(&base.mount, info);
         }
         Some(key)
     }

@@ -2,6 +2,7 @@
 
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use corecast_config::{Config, HlsMode, Mount, Relay};
@@ -13,7 +14,7 @@ use corecast_media::socket::{Sent, Socket};
 use corecast_media::time::Time;
 use corecast_media::track::{AccessUnit, MediaTime, Track, TrackCodec, TrackFormat, TrackId};
 use corecast_mesh::lockout::Lockouts;
-use corecast_mesh::message::{JoinRefusal, ShardMessage, SourceInfo};
+use corecast_mesh::message::{EndReason, JoinRefusal, ShardMessage, SourceInfo};
 use corecast_mesh::seats::{NodeSeats, Seats};
 use corecast_mesh::topology::Topology;
 use corecast_protocol::hls::{Answer, Directives, Request, Resource, Step};
@@ -160,6 +161,19 @@ impl Node {
             }
         }
         String::new()
+    }
+
+    /// Asks for a seat at an output on `shard`.
+    fn asks(&mut self, shard: usize, output: Output) -> Result<(), JoinRefusal> {
+        let session = self.session(shard);
+        self.events.clear();
+        self.hubs[shard].reserve(self.now, session, mount().with_output(output));
+        self.settle();
+        let answer = self.events.iter().find_map(|event| match event {
+            HubEvent::SeatAnswer { answer, .. } => Some(answer.as_ref().map(|_| ())),
+            _ => None,
+        });
+        answer.expect("an answer").map_err(|refusal| *refusal)
     }
 
     fn asked_again(&mut self) -> usize {
@@ -447,4 +461,46 @@ fn the_peak_and_the_slow_of_outputs_are_their_mounts() {
     };
     assert_eq!((report.listeners, report.listeners_peak), (0, 1));
     assert_eq!(node.hubs[home].holdings().outputs, 0);
+}
+
+#[test]
+fn a_player_that_comes_in_a_gap_waits_with_the_others() {
+    let mut config = Config::default();
+    config.mount_defaults.source_timeout = Duration::from_secs(5);
+    let mut node = Node::start(2, config);
+    let (home, away) = node.home();
+    let source = node.publish(Output::Rtmp.content_type());
+    node.film(source, 1_000);
+    node.hubs[home].unpublish(node.now, source, EndReason::PeerReset);
+    node.settle();
+    assert!(
+        node.asks(away, Output::Flv).is_ok(),
+        "the source may come back"
+    );
+    let again = node.publish(Output::Rtmp.content_type());
+    node.film(again, 1_000);
+    let report = &node.hubs[home].snapshot(node.now, false).mounts[0];
+    assert_eq!(report.listeners, 1);
+    node.hubs[home].unpublish(node.now, again, EndReason::PeerReset);
+    node.pass(5_000);
+    assert_eq!(node.asks(away, Output::Mpegts), Err(JoinRefusal::NoSource));
+}
+
+#[test]
+fn nothing_is_written_of_codings_without_units() {
+    let mut node = Node::start(2, Config::default());
+    let (_, away) = node.home();
+    let source = node.publish("application/ogg");
+    let vorbis = AudioFormat {
+        codec: Codec::Vorbis,
+        ..AudioFormat::default()
+    };
+    node.push(source, vec![MediaEvent::Format(vorbis)]);
+    node.settle();
+    assert_eq!(node.asks(away, Output::Flv), Err(JoinRefusal::NotFound));
+    let refused = node.watch(away, Resource::Multivariant, "");
+    assert!(matches!(refused, Watched::Wait(_)), "{refused:?}");
+    let refused = node.watch(away, Resource::Multivariant, "");
+    let not_found = matches!(refused, Watched::Refused(JoinRefusal::NotFound));
+    assert!(not_found, "{refused:?}");
 }

@@ -31,6 +31,9 @@ const VIEWER_SPAN: Duration = Duration::from_secs(15);
 /// The most viewers of one mount that this shard tells apart.
 const VIEWERS_MAX: usize = 200_000;
 
+/// Those who have gone are looked for no more often: a full table is long.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
 /// What somebody waits for before anything is known of a mount.
 const FIRST_STEP: WaitKey = WaitKey {
     rendition: None,
@@ -67,6 +70,8 @@ pub(super) struct Watch {
     /// When somebody asked last, or when the home refused.
     touched: Time,
     viewers: HashMap<u64, Time, BuildHasherDefault<FxHasher>>,
+    /// When those who had gone were forgotten last.
+    swept: Time,
     armed: Option<Time>,
 }
 
@@ -79,6 +84,7 @@ impl Watch {
             waiters: Waiters::new(),
             touched: now,
             viewers: HashMap::default(),
+            swept: now,
             armed: None,
         }
     }
@@ -96,7 +102,7 @@ impl Watch {
     }
 
     fn note_player(&mut self, now: Time, viewer: u64) {
-        if self.viewers.len() >= VIEWERS_MAX {
+        if self.viewers.len() >= VIEWERS_MAX && now.since(self.swept) >= SWEEP_EVERY {
             self.forget_viewers(now);
         }
         if self.viewers.len() < VIEWERS_MAX {
@@ -105,6 +111,7 @@ impl Watch {
     }
 
     fn forget_viewers(&mut self, now: Time) {
+        self.swept = now;
         self.viewers
             .retain(|_, seen| now.since(*seen) < VIEWER_SPAN);
     }

@@ -1,7 +1,7 @@
 //! Players that were let in a moment ago: a player of HLS asks several times a second, and the
 //! guards of its mount are not asked as often.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
@@ -14,12 +14,16 @@ const PASS_SPAN: Duration = Duration::from_secs(10);
 /// The most passes that a shard remembers.
 const PASSES_MAX: usize = 50_000;
 
+/// Passes that are over are looked for no more often: a full table is long.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
 /// Passes given by one shard. Lives on: its shard.
 #[derive(Debug, Default)]
 pub(crate) struct Passes {
     /// Nobody outside knows how players are numbered.
     numbers: RandomState,
     until: RefCell<FxHashMap<u64, Time>>,
+    swept: Cell<Time>,
 }
 
 impl Passes {
@@ -37,7 +41,8 @@ impl Passes {
     /// Gives the player a pass, for no longer than it may stay.
     pub(crate) fn give(&self, now: Time, player: u64, stay_max: Option<Duration>) {
         let mut passes = self.until.borrow_mut();
-        if passes.len() >= PASSES_MAX {
+        if passes.len() >= PASSES_MAX && now.since(self.swept.get()) >= SWEEP_EVERY {
+            self.swept.set(now);
             passes.retain(|_, until| now < *until);
         }
         if passes.len() < PASSES_MAX {
