@@ -3,6 +3,8 @@
 use corecast_config::Config;
 use corecast_media::name::{MountName, Output};
 
+use crate::http::hls_path::is_hls;
+
 /// What the names of outputs end with.
 const SUFFIXES: [(&str, Output); 2] = [(".flv", Output::Flv), (".ts", Output::Mpegts)];
 
@@ -18,7 +20,7 @@ pub(crate) fn stream_of(config: &Config, path: &str) -> Option<MountName> {
 
 /// Whether no source may open a mount of this name: who asks for it gets another mount's output.
 pub(crate) fn is_output(config: &Config, path: &str) -> bool {
-    output_of(config, path).is_some() || path.ends_with(".m3u8")
+    output_of(config, path).is_some() || path.ends_with(".m3u8") || is_hls(path)
 }
 
 fn output_of(config: &Config, path: &str) -> Option<(MountName, Output)> {
@@ -51,6 +53,8 @@ mod tests {
             ("/old.ts", Some("/old.ts"), false),
             ("/old.ts.flv", Some("/old.ts#flv"), true),
             ("/cam.m3u8", Some("/cam.m3u8"), true),
+            ("/cam/hls/v0-a-1.m4s", Some("/cam/hls/v0-a-1.m4s"), true),
+            ("/cam/hls", Some("/cam/hls"), false),
             ("/.flv", Some("/.flv"), false),
             ("/a//b.flv", None, false),
         ] {
