@@ -96,6 +96,7 @@ fn origin() -> Origin {
                 parts_before: 1,
             },
             ended: false,
+            has_segments: true,
             full: rendered,
             delta: None,
             delta_v2: None,

@@ -149,7 +149,7 @@ impl Origin {
     pub fn request(&self, now: Time, request: &Request<'_>) -> Answer {
         let answer = match request.resource {
             Resource::Multivariant => self.multivariant(request),
-            Resource::Playlist(rendition) => self.playlist(rendition, request),
+            Resource::Playlist(rendition) => self.playlist(now, rendition, request),
             Resource::Init {
                 rendition,
                 epoch,
@@ -262,7 +262,7 @@ impl Origin {
         text(rendered, request, Cache::Revalidate)
     }
 
-    fn playlist(&self, rendition: RenditionId, request: &Request<'_>) -> Answer {
+    fn playlist(&self, now: Time, rendition: RenditionId, request: &Request<'_>) -> Answer {
         let Some(shelf) = self.shelves.get(&rendition) else {
             return match self.multivariant {
                 Some(_) => Answer::NotFound,
@@ -277,6 +277,16 @@ impl Origin {
             return text(&playlist.full, request, Cache::Revalidate);
         }
         let directives = request.directives;
+        // Players that know nothing of parts give up on a list without segments.
+        let knows_parts = directives.msn.is_some() || directives.skip != Skip::Nothing;
+        if !playlist.has_segments && !knows_parts && now < request.arrived + self.wait_max() {
+            return self.wait(
+                Some(rendition),
+                playlist.edge.msn,
+                u32::MAX,
+                request.arrived,
+            );
+        }
         let cache = match directives.msn {
             None => Cache::Revalidate,
             Some(msn) => {

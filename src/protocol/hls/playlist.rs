@@ -46,6 +46,7 @@ pub(super) fn render(list: &List, around: &Surroundings<'_>) -> Playlist {
     Playlist {
         edge: list.edge(),
         ended: list.ended,
+        has_segments: list.complete().next().is_some(),
         full: Rendered::new(write(list, around, Form::Full), &tag("")),
         delta,
         delta_v2,

@@ -87,6 +87,8 @@ pub struct Playlist {
     pub edge: Edge,
     /// Whether it has EXT-X-ENDLIST.
     pub ended: bool,
+    /// Whether it has a complete segment.
+    pub has_segments: bool,
     /// The whole list.
     pub full: Rendered,
     /// Without older segments (`_HLS_skip=YES`); none where nothing can be left out.

@@ -1,6 +1,7 @@
 //! Clients that wait: each request is answered when it should be, with what it asked for.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use corecast_media::frame::MediaEvent;
 use corecast_media::metadata::Metadata;
@@ -291,6 +292,54 @@ fn check_files(crowd: &mut Crowd, now: Time) {
         let answer = &crowd.answered.get(count).expect("an answer").2;
         assert_eq!(answer.status(), expected, "{name}");
     }
+}
+
+#[test]
+fn a_list_without_directives_has_a_segment_or_is_waited_for() {
+    let mut crowd = Crowd::default();
+    let mut first = None;
+    let a0 = RenditionId {
+        kind: TrackKind::Audio,
+        index: 0,
+    };
+    let radio = Scene {
+        video: Vec::new(),
+        ..Scene::default()
+    };
+    run(&radio, &mut crowd, |crowd, now, _| {
+        if first.is_none() && crowd.origin.edge(a0).is_some() {
+            first = Some(now);
+            for query in ["", "_HLS_msn=100&_HLS_part=0"] {
+                crowd.ask(now, asked("a0.m3u8", query.to_owned(), now));
+            }
+            // Who has waited long enough gets what there is.
+            let most = now + crowd.origin.wait_max();
+            crowd.ask(most, asked("a0.m3u8", String::new(), now));
+        }
+    });
+    let first = first.expect("a list");
+    let lists = crowd.answered.iter().map(|(asked, at, answer)| {
+        let Answer::Ready(response) = answer else {
+            panic!("{asked:?}: {answer:?}");
+        };
+        (
+            asked.query.as_str(),
+            *at,
+            text_of(response).contains("#EXTINF:"),
+        )
+    });
+    let lists: Vec<_> = lists.collect();
+    let [
+        ("_HLS_msn=100&_HLS_part=0", at, false),
+        ("", _, false),
+        ("", whole, true),
+    ] = lists[..]
+    else {
+        panic!("{lists:?}");
+    };
+    assert_eq!(at, first);
+    let waited = whole.since(first);
+    assert!(waited <= Duration::from_millis(2_200), "{waited:?}");
 }
 
 #[test]

@@ -101,6 +101,11 @@ impl Station {
     }
 
     pub(super) fn ask(&self, name: &str, query: &str) -> Answer {
+        self.ask_at(self.now, name, query)
+    }
+
+    /// Asks for what was wanted now at a later time.
+    fn ask_at(&self, at: Time, name: &str, query: &str) -> Answer {
         let directives = match Directives::parse(query) {
             Ok(directives) => directives,
             Err(reason) => return Answer::BadRequest(reason),
@@ -113,11 +118,16 @@ impl Station {
             gzip: false,
             arrived: self.now,
         };
-        self.origin.request(self.now, &request)
+        self.origin.request(at, &request)
     }
 
     pub(super) fn text(&self, name: &str, query: &str) -> String {
-        match self.ask(name, query) {
+        let answer = match self.ask(name, query) {
+            // What is there is given out in the end.
+            Answer::Wait { until, .. } => self.ask_at(until, name, query),
+            answer => answer,
+        };
+        match answer {
             Answer::Ready(response) => {
                 let bytes = response.body.pieces().concat();
                 String::from_utf8(bytes).expect("UTF-8")
