@@ -27,13 +27,22 @@ const WAIT: Timespec = Timespec {
 /// Room for an answer.
 const SCRATCH_BYTES: usize = 64 * 1_024;
 
+/// One request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// When it was sent.
+    pub(super) asked_ns: u64,
+    /// When the last byte of the answer was there.
+    pub(super) done_ns: u64,
+    /// The hash of the answer's body.
+    body: u64,
+}
+
 /// How one part's playlist came to all who waited.
 #[derive(Debug, Default)]
 pub(super) struct Round {
-    /// When each asked, and when it had the last byte.
-    pub(super) times: Vec<(u64, u64)>,
-    /// Different bodies among the answers.
-    pub(super) bodies: usize,
+    /// One for each connection.
+    pub(super) answers: Vec<Answer>,
     /// The part's first and last picture; none if it could not be fetched.
     pub(super) pictures: Option<(Stamp, Stamp)>,
 }
@@ -107,16 +116,15 @@ impl Crowd {
              Accept-Encoding: gzip\r\n\r\n",
             self.watched.path_after(self.edge)
         );
-        let mut times = Vec::with_capacity(self.exchanges.len());
+        let mut round = Round::default();
         for exchange in &mut self.exchanges {
             exchange.ask(request.as_bytes())?;
-            times.push((now_ns(), 0));
+            round.answers.push(Answer {
+                asked_ns: now_ns(),
+                ..Answer::default()
+            });
         }
         waiting()?;
-        let mut round = Round {
-            times,
-            ..Round::default()
-        };
         let list = self.take_answers(&mut round)?;
         Ok((round, list))
     }
@@ -135,27 +143,27 @@ impl Crowd {
             }
             for event in &events {
                 let index = event.data.u64() as usize;
-                let (Some(exchange), Some(times)) =
-                    (self.exchanges.get_mut(index), round.times.get_mut(index))
+                let (Some(exchange), Some(answer)) =
+                    (self.exchanges.get_mut(index), round.answers.get_mut(index))
                 else {
                     continue;
                 };
                 let Some(head) = exchange.take(Body::Kept, &mut self.scratch)? else {
                     continue;
                 };
-                times.1 = now_ns();
+                answer.done_ns = now_ns();
                 left -= 1;
                 if head.status != 200 {
                     return Err(fault(format!("the server answers {head:?}")));
                 }
                 let hasher = BuildHasherDefault::<DefaultHasher>::default();
-                if hashes.insert(hasher.hash_one(exchange.body())) {
+                answer.body = hasher.hash_one(exchange.body());
+                if hashes.insert(answer.body) {
                     // The latest that any of them has.
                     list = Some(parse(exchange.body())?);
                 }
             }
         }
-        round.bodies = hashes.len();
         list.ok_or_else(|| fault("nobody asked"))
     }
 }
@@ -194,34 +202,60 @@ pub(super) fn pictures(fragment: &[u8]) -> Option<(Stamp, Stamp)> {
 /// known before. That is taken from the first picture of the part that follows.
 pub(super) fn delays(rounds: &[Round]) -> (Vec<u64>, u64) {
     let (mut delays, mut late) = (Vec::new(), 0);
-    for pair in rounds.windows(2) {
-        let [round, next] = pair else { continue };
-        let (Some((_, last)), Some((follower, _))) = (round.pictures, next.pictures) else {
-            continue;
-        };
-        if follower.number != last.number + 1 {
-            continue;
-        }
-        for &(asked_ns, done_ns) in &round.times {
-            late += u64::from(asked_ns > follower.sent_ns);
-            delays.push(done_ns.saturating_sub(asked_ns.max(follower.sent_ns)));
+    for (answers, complete_ns) in completed(rounds) {
+        for answer in answers {
+            late += u64::from(answer.asked_ns > complete_ns);
+            delays.push(
+                answer
+                    .done_ns
+                    .saturating_sub(answer.asked_ns.max(complete_ns)),
+            );
         }
     }
     (delays, late)
+}
+
+/// The most different bodies that answered one question of those who waited for the part: who
+/// asks when the next one is there as well gets a playlist with both.
+pub(super) fn different_bodies(rounds: &[Round]) -> usize {
+    let different = |(answers, complete_ns): (&[Answer], u64)| {
+        let waited = answers
+            .iter()
+            .filter(|answer| answer.asked_ns <= complete_ns);
+        waited
+            .map(|answer| answer.body)
+            .collect::<HashSet<_>>()
+            .len()
+    };
+    completed(rounds).map(different).max().unwrap_or(usize::MAX)
+}
+
+/// The answers of each part, and when it was complete; parts of which that is not known are left
+/// out.
+fn completed(rounds: &[Round]) -> impl Iterator<Item = (&[Answer], u64)> {
+    rounds.windows(2).filter_map(|pair| {
+        let [round, next] = pair else { return None };
+        let ((_, last), (follower, _)) = (round.pictures?, next.pictures?);
+        (follower.number == last.number + 1).then_some((&round.answers[..], follower.sent_ns))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn round(first: u64, last: u64, times: &[(u64, u64)]) -> Round {
+    fn round(first: u64, last: u64, answers: &[(u64, u64, u64)]) -> Round {
         let stamp = |number| Stamp {
             number,
             sent_ns: number * 100,
         };
+        let answers = answers.iter().map(|&(asked_ns, done_ns, body)| Answer {
+            asked_ns,
+            done_ns,
+            body,
+        });
         Round {
-            times: times.to_vec(),
-            bodies: 1,
+            answers: answers.collect(),
             pictures: Some((stamp(first), stamp(last))),
         }
     }
@@ -229,12 +263,27 @@ mod tests {
     #[test]
     fn delays_count_from_the_picture_that_completes_the_part() {
         let rounds = [
-            round(0, 5, &[(10, 650), (620, 680)]),
-            round(6, 11, &[(700, 1_250)]),
-            round(13, 18, &[(1_300, 2_000)]),
+            round(0, 5, &[(10, 650, 1), (620, 680, 2)]),
+            round(6, 11, &[(700, 1_250, 1)]),
+            round(13, 18, &[(1_300, 2_000, 1)]),
             Round::default(),
         ];
         // The second part is followed by a hole, the third by nothing known.
         assert_eq!(delays(&rounds), (vec![50, 60], 1));
+    }
+
+    #[test]
+    fn only_who_waited_must_get_the_same() {
+        let follower = round(6, 11, &[]);
+        let same = [round(0, 5, &[(10, 650, 1), (620, 680, 2)]), follower];
+        assert_eq!(different_bodies(&same), 1);
+        let follower = round(6, 11, &[]);
+        let other = [round(0, 5, &[(10, 650, 1), (600, 680, 2)]), follower];
+        assert_eq!(different_bodies(&other), 2);
+        assert_eq!(
+            different_bodies(&[]),
+            usize::MAX,
+            "nothing known is no pass"
+        );
     }
 }

@@ -3,11 +3,11 @@
 
 use std::io;
 
-use super::blocked::{Crowd, delays};
+use super::blocked::{Crowd, delays, different_bodies};
 use super::playlist::{Watched, good};
 use super::rows::{Board, Line, spread};
 use super::segments::{Drained, drain};
-use super::server::{FILE, Kind};
+use super::server::{FILE, Kind, Server};
 use super::video::Stand;
 use crate::clock::MS_NS;
 use crate::hls::client::Client;
@@ -19,6 +19,9 @@ const BLOCKED_BITS: u64 = 1_000_000;
 /// Segments of two seconds have 200 kB at this rate.
 const SEGMENT_BITS: u64 = 800_000;
 
+/// Where nginx has the file: in memory, as live segments are kept, and on a disk.
+const MEMORY: &str = "/dev/shm";
+const DISK: &str = "/var/tmp";
 /// Time of one server's turn.
 const TURN_MS: u64 = 500;
 
@@ -45,7 +48,7 @@ pub(super) const LINES: &[Line] = &[
     ),
     Line::target(
         "segment_cpu",
-        "CPU per request of a segment, corecast / nginx with sendfile",
+        "CPU per request of a segment, corecast / nginx, sendfile from tmpfs",
         3,
         (0.80, 0.72),
     ),
@@ -77,9 +80,27 @@ pub(super) const LINES: &[Line] = &[
     Line::known("source_late_ms", "ms that the source was late, at most", 1),
     Line::known("segment_bytes", "bytes of a segment", 0),
     Line::known("segment_us", "CPU us per segment, corecast", 1),
-    Line::known("segment_nginx_us", "CPU us per segment, nginx", 1),
+    Line::known(
+        "segment_nginx_us",
+        "CPU us per segment, nginx from tmpfs",
+        1,
+    ),
+    Line::known(
+        "segment_disk",
+        "the same, nginx from a disk's page cache",
+        3,
+    ),
+    Line::known(
+        "segment_nginx_disk_us",
+        "CPU us per segment, nginx from a disk's page cache",
+        1,
+    ),
     Line::known("segment_rate", "segments per second, corecast", 0),
-    Line::known("segment_nginx_rate", "segments per second, nginx", 0),
+    Line::known(
+        "segment_nginx_rate",
+        "segments per second, nginx from tmpfs",
+        0,
+    ),
 ];
 
 /// Measures everything.
@@ -138,13 +159,12 @@ fn blocked(stand: &Stand<'_>, board: &mut Board, round: usize) -> io::Result<()>
     let mut since_picture: Vec<u64> = Vec::new();
     for round in &rounds {
         if let Some((_, last)) = round.pictures {
-            let done = round.times.iter().map(|(_, done_ns)| done_ns);
+            let done = round.answers.iter().map(|answer| answer.done_ns);
             since_picture.extend(done.map(|done_ns| done_ns.saturating_sub(last.sent_ns)));
         }
     }
     board.note("picture_p99_ms", quantile_ms(&mut since_picture, 0.99)?);
-    let bodies = rounds.iter().map(|round| round.bodies).max();
-    board.note("bodies", bodies.unwrap_or(usize::MAX) as f64);
+    board.note("bodies", different_bodies(&rounds) as f64);
     board.note("source_late_ms", stage.end()?);
     eprintln!(
         "round {} blocked {parts} parts, p99 {p99_ms:.1} ms",
@@ -168,35 +188,45 @@ fn segments(stand: &Stand<'_>, board: &mut Board, round: usize) -> io::Result<()
         path,
         ..watched.target.clone()
     };
-    let nginx = stand.server(&Kind::Nginx { file: body })?;
-    let theirs = Target {
-        path: format!("/{FILE}"),
-        ..nginx.target().clone()
+    let nginx = |place: &str| {
+        let (file, place) = (body.clone(), place.into());
+        stand.server(&Kind::Nginx { file, place })
     };
+    let peers = [nginx(MEMORY)?, nginx(DISK)?];
     let mut turns = Vec::new();
     for _ in 0..(stand.settings.window_ms / TURN_MS).max(1) {
-        let turn = |target, pid| drain(target, length, pid, TURN_MS * MS_NS);
-        let first = turn(&ours, stage.server.pid());
-        let second = turn(&theirs, nginx.pid());
-        turns.push([
-            first.map_err(|error| stage.server.explain(&error))?,
-            second.map_err(|error| nginx.explain(&error))?,
-        ]);
+        let turn = |target: &Target, server: &Server| {
+            let drained = drain(target, length, server.pid(), TURN_MS * MS_NS);
+            drained.map_err(|error| server.explain(&error))
+        };
+        let theirs = |peer: &Server| {
+            let path = format!("/{FILE}");
+            let target = Target {
+                path,
+                ..peer.target().clone()
+            };
+            turn(&target, peer)
+        };
+        let [memory, disk] = &peers;
+        turns.push([turn(&ours, &stage.server)?, theirs(memory)?, theirs(disk)?]);
     }
     stage.end()?;
-    let median = |of: fn(&[Drained; 2]) -> f64| {
+    let median = |of: fn(&[Drained; 3]) -> f64| {
         let (_, median, _) = spread(turns.iter().map(of).collect()).unwrap_or_default();
         median
     };
-    let ratio = median(|[ours, theirs]| ours.cpu_us / theirs.cpu_us);
+    let ratio = median(|[ours, memory, _]| ours.cpu_us / memory.cpu_us);
+    let of_disk = median(|[ours, _, disk]| ours.cpu_us / disk.cpu_us);
     board.note("segment_cpu", ratio);
+    board.note("segment_disk", of_disk);
     board.note("segment_bytes", length as f64);
-    board.note("segment_us", median(|[ours, _]| ours.cpu_us));
-    board.note("segment_nginx_us", median(|[_, theirs]| theirs.cpu_us));
-    board.note("segment_rate", median(|[ours, _]| ours.rate));
-    board.note("segment_nginx_rate", median(|[_, theirs]| theirs.rate));
+    board.note("segment_us", median(|[ours, ..]| ours.cpu_us));
+    board.note("segment_nginx_us", median(|[_, memory, _]| memory.cpu_us));
+    board.note("segment_nginx_disk_us", median(|[_, _, disk]| disk.cpu_us));
+    board.note("segment_rate", median(|[ours, ..]| ours.rate));
+    board.note("segment_nginx_rate", median(|[_, memory, _]| memory.rate));
     eprintln!(
-        "round {} segments of {length} bytes in {} turns: {ratio:.3}",
+        "round {} segments of {length} bytes in {} turns: {ratio:.3}, of a disk {of_disk:.3}",
         round + 1,
         turns.len()
     );

@@ -62,8 +62,8 @@ pub(super) enum Kind {
     Video { overrides: Vec<String> },
     /// icecast2 without burst on connect.
     Icecast,
-    /// nginx with one worker, which sends this as [`FILE`].
-    Nginx { file: Vec<u8> },
+    /// nginx with one worker, which sends this as [`FILE`] from a folder in here.
+    Nginx { file: Vec<u8>, place: PathBuf },
     /// The bare loop.
     Bare {
         listeners: u32,
@@ -90,6 +90,8 @@ pub(super) struct Server {
     credentials: Option<String>,
     /// Where it takes RTMP.
     rtmp: Option<SocketAddr>,
+    /// What it serves.
+    _files: Option<Folder>,
     folder: Folder,
     ready_ns: u64,
 }
@@ -109,7 +111,7 @@ impl Server {
     fn start_once(software: &Software, kind: &Kind) -> io::Result<Server> {
         let port = free_port()?;
         let folder = Folder::new()?;
-        let mut rtmp = None;
+        let (mut rtmp, mut files) = (None, None);
         let mut command = match kind {
             Kind::Corecast { shards, overrides } => {
                 corecast(software, &folder.0, port, *shards, overrides)
@@ -122,7 +124,13 @@ impl Server {
                 corecast(software, &folder.0, port, 1, &overrides)
             }
             Kind::Icecast => icecast(software, &folder.0, port)?,
-            Kind::Nginx { file } => nginx(software, &folder.0, port, file)?,
+            Kind::Nginx { file, place } => {
+                let root = Folder::new_in(place)?;
+                fs::write(root.0.join(FILE), file)?;
+                let command = nginx(software, &folder.0, port, &root.0)?;
+                files = Some(root);
+                command
+            }
             Kind::Bare {
                 listeners,
                 send_bytes,
@@ -149,6 +157,7 @@ impl Server {
             target,
             credentials,
             rtmp,
+            _files: files,
             folder,
             ready_ns: 0,
         };
@@ -319,11 +328,10 @@ fn icecast_config(folder: &Path, port: u16) -> String {
     )
 }
 
-/// nginx as one process that serves `file` out of the page cache by `sendfile`.
-fn nginx(software: &Software, folder: &Path, port: u16, file: &[u8]) -> io::Result<Command> {
-    fs::write(folder.join(FILE), file)?;
+/// nginx as one process that serves what is in `root` by `sendfile`.
+fn nginx(software: &Software, folder: &Path, port: u16, root: &Path) -> io::Result<Command> {
     let path = folder.join("nginx.conf");
-    fs::write(&path, nginx_config(folder, port))?;
+    fs::write(&path, nginx_config(folder, port, root))?;
     let mut command = Command::new(&software.nginx);
     command
         .arg("-p")
@@ -335,8 +343,8 @@ fn nginx(software: &Software, folder: &Path, port: u16, file: &[u8]) -> io::Resu
 }
 
 /// What people set for speed: `sendfile` with full packets, an open-file cache, no access log.
-fn nginx_config(folder: &Path, port: u16) -> String {
-    let folder = folder.display();
+fn nginx_config(folder: &Path, port: u16, root: &Path) -> String {
+    let (folder, root) = (folder.display(), root.display());
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
         .map(|name| format!("{name}_temp_path {folder}/{name};"))
@@ -348,7 +356,7 @@ fn nginx_config(folder: &Path, port: u16) -> String {
          tcp_nodelay on; keepalive_timeout 600s; keepalive_requests 1000000000;\
          open_file_cache max=100 inactive=600s; open_file_cache_valid 600s;\
          types {{ video/iso.segment m4s; }}\
-         server {{ listen 127.0.0.1:{port} backlog=4096; root {folder}; }} }}"
+         server {{ listen 127.0.0.1:{port} backlog=4096; root {root}; }} }}"
     )
 }
 
@@ -392,10 +400,15 @@ struct Folder(PathBuf);
 impl Folder {
     /// A fresh one that any user may enter.
     fn new() -> io::Result<Folder> {
+        Folder::new_in(&std::env::temp_dir())
+    }
+
+    /// One in `place`.
+    fn new_in(place: &Path) -> io::Result<Folder> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("corecast-bench-{}-{count}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
+        let folder = place.join(name);
         fs::create_dir(&folder)?;
         Ok(Folder(folder))
     }
