@@ -126,6 +126,7 @@ fn a_player_that_is_stuck_skips_to_a_keyframe_and_others_miss_nothing(backend: B
     let settings = [
         "mount_defaults.latency=live",
         "mount_defaults.slow_reader_budget_ms=1000",
+        "mount_defaults.source_timeout_ms=0",
     ];
     let server = Server::start(backend, &settings);
     let mut publisher = publisher(&server, "/live/cam");
