@@ -205,6 +205,10 @@ fn a_drain_answers_who_waits_for_a_part(backend: Backend) {
         assert_eq!(answer.status, 503, "{}", answer.text());
         assert!(answer.text().contains("shutting down"), "{}", answer.text());
     }
+    // Whoever is late is told too, where the server is still there.
+    if let Ok(late) = http::try_get(server.address(), "/live.m3u8") {
+        assert_eq!(late.status, 503, "{}", late.text());
+    }
     assert_eq!(server.wait_end().code(), Some(0));
     assert!(
         began.elapsed() < Duration::from_secs(4),

@@ -36,6 +36,11 @@ pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option
         let refused = listener::refused(JoinRefusal::NotFound);
         return Box::pin(refuse(connection, request, refused)).await;
     };
+    if shard.is_draining() {
+        // Else new ones would hold up the end for as long as they come.
+        let refused = listener::refused(JoinRefusal::Draining);
+        return Box::pin(refuse(connection, request, refused)).await;
+    }
     let (agent, ip) = (agent_of(request), connection.peer.ip());
     if let Some(refused) = bars::bar_listener(&config, named.mount.as_str(), ip, &agent) {
         return Box::pin(refuse(connection, request, refused)).await;
