@@ -5,7 +5,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use corecast_protocol::rtmp::{CHUNK_BYTES, MediaKind, Url};
+use bytes::Bytes;
+use corecast_protocol::rtmp::{CHUNK_BYTES, ClientEvent, ClientSession, MediaKind, Purpose, Url};
 use rustix::process::Signal;
 
 use super::harness::{Backend, Scratch, Server, Station, http, wait_for};
@@ -317,14 +318,34 @@ fn every_wrong_request_for_hls_has_its_answer_at_once() {
     assert_unhurt(&server);
 }
 
+/// What a player of RTMP is told first when it asks for `path`.
+fn play(server: &Server, path: &str) -> ClientEvent {
+    let url = Url::parse(&server.rtmp_url(path)).expect("a good URL");
+    let mut session = ClientSession::new(Purpose::Play, &url, "script", [5; 32]);
+    let mut socket = http::connect(rtmp_address(server)).expect("the server listens");
+    let mut piece = [0; 4_096];
+    loop {
+        while let Some(bytes) = session.poll_transmit() {
+            socket.write_all(&bytes).expect("a few bytes fit");
+        }
+        if let Some(event) = session.poll_event() {
+            return event;
+        }
+        let read = socket.read(&mut piece).expect("the server answers");
+        assert_ne!(read, 0, "closed without a word");
+        let taken = session.handle_input(Bytes::copy_from_slice(&piece[..read]));
+        taken.expect("our server keeps to the protocol");
+    }
+}
+
 #[test]
-fn a_guarded_mount_is_guarded_in_every_file_of_its_hls() {
+fn a_guarded_mount_is_guarded_in_every_output() {
     let folder = Scratch::new("guarded");
     let (file, users) = (folder.file("corecast.toml"), folder.file("users"));
     // The bare MD5 of `secret`, as Icecast writes it.
     std::fs::write(&users, "guest:5ebe2294ecd0e0f08eab7690d2a6ee69\n").expect("a file");
     let text = format!(
-        "[limits]\nauth_failures_max = 0\n[[mount]]\nname = \"/live\"\n\
+        "[limits]\nauth_failures_max = 0\n[[mount]]\nname = \"/live/x\"\n\
          listener_htpasswd = \"{}\"\n",
         users.display()
     );
@@ -333,17 +354,17 @@ fn a_guarded_mount_is_guarded_in_every_file_of_its_hls() {
     command.arg("run").arg("--config").arg(&file);
     let server = Server::launch_with(command, Backend::IoUring, &[]);
     server.wait_ready();
-    let _station = Station::play(&server, "/live");
-    server.wait_live("/live");
+    let _station = Station::play(&server, "/live/x");
+    server.wait_live("/live/x");
     let ask = |path: &str, login: &str| {
         let request = format!("GET {path} HTTP/1.1\r\nHost: t\r\n{login}Connection: close\r\n\r\n");
         http::exchange(server.address(), request.as_bytes()).expect("the server answers")
     };
     let login = http::basic("guest", "secret");
     let list = wait_for("the list is there", SOON, || {
-        let answer = ask("/live.m3u8", &login);
+        let answer = ask("/live/x.m3u8", &login);
         assert!(matches!(answer.status, 200 | 503), "{}", answer.status_line);
-        let answer = ask("/live/hls/a0.m3u8", &login);
+        let answer = ask("/live/x/hls/a0.m3u8", &login);
         assert_ne!(answer.status, 401);
         Some(answer).filter(|list| list.text().contains("#EXTINF"))
     });
@@ -354,11 +375,21 @@ fn a_guarded_mount_is_guarded_in_every_file_of_its_hls() {
         .split_once("URI=\"")
         .and_then(|(_, rest)| rest.split_once('"'));
     let (segment, (map, _)) = (segment.expect("a segment"), map.expect("a map"));
+    for path in ["/live/x.flv", "/live/x.ts"] {
+        assert_eq!(ask(path, "").status, 401, "{path}");
+    }
+    let heard = play(&server, "/live/x?user=guest&password=secret");
+    assert!(matches!(heard, ClientEvent::Ready), "{heard:?}");
+    for path in ["/live/x", "/live/x?user=guest&password=other"] {
+        let heard = play(&server, path);
+        let refused = matches!(&heard, ClientEvent::Ended { code, .. } if code.contains("Failed"));
+        assert!(refused, "{path}: {heard:?}");
+    }
     let wrong = http::basic("guest", "other");
-    for path in ["/live.m3u8", "/live/hls/a0.m3u8"]
+    for path in ["/live/x.m3u8", "/live/x/hls/a0.m3u8"]
         .map(str::to_owned)
         .into_iter()
-        .chain([segment, map].map(|name| format!("/live/hls/{name}")))
+        .chain([segment, map].map(|name| format!("/live/x/hls/{name}")))
     {
         assert_eq!(ask(&path, "").status, 401, "{path}");
         assert_eq!(ask(&path, &wrong).status, 401, "{path}");
