@@ -1,6 +1,8 @@
 //! What a player of FLV or WebSocket-FLV checks of the bytes that it gets.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use corecast_media::name::Output;
@@ -32,6 +34,8 @@ pub struct FilmEar {
     film: Option<u32>,
     last: BTreeMap<u32, u32>,
     times_ms: [i64; 2],
+    /// Whether full rings lost media: then a group may have a hole.
+    lossy: Rc<Cell<bool>>,
     /// Units got.
     pub units: u64,
     /// Units that did not follow on the one before.
@@ -39,8 +43,8 @@ pub struct FilmEar {
 }
 
 impl FilmEar {
-    /// A player of `output`, which is one of the two.
-    pub fn new(output: Output) -> Self {
+    /// A player of `output`, which is one of the two; `lossy` says whether full rings lost media.
+    pub fn new(output: Output, lossy: Rc<Cell<bool>>) -> Self {
         FilmEar {
             messages: (output == Output::WsFlv).then(Messages::default),
             reader: TagReader::new(),
@@ -52,6 +56,7 @@ impl FilmEar {
             film: None,
             last: BTreeMap::new(),
             times_ms: [i64::MIN; 2],
+            lossy,
             units: 0,
             gaps: 0,
         }
@@ -130,7 +135,8 @@ impl FilmEar {
         keyframe: bool,
         time_ms: i64,
     ) -> Result<(), String> {
-        if let Some(set_up) = self.set_up.take().filter(|set_up| *set_up != [false; 2]) {
+        let set_up = self.set_up.take().filter(|set_up| *set_up != [false; 2]);
+        if let Some(set_up) = set_up {
             self.has_pictures = set_up[0];
         }
         let expected = [picture_config, sound_config][kind](told.set);
@@ -150,11 +156,13 @@ impl FilmEar {
             None => false,
         };
         self.gaps += u32::from(!follows);
-        if !follows && !entry {
+        if !follows && !entry && !self.lossy.get() {
             return Err(format!("a start within a group after {before:?} {last:?}"));
         }
         let moved = before.is_none_or(|before| mount_of(before) != mount_of(told.id));
-        if moved {
+        // One who was elsewhere meanwhile may find the mount made anew, with another clock.
+        let returned = before != Some(told.id) && !follows && set_up.is_some();
+        if moved || returned {
             self.times_ms = [i64::MIN; 2];
         }
         if time_ms < self.times_ms[kind] {
@@ -237,7 +245,7 @@ mod tests {
     }
 
     fn fault(output: Output, bytes: &[u8]) -> Option<String> {
-        let mut ear = FilmEar::new(output);
+        let mut ear = FilmEar::new(output, Rc::default());
         let taken = bytes.chunks(7).try_for_each(|chunk| ear.take(chunk));
         let torn = (!ear.is_at_border()).then(|| "torn".to_owned());
         taken.err().or(torn)

@@ -1,6 +1,6 @@
 //! A virtual listener: takes bytes as its temper allows, and checks every one of them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::rc::Rc;
@@ -88,10 +88,10 @@ impl Peer {
         }
     }
 
-    /// A player that expects [`HEAD`], then `output` of films.
-    pub fn of_film(temper: Temper, output: Output) -> Self {
+    /// A player that expects [`HEAD`], then `output` of films; `lossy` as for [`FilmEar::new`].
+    pub fn of_film(temper: Temper, output: Output, lossy: Rc<Cell<bool>>) -> Self {
         Peer {
-            film: Some(Box::new(FilmEar::new(output))),
+            film: Some(Box::new(FilmEar::new(output, lossy))),
             ..Peer::new(temper, 0, false)
         }
     }

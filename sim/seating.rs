@@ -39,7 +39,7 @@ impl World {
         };
         let needs_setup = &*seat.info.content_type == "application/ogg";
         let mut peer = match wanted.output() {
-            Some(output) => Peer::of_film(temper, output),
+            Some(output) => Peer::of_film(temper, output, Rc::clone(&self.lossy)),
             None => Peer::new(temper, metaint, needs_setup),
         };
         peer.breathe(1);

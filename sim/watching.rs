@@ -327,7 +327,8 @@ impl World {
         let all = self.dice.chance(10);
         for file in list.files() {
             let address = format!("{}/{file}", player.mount);
-            if !all && self.shelf.knows(shard, &address) {
+            let is_init = file.ends_with(".mp4");
+            if !all && !is_init && self.shelf.knows(shard, &address) {
                 continue;
             }
             let ask = Ask::new(file, String::new(), self.now, true);

@@ -1,6 +1,6 @@
 //! The node, and what happens to it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
@@ -120,6 +120,8 @@ pub struct World {
     pub(crate) nodes: Vec<Node>,
     /// One ring for each pair of shards.
     rings: BTreeMap<(ShardId, ShardId), VecDeque<ShardMessage>>,
+    /// Whether full rings lost media.
+    pub(crate) lossy: Rc<Cell<bool>>,
     ring_messages_max: usize,
     pub(crate) sessions_made: u64,
     pub(crate) origins: Vec<Origin>,
@@ -169,6 +171,7 @@ impl World {
             nodes: nodes.collect(),
             write_dice: Rc::new(RefCell::new(Dice::new(seed ^ 0xfeed))),
             rings: BTreeMap::new(),
+            lossy: Rc::default(),
             ring_messages_max: *dice.pick(&[4, 16, 1_024]),
             dice,
             config,
@@ -463,6 +466,10 @@ impl World {
         self.drain_events(index);
         for other in self.topology.ids() {
             self.nodes[index].hub.handle_room(other);
+        }
+        let counts = self.nodes[index].hub.counts();
+        if counts.runs_dropped + counts.frames_dropped > 0 {
+            self.lossy.set(true);
         }
         while let Some((other, message)) = self.nodes[index].hub.poll_transmit() {
             let ring = self.rings.entry((to, other)).or_default();

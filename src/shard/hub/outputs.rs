@@ -144,8 +144,12 @@ pub(super) fn with_title(
     past: impl Iterator<Item = (Time, MediaEvent)>,
 ) -> Vec<(Time, MediaEvent)> {
     let mut past: Vec<(Time, MediaEvent)> = past.collect();
+    // Tracks alone have no time of their own.
+    let since = past.get(1).map_or(now, |(arrived, _)| *arrived);
+    if let Some((arrived, _)) = past.first_mut() {
+        *arrived = since;
+    }
     if *title != Metadata::default() {
-        let since = past.first().map_or(now, |(arrived, _)| *arrived);
         let at = past.len().min(1);
         past.insert(at, (since, MediaEvent::Metadata(title.clone())));
     }
@@ -370,5 +374,19 @@ impl<S: Socket> Hub<S> {
             ..home.report()
         };
         bases.map(report).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_of_tracks_without_units_is_of_now() {
+        let (now, title) = (Time::from_millis(9_000), Metadata::from_title("now"));
+        let tracks = (Time::ZERO, MediaEvent::Tracks(Arc::from([])));
+        let past = with_title(now, &title, std::iter::once(tracks));
+        let times: Vec<Time> = past.iter().map(|(arrived, _)| *arrived).collect();
+        assert_eq!(times, [now, now]);
     }
 }
