@@ -24,7 +24,10 @@ const CRATES: &[(&str, &[&str])] = &[
         "corecast-control",
         &["config", "telemetry", "media", "mesh"],
     ),
-    ("corecast-sim", &["config", "media", "mesh", "shard"]),
+    (
+        "corecast-sim",
+        &["config", "media", "protocol", "mesh", "shard"],
+    ),
     ("corecast-loadtest", &["media", "protocol"]),
     ("corecast-fuzz", &["config", "media", "protocol"]),
     (
