@@ -26,9 +26,10 @@ const VIEWERS: usize = 2;
 const SRS_CPU_S_PER_GB: f64 = 1.4;
 
 /// What is measured, in words.
-pub(super) const NOTE: &str = "RTMP in at 30 pictures per second with sound, default settings. The bare loop sends what \
-     one look at a socket found, at the same rate. SRS's 1.4 CPU-s per GB is an earlier figure of \
-     this method. Two more viewers compare every byte of each of corecast's trials.";
+pub(super) const NOTE: &str = "\
+    RTMP in at 30 pictures per second with sound, default settings. The bare loop sends what \
+    one look at a socket found, at the same rate. SRS's 1.4 CPU-s per GB is an earlier \
+    figure of this method. Two more viewers compare every byte of each of corecast's trials.";
 
 /// The table.
 pub(super) const LINES: &[Line] = &[

@@ -26,11 +26,12 @@ const DISK: &str = "/var/tmp";
 const TURN_MS: u64 = 500;
 
 /// What is measured, in words.
-pub(super) const NOTE: &str = "1 Mbit/s at 30 pictures per second, default parts of 200 ms. Every connection asks for the \
-     playlist with the next part, in gzip, once all have the one before. A part is complete when \
-     the picture after it is sent (each picture carries the machine's clock); an answer is there \
-     with its last byte. Segments: about 200 kB, 32 connections that ask again at once, in \
-     turns of half a second with nginx as one process.";
+pub(super) const NOTE: &str = "\
+    1 Mbit/s at 30 pictures per second, default parts of 200 ms. Every connection asks for \
+    the playlist with the next part, in gzip, once all have the one before. A part is \
+    complete when the picture after it is sent (each picture carries the machine's clock); \
+    an answer is there with its last byte. Segments: about 200 kB, 32 connections that ask \
+    again at once, in turns of half a second with nginx as one process.";
 
 /// The table.
 pub(super) const LINES: &[Line] = &[

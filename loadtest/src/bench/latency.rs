@@ -17,10 +17,11 @@ use crate::video::viewer::Viewer;
 const BITS: u64 = 2_500_000;
 
 /// What is measured, in words.
-pub(super) const NOTE: &str = "RTMP in at 2.5 Mbit/s, 30 pictures per second with sound, every unit stamped with the \
-     machine's clock when it is sent; its age counts when a viewer has all of it. LL-HLS: a \
-     viewer waits for each playlist, then fetches the new part; at best a player shows what is \
-     PART-HOLD-BACK behind a part's end.";
+pub(super) const NOTE: &str = "\
+    RTMP in at 2.5 Mbit/s, 30 pictures per second with sound, every unit stamped with the \
+    machine's clock when it is sent; its age counts when a viewer has all of it. LL-HLS: a \
+    viewer waits for each playlist, then fetches the new part; at best a player shows what \
+    is PART-HOLD-BACK behind a part's end.";
 
 /// The table.
 pub(super) const LINES: &[Line] = &[
