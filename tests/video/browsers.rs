@@ -156,6 +156,35 @@ fn start_shaka(browser: &mut Browser, page: &str, list: &str) {
 }
 
 #[test]
+fn shaka_plays_dash_in_chromium() {
+    let server = Server::start(Backend::Epoll, &["mount_defaults.hls_segment_ms=1000"]);
+    let _source = start_film(&server);
+    let answer = wait_for("there are four segments", ANSWER_LIMIT, || {
+        let answer = server.get("/live/cam.mpd");
+        let list = server.get("/live/cam/hls/v0.m3u8").text();
+        (list.matches("#EXTINF:").count() >= 4).then_some(answer)
+    });
+    assert_eq!(answer.header("content-type"), Some("application/dash+xml"));
+    assert_eq!(answer.header("cache-control"), Some("no-cache"));
+    let mut browser = Browser::start();
+    let (page, manifest) = (server.url("/health"), server.url("/live/cam.mpd"));
+    start_shaka(&mut browser, &page, &manifest);
+    wait_for("ten seconds are played", ANSWER_LIMIT, || {
+        let seen = browser.evaluate(SHAKA);
+        assert_eq!(seen["faults"], json!([]), "{seen}");
+        (number(&seen["ms"]) > 0.0 && played_s(&mut browser) >= 10.0).then_some(())
+    });
+}
+
+/// How much of what [`start_shaka`] began was shown.
+fn played_s(browser: &mut Browser) -> f64 {
+    let played = "(() => { const played = window.shown?.video.played; let sum = 0; \
+         for (let at = 0; at < (played?.length ?? 0); at++) sum += played.end(at) - played.start(at); \
+         return sum; })()";
+    number(&browser.evaluate(played))
+}
+
+#[test]
 fn shaka_keeps_up_in_chromium() {
     let server = Server::start(Backend::IoUring, &["mount_defaults.hls_segment_ms=1000"]);
     let _source = start_film(&server);

@@ -103,6 +103,8 @@ pub enum ContentType {
     VideoMp4,
     /// The same of sound.
     AudioMp4,
+    /// A DASH manifest.
+    Manifest,
     /// Packed sound of layer III.
     AudioMpeg,
 }
@@ -116,12 +118,14 @@ impl ContentType {
         }
     }
 
-    /// The header's value (draft-pantos-hls-rfc8216bis section 4, RFC 4337, RFC 3003).
+    /// The header's value (draft-pantos-hls-rfc8216bis section 4, RFC 4337, RFC 3003,
+    /// ISO/IEC 23009-1 annex C).
     pub const fn as_str(self) -> &'static str {
         match self {
             ContentType::Playlist => "application/vnd.apple.mpegurl",
             ContentType::VideoMp4 => "video/mp4",
             ContentType::AudioMp4 => "audio/mp4",
+            ContentType::Manifest => "application/dash+xml",
             ContentType::AudioMpeg => "audio/mpeg",
         }
     }

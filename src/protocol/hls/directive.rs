@@ -117,7 +117,7 @@ fn token(value: &str) -> Result<Arc<str>, BadDirective> {
     if value.len() > TOKEN_BYTES_MAX {
         return Err(BadDirective::LongToken);
     }
-    let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte);
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"#$<>\\^`{|}".contains(&byte);
     if value.bytes().all(plain) {
         return Ok(Arc::from(value));
     }

@@ -25,7 +25,10 @@ pub(super) struct Segment {
     /// Whether its first unit is a keyframe.
     pub(super) independent: bool,
     /// The number of its init segment; none where it is packed.
-    map: Option<u32>,
+    pub(super) map: Option<u32>,
+    /// The last discontinuity: how many there were, where it is on the line and in milliseconds
+    /// since 1970, and the number of the segment behind it.
+    pub(super) period: (u32, i64, i64, u64),
     /// EXT-X-DISCONTINUITY, EXT-X-MAP and EXT-X-PROGRAM-DATE-TIME.
     head: String,
     has_map_line: bool,
@@ -237,6 +240,13 @@ impl List {
         let new_map = opening.map.filter(|_| {
             opening.discontinuity || before.is_some_and(|before| before.map != opening.map)
         });
+        let period = match before {
+            Some(before) if !opening.discontinuity => before.period,
+            _ => {
+                let number = before.map_or(0, |before| before.period.0 + 1);
+                (number, opening.start_ns, opening.unix_ms, self.open_msn)
+            }
+        };
         let mut head = String::with_capacity(160);
         if opening.discontinuity {
             head.push_str("#EXT-X-DISCONTINUITY\n");
@@ -260,6 +270,7 @@ impl List {
             gap: false,
             independent: false,
             map: opening.map,
+            period,
             head,
             has_map_line: new_map.is_some(),
             part_lines: String::new(),

@@ -11,6 +11,7 @@ pub mod answer;
 mod audio;
 mod backlog;
 mod cutter;
+mod dash;
 mod daterange;
 pub mod directive;
 mod line;

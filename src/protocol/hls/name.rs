@@ -42,6 +42,8 @@ impl fmt::Display for RenditionId {
 pub enum Resource<'n> {
     /// The multivariant playlist.
     Multivariant,
+    /// The DASH manifest, at the mount's own address only.
+    Manifest,
     /// A media playlist.
     Playlist(RenditionId),
     /// An init segment.
@@ -129,6 +131,7 @@ impl fmt::Display for Resource<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Resource::Multivariant => f.write_str(MULTIVARIANT_NAME),
+            Resource::Manifest => f.write_str("main.mpd"),
             Resource::Playlist(rendition) => write!(f, "{rendition}.m3u8"),
             Resource::Init {
                 rendition,

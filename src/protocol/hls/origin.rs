@@ -83,6 +83,7 @@ pub struct Request<'r> {
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
     multivariant: Option<Arc<Multivariant>>,
+    manifest: Option<Arc<Rendered>>,
     shelves: BTreeMap<RenditionId, Shelf>,
 }
 
@@ -130,6 +131,14 @@ impl Origin {
                 }
                 Released::Nothing
             }
+            Step::Manifest(manifest) => {
+                let first = self.manifest.replace(Arc::clone(manifest)).is_none();
+                if first {
+                    Released::All
+                } else {
+                    Released::Nothing
+                }
+            }
             Step::Update(update) => self.on_update(update),
             Step::Snapshot(origin) => {
                 self.clone_from(origin);
@@ -149,6 +158,7 @@ impl Origin {
     pub fn request(&self, now: Time, request: &Request<'_>) -> Answer {
         let answer = match request.resource {
             Resource::Multivariant => self.multivariant(request),
+            Resource::Manifest => self.manifest(request),
             Resource::Playlist(rendition) => self.playlist(now, rendition, request),
             Resource::Init {
                 rendition,
@@ -212,6 +222,7 @@ impl Origin {
         let same_epoch = before.is_some_and(|before| before.epoch == multivariant.epoch);
         if !same_epoch {
             self.shelves.clear();
+            self.manifest = None;
         }
         let count = self.shelves.len();
         self.shelves
@@ -260,6 +271,21 @@ impl Origin {
             &known.inside
         };
         text(rendered, request, Cache::Revalidate)
+    }
+
+    fn manifest(&self, request: &Request<'_>) -> Answer {
+        let mut newest = self.shelves.values().map(|shelf| shelf.segments.back());
+        if newest.any(|newest| newest.is_some_and(|newest| newest.packed)) {
+            return Answer::NotFound;
+        }
+        let Some(manifest) = &self.manifest else {
+            return self.wait(None, 0, 0, request.arrived);
+        };
+        let mut answer = text(manifest, request, Cache::Revalidate);
+        if let Answer::Ready(response) = &mut answer {
+            response.content_type = ContentType::Manifest;
+        }
+        answer
     }
 
     fn playlist(&self, now: Time, rendition: RenditionId, request: &Request<'_>) -> Answer {

@@ -73,6 +73,8 @@ pub struct Packager {
     /// No segment has this number yet, nor one above.
     next_msn: u64,
     pub(super) multivariant_due: bool,
+    /// The segment below which the last manifest has all, and whether that said the end.
+    pub(super) manifest_of: (u64, bool),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +133,7 @@ impl Packager {
             unused: BTreeMap::new(),
             next_msn: settings.first_msn,
             multivariant_due: false,
+            manifest_of: (settings.first_msn, false),
             settings,
         }
     }
@@ -489,6 +492,7 @@ impl Packager {
                 playlist,
             })));
         }
+        self.write_manifest();
     }
 
     fn write_multivariant(&mut self) {

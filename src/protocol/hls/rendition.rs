@@ -108,6 +108,11 @@ impl Rendition {
         })
     }
 
+    /// Ticks in a second of its media.
+    pub(super) fn timescale(&self) -> u32 {
+        self.timescale
+    }
+
     /// The number of the init segment that its next segment needs.
     pub(super) fn listed_map(&self) -> Option<u32> {
         (!self.packed).then_some(self.map)

@@ -30,6 +30,8 @@ pub enum Step {
         /// The file.
         bytes: Bytes,
     },
+    /// The DASH manifest from now on, for requests to the mount's own address.
+    Manifest(Arc<Rendered>),
     /// What is new in one rendition: usually one part and the playlist that lists it.
     Update(Arc<Update>),
     /// All that there is, for a shard that had no readers until now.
@@ -124,8 +126,19 @@ pub struct Rendered {
 }
 
 impl Rendered {
-    /// Presses the text and finds its addresses. `tag` names the text's content.
+    /// Presses a playlist and finds its addresses. `tag` names the text's content.
     pub fn new(text: String, tag: &str) -> Self {
+        let ends = uri_ends(&text);
+        Rendered::pressed(text, tag, ends)
+    }
+
+    /// The same of a DASH manifest.
+    pub(super) fn manifest(text: String, tag: &str) -> Self {
+        let ends = manifest_uri_ends(&text);
+        Rendered::pressed(text, tag, ends)
+    }
+
+    fn pressed(text: String, tag: &str, uri_ends: Arc<[u32]>) -> Self {
         let mut encoder = GzEncoder::new(
             Vec::with_capacity(text.len() / 3),
             Compression::new(GZIP_LEVEL),
@@ -136,7 +149,7 @@ impl Rendered {
             gzip: Bytes::from(encoder.finish().unwrap_or_default()),
             etag: Arc::from(format!("\"{tag}\"")),
             gzip_etag: Arc::from(format!("\"{tag}-g\"")),
-            uri_ends: uri_ends(&text),
+            uri_ends,
             plain: Bytes::from(text),
         }
     }
@@ -178,6 +191,26 @@ fn uri_ends(text: &str) -> Arc<[u32]> {
     ends.into_iter()
         .filter_map(|end| u32::try_from(end).ok())
         .collect()
+}
+
+/// Those of templates and of the clock: what starts with one of these ends with a quotation mark.
+fn manifest_uri_ends(text: &str) -> Arc<[u32]> {
+    const STARTS: [&str; 3] = [
+        " initialization=\"",
+        " media=\"",
+        "http-head:2014\" value=\"",
+    ];
+    let mut ends: Vec<u32> = STARTS
+        .iter()
+        .flat_map(|start| {
+            text.match_indices(start)
+                .map(|(at, start)| at + start.len())
+        })
+        .filter_map(|at| Some(at + text.get(at..)?.find('"')?))
+        .filter_map(|end| u32::try_from(end).ok())
+        .collect();
+    ends.sort_unstable();
+    ends.into()
 }
 
 /// Where the value of the attribute URI starts, outside of other quoted strings.

@@ -1,5 +1,5 @@
-//! Paths of HLS: `/live/cam.m3u8` is the mount's multivariant playlist, `/live/cam/hls/` the folder
-//! of everything else.
+//! Paths of HLS: `/live/cam.m3u8` is the mount's multivariant playlist, `/live/cam.mpd` its DASH
+//! manifest, `/live/cam/hls/` the folder of everything else.
 
 use corecast_media::name::MountName;
 use corecast_protocol::hls::Resource;
@@ -9,6 +9,9 @@ const FOLDER: &str = "/hls/";
 
 /// What the mount's own playlist ends with.
 const PLAYLIST_SUFFIX: &str = ".m3u8";
+
+/// What its DASH manifest ends with.
+const MANIFEST_SUFFIX: &str = ".mpd";
 
 /// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,14 +29,19 @@ pub(crate) fn is_hls(path: &str) -> bool {
 
 /// What the path names; nothing where it is none of HLS.
 pub(crate) fn named(path: &str) -> Option<Named<'_>> {
-    if let Some(base) = path.strip_suffix(PLAYLIST_SUFFIX)
-        && !base.contains(FOLDER)
-    {
-        return Some(Named {
-            mount: MountName::parse(base).ok()?,
-            resource: Resource::Multivariant,
-            outside: true,
-        });
+    for (suffix, resource) in [
+        (PLAYLIST_SUFFIX, Resource::Multivariant),
+        (MANIFEST_SUFFIX, Resource::Manifest),
+    ] {
+        if let Some(base) = path.strip_suffix(suffix)
+            && !base.contains(FOLDER)
+        {
+            return Some(Named {
+                mount: MountName::parse(base).ok()?,
+                resource,
+                outside: true,
+            });
+        }
     }
     let (base, name) = path.rsplit_once(FOLDER)?;
     Some(Named {
@@ -51,6 +59,7 @@ mod tests {
     fn paths_name_mounts_and_their_files() {
         for (path, mount, outside) in [
             ("/live/cam.m3u8", Some("/live/cam"), true),
+            ("/live/cam.mpd", Some("/live/cam"), true),
             ("/radio.mp3.m3u8", Some("/radio.mp3"), true),
             ("/live/cam/hls/main.m3u8", Some("/live/cam"), false),
             ("/live/cam/hls/v0.m3u8", Some("/live/cam"), false),

@@ -59,7 +59,7 @@ pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option
         let mount = named.mount.as_str();
         let viewer = pass_number(&shard, request, [mount, &ip.to_string(), &agent, token]);
         // Its first request says all that it has to say.
-        let enters = matches!(named.resource, Resource::Multivariant);
+        let enters = matches!(named.resource, Resource::Multivariant | Resource::Manifest);
         if enters || !shard.passes.hold(shard.now(), viewer) {
             let asked = Box::pin(admit(&mut connection, request, session, &named.mount));
             match asked.await {

@@ -323,6 +323,7 @@ fn no_name_is_used_twice() {
                         let inside = &known.inside;
                         (inside.etag.to_string(), Some(inside.plain.clone()))
                     }
+                    Step::Manifest(known) => (known.etag.to_string(), Some(known.plain.clone())),
                     Step::Snapshot(_) => continue,
                 };
                 let before = tags.insert(name.clone(), bytes);

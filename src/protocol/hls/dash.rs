@@ -1,0 +1,193 @@
+//! What is listed, as a DASH manifest: written once for each segment, over the same files.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::list::{Segment, iso_8601};
+use super::name::Resource;
+use super::packager::Packager;
+use super::rendition::{Rendition, rounded_ms};
+use super::step::{Rendered, Step};
+use crate::dash;
+
+/// How far behind players should be, in target durations: as the hold-back of HLS.
+const DELAY_TARGETS: u32 = 3;
+
+/// One rendition's segments of one period.
+#[derive(Debug)]
+struct Track {
+    id: String,
+    at: usize,
+    number: u64,
+    init_uri: String,
+    media_uri: String,
+    segments: Vec<dash::Segment>,
+    zero_ticks: u64,
+}
+
+impl Packager {
+    /// The manifest, if another segment of all renditions is complete or there will be no more.
+    /// Packed sound has none.
+    pub(super) fn write_manifest(&mut self) {
+        let slowest = self.renditions.iter().map(|one| one.list.open_msn).min();
+        let ended = self.renditions.iter().all(|one| one.list.ended);
+        let packed = self.renditions.iter().any(|one| one.packed);
+        let (Some(timing), Some(slowest)) = (&self.timing, slowest) else {
+            return;
+        };
+        if packed || self.manifest_of == (slowest, ended) {
+            return;
+        }
+        self.manifest_of = (slowest, ended);
+        let tracks: Vec<(Period, Vec<Track>)> = self
+            .periods()
+            .into_iter()
+            .map(|period| (period, self.tracks_of(&period)))
+            .filter(|(_, tracks)| !tracks.is_empty())
+            .collect();
+        if tracks.is_empty() {
+            return;
+        }
+        let representations: Vec<Vec<dash::Representation<'_>>> = tracks
+            .iter()
+            .map(|(period, tracks)| tracks.iter().map(|one| self.offered(period, one)).collect())
+            .collect();
+        let periods: Vec<dash::Period<'_>> = tracks
+            .iter()
+            .zip(&representations)
+            .map(|((period, _), representations)| dash::Period {
+                number: period.number,
+                start: Duration::from_millis(u64::try_from(period.unix_ms).unwrap_or(0)),
+                representations,
+            })
+            .collect();
+        let clock = format!("{}{}", self.settings.prefix, Resource::Multivariant);
+        let now_ms = rounded_ms(self.clock.newest_ns.saturating_add(self.clock.wall_ns));
+        let target_duration = Duration::from_secs(u64::from(timing.target_duration_s));
+        let text = dash::Manifest {
+            // Dates of periods count from here, so that it holds for every life of a packager.
+            start: &iso_8601(0),
+            published: &iso_8601(now_ms),
+            target: Duration::from_micros(timing.target_us),
+            window: Duration::from_micros(timing.window_us),
+            delay: target_duration * DELAY_TARGETS,
+            live: None,
+            clock: dash::Clock::Header(&clock),
+            periods: &periods,
+            is_ended: ended,
+        }
+        .write();
+        let tag = format!("{}.d.{slowest}{}", self.settings.epoch, u8::from(ended));
+        self.steps
+            .push_back(Step::Manifest(Arc::new(Rendered::manifest(text, &tag))));
+    }
+
+    /// The leader's, with the configuration that it has now.
+    fn periods(&self) -> Vec<Period> {
+        let mut periods: Vec<Period> = Vec::new();
+        let Some(leader) = self.renditions.first() else {
+            return periods;
+        };
+        for segment in leader.list.complete() {
+            if segment.map != leader.listed_map() {
+                continue;
+            }
+            let (number, start_ns, unix_ms, first_msn) = segment.period;
+            match periods.last_mut() {
+                Some(last) if last.number == number => last.end_msn = segment.msn + 1,
+                _ => periods.push(Period {
+                    number,
+                    start_ns,
+                    unix_ms,
+                    first_msn,
+                    end_msn: segment.msn + 1,
+                }),
+            }
+        }
+        periods
+    }
+
+    /// What each rendition has of a period, up to its first gap.
+    fn tracks_of(&self, period: &Period) -> Vec<Track> {
+        let mut tracks = Vec::new();
+        for (at, rendition) in self.renditions.iter().enumerate() {
+            let found: Vec<&Segment> = rendition
+                .list
+                .complete()
+                .filter(|one| (period.first_msn..period.end_msn).contains(&one.msn))
+                .filter(|one| one.map == rendition.listed_map())
+                .skip_while(|one| one.gap)
+                .take_while(|one| !one.gap)
+                .collect();
+            let Some(first) = found.first() else { continue };
+            tracks.push(rendition.track_of(at, first, &found, period, &self.settings.prefix));
+        }
+        tracks
+    }
+
+    fn offered<'t>(&'t self, period: &Period, track: &'t Track) -> dash::Representation<'t> {
+        let rendition = &self.renditions[track.at];
+        let average_bps = rendition.average_bps().unwrap_or(rendition.guessed_bps);
+        let usual_us = rendition.micros(rendition.cutter.usual()).max(1);
+        dash::Representation {
+            id: &track.id,
+            format: &rendition.track.format,
+            frame_rate_millihz: u32::try_from(1_000_000_000 / usual_us).unwrap_or(0),
+            bandwidth_bps: rendition.peak_bps.max(average_bps),
+            timescale: rendition.timescale(),
+            zero_ticks: track.zero_ticks,
+            first_number: period.first_msn,
+            init_uri: &track.init_uri,
+            media_uri: &track.media_uri,
+            number: track.number,
+            segments: &track.segments,
+            has_titles: track.at == 0,
+        }
+    }
+}
+
+/// Time without a discontinuity.
+#[derive(Clone, Copy, Debug)]
+struct Period {
+    number: u32,
+    /// Where it starts on the line.
+    start_ns: i64,
+    /// The same in milliseconds since 1970.
+    unix_ms: i64,
+    first_msn: u64,
+    /// Its segments are below this.
+    end_msn: u64,
+}
+
+impl Rendition {
+    fn track_of(
+        &self,
+        at: usize,
+        first: &Segment,
+        segments: &[&Segment],
+        period: &Period,
+        prefix: &str,
+    ) -> Track {
+        let end = |one: &Segment| {
+            let duration_ns = i64::try_from(one.duration_us.saturating_mul(1_000));
+            self.ticks(one.start_ns.saturating_add(duration_ns.unwrap_or(0)))
+        };
+        let starts = segments.iter().map(|one| self.ticks(one.start_ns));
+        let ends = segments.iter().skip(1).map(|one| self.ticks(one.start_ns));
+        let ends = ends.chain(segments.last().map(|last| end(last)));
+        let segments = starts.zip(ends).map(|(start_ticks, end)| dash::Segment {
+            start_ticks,
+            duration_ticks: end.saturating_sub(start_ticks),
+        });
+        let epoch = &self.list.epoch;
+        Track {
+            id: self.id.to_string(),
+            at,
+            number: first.msn,
+            init_uri: format!("{prefix}{}", self.list.init_name(self.map)),
+            media_uri: format!("{prefix}{}-{epoch}-$Number$.m4s", self.id),
+            segments: segments.collect(),
+            zero_ticks: self.ticks(period.start_ns),
+        }
+    }
+}
