@@ -172,7 +172,8 @@ impl World {
             write_dice: Rc::new(RefCell::new(Dice::new(seed ^ 0xfeed))),
             rings: BTreeMap::new(),
             lossy: Rc::default(),
-            ring_messages_max: *dice.pick(&[4, 16, 1_024]),
+            // What films send fills smaller ones for longer than an answer may take.
+            ring_messages_max: *dice.pick(&[8, 32, 1_024]),
             dice,
             config,
             hls_segment,
