@@ -65,7 +65,7 @@ const LAYERS: &[(&str, &[Layer])] = &[
         PROTOCOLS,
         &[
             ("flv", &["rtmp"]),
-            ("hls", &["cmaf"]),
+            ("hls", &["cmaf", "dash"]),
             ("icy", &["http1"]),
             ("radio", &["adts", "mpa", "ogg"]),
         ],

@@ -178,8 +178,9 @@ fn shaka_plays_dash_in_chromium() {
 
 /// How much of what [`start_shaka`] began was shown.
 fn played_s(browser: &mut Browser) -> f64 {
-    let played = "(() => { const played = window.shown?.video.played; let sum = 0; \
-         for (let at = 0; at < (played?.length ?? 0); at++) sum += played.end(at) - played.start(at); \
+    let played = "(() => { const { video } = window.shown ?? {}; let sum = 0; \
+         const played = video?.played ?? []; \
+         for (let at = 0; at < played.length; at++) sum += played.end(at) - played.start(at); \
          return sum; })()";
     number(&browser.evaluate(played))
 }

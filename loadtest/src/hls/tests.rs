@@ -3,6 +3,7 @@
 
 mod mutations;
 mod packager;
+mod show;
 mod station;
 
 use std::collections::HashMap;

@@ -59,7 +59,7 @@ pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option
         let mount = named.mount.as_str();
         let viewer = pass_number(&shard, request, [mount, &ip.to_string(), &agent, token]);
         // Its first request says all that it has to say.
-        let enters = matches!(named.resource, Resource::Multivariant | Resource::Manifest);
+        let enters = matches!(named.resource, Resource::Multivariant);
         if enters || !shard.passes.hold(shard.now(), viewer) {
             let asked = Box::pin(admit(&mut connection, request, session, &named.mount));
             match asked.await {
@@ -76,7 +76,8 @@ pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option
         gzip: takes_gzip(request),
         arrived: shard.now(),
     };
-    let viewer = matches!(named.resource, Resource::Playlist(_)).then(|| {
+    let asks_often = matches!(named.resource, Resource::Playlist(_) | Resource::Manifest);
+    let viewer = asks_often.then(|| {
         player_of(&[
             ip.to_string().as_bytes(),
             agent.as_bytes(),
