@@ -16,6 +16,10 @@ use crate::origin::{FRAME_HEAD_BYTES, filling_byte, frame_bytes};
 /// The mounts of films; the first falls back on the second, the last one is dynamic.
 pub const FILMS: [&str; 3] = ["/film", "/spare", "/extra"];
 
+/// The most pictures of a group.
+const PICTURES_MAX: u64 = 300;
+/// The longest group, a silence of its source included.
+pub(crate) const GROUP_MAX: Duration = Duration::from_secs(PICTURES_MAX / 20 + 4);
 /// Sets of parameters that a film may have.
 const SETS: u8 = 3;
 /// The first byte of a unit's frame, the number of its parameter set added.
@@ -239,7 +243,7 @@ impl Film {
         let keyframe = self.group_left == 0;
         if keyframe {
             self.group_left = match dice.below(20) {
-                0 => dice.within(200, 400),
+                0 => dice.within(100, PICTURES_MAX),
                 _ => dice.within(5, 90),
             };
             (self.group_at, self.between) = (0, *dice.pick(&[0, 0, 1, 2, 3]));

@@ -1,9 +1,11 @@
 //! What must hold in every run.
 
+use std::time::Duration;
+
 use corecast_media::name::MountName;
 use corecast_mesh::message::SourceState;
 
-use crate::film::is_film;
+use crate::film::{GROUP_MAX, is_film};
 use crate::world::{ANSWER_MAX, STARVED_MAX, World};
 
 impl World {
@@ -71,7 +73,7 @@ impl World {
             let is_live = feeds && live.contains(&ear.wanted.to_base());
             if more || stalled || !is_live || !peer.is_good() || peer.closed {
                 (ear.heard, ear.heard_at) = (peer.sound, self.now);
-            } else if self.now.since(ear.heard_at) > STARVED_MAX {
+            } else if self.now.since(ear.heard_at) > starved_max(&ear.wanted) {
                 return Err(format!("listener {session} of {} gets nothing", ear.wanted));
             }
         }
@@ -108,5 +110,14 @@ impl World {
             return Err(format!("{} listeners were never ended", self.ears.len()));
         }
         Ok(())
+    }
+}
+
+/// How long a good listener may get nothing.
+fn starved_max(mount: &MountName) -> Duration {
+    match is_film(mount) {
+        // Who joins or skips may wait for the next keyframe.
+        true => STARVED_MAX + GROUP_MAX,
+        false => STARVED_MAX,
     }
 }
