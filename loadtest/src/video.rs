@@ -6,5 +6,5 @@
 
 pub(crate) mod film;
 pub(crate) mod flv;
+pub(crate) mod player;
 pub(crate) mod publisher;
-pub(crate) mod viewer;

@@ -11,7 +11,7 @@ use crate::http::Target;
 use crate::report::Report;
 use crate::run;
 use crate::video::film::Film;
-use crate::video::viewer::Viewer;
+use crate::video::player::Player;
 
 /// Joins per second.
 const RAMP_PER_S: u32 = 800;
@@ -20,7 +20,7 @@ const JOIN_MS_MAX: u64 = 40_000;
 /// Time between the joins and the window.
 const WARM_MS: u64 = 3_000;
 /// Viewers that compare every byte, besides the players.
-const VIEWERS: usize = 2;
+const CHECKED: usize = 2;
 /// CPU seconds per GB of SRS 7.0.18 at 650 kbit/s to 2,000 players, measured on such a machine by
 /// this method: 1.4 to 1.5.
 const SRS_CPU_S_PER_GB: f64 = 1.4;
@@ -29,7 +29,7 @@ const SRS_CPU_S_PER_GB: f64 = 1.4;
 pub(super) const NOTE: &str = "\
     RTMP in at 30 pictures per second with sound, default settings. The bare loop sends what \
     one look at a socket found, at the same rate. SRS's 1.4 CPU-s per GB is an earlier \
-    figure of this method. Two more viewers compare every byte of each of corecast's trials.";
+    figure of this method. Two more players compare every byte of each of corecast's trials.";
 
 /// The table.
 pub(super) const LINES: &[Line] = &[
@@ -47,7 +47,7 @@ pub(super) const LINES: &[Line] = &[
     ),
     Line::target(
         "wrong",
-        "wrong or missing units at the viewers",
+        "wrong or missing units at the players",
         0,
         (0.0, 0.0),
     ),
@@ -191,14 +191,14 @@ fn corecast(
 ) -> io::Result<Report> {
     let stage = stand.stage(audience.bits, true, &[])?;
     let target = stage.target(".flv");
-    let viewers: Vec<Viewer> = (0..VIEWERS)
-        .map(|_| Viewer::start(&target, stage.film))
+    let players: Vec<Player> = (0..CHECKED)
+        .map(|_| Player::start(&target, stage.film))
         .collect::<io::Result<_>>()?;
     let outcome = run::conduct(&plan(stand, audience, &target, stage.server.pid()));
     let outcome = outcome.map_err(|error| stage.server.explain(&error))?;
     let report = Report::new(&outcome, stage.film.flv_bytes_per_s());
-    for viewer in viewers {
-        let seen = viewer
+    for player in players {
+        let seen = player
             .stop()
             .map_err(|error| stage.server.explain(&error))?;
         board.note("wrong", seen.faults() as f64);

@@ -1,4 +1,4 @@
-//! `bench latency`: how old each unit is when a viewer has it, for HTTP-FLV in every latency class
+//! `bench latency`: how old each unit is when a player has it, for HTTP-FLV in every latency class
 //! and for LL-HLS.
 
 use std::io;
@@ -11,7 +11,7 @@ use super::video::{Stage, Stand};
 use crate::clock::{MS_NS, now_ns, sleep_until};
 use crate::hls::client::Client;
 use crate::http::fault;
-use crate::video::viewer::Viewer;
+use crate::video::player::Player;
 
 /// The rate of the source, with sound.
 const BITS: u64 = 2_500_000;
@@ -19,8 +19,8 @@ const BITS: u64 = 2_500_000;
 /// What is measured, in words.
 pub(super) const NOTE: &str = "\
     RTMP in at 2.5 Mbit/s, 30 pictures per second with sound, every unit stamped with the \
-    machine's clock when it is sent; its age counts when a viewer has all of it. LL-HLS: a \
-    viewer waits for each playlist, then fetches the new part; at best a player shows what \
+    machine's clock when it is sent; its age counts when a player has all of it. LL-HLS: a \
+    player waits for each playlist, then fetches the new part; at best a player shows what \
     is PART-HOLD-BACK behind a part's end.";
 
 /// The table.
@@ -123,9 +123,9 @@ fn view(
     class: &str,
     keys: [&'static str; 3],
 ) -> io::Result<()> {
-    let viewer = Viewer::start(&stage.target(".flv"), stage.film)?;
+    let player = Player::start(&stage.target(".flv"), stage.film)?;
     sleep_until(now_ns() + stand.settings.window_ms * MS_NS);
-    let seen = viewer
+    let seen = player
         .stop()
         .map_err(|error| stage.server.explain(&error))?;
     let ms = |share| seen.age_us.value_at_quantile(share) as f64 / 1e3;

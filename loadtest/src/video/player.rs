@@ -1,4 +1,4 @@
-//! A viewer of HTTP-FLV that compares every byte and notes how old each unit is when it comes.
+//! A player of HTTP-FLV that compares every byte and notes how old each unit is when it comes.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of one read.
 const READ_BYTES: usize = 256 * 1_024;
 
-/// What a viewer saw.
+/// What a player saw.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     /// Units that were right and in their place.
@@ -29,7 +29,7 @@ pub(crate) struct Seen {
     pub(crate) wrong: u64,
     /// Units that are missing between others.
     pub(crate) lost: u64,
-    /// Sending to arrival of what was sent after the viewer came, in microseconds.
+    /// Sending to arrival of what was sent after the player came, in microseconds.
     pub(crate) age_us: Histogram<u64>,
 }
 
@@ -95,30 +95,30 @@ impl Judge {
     }
 }
 
-/// A viewer at work on its own thread.
+/// A player at work on its own thread.
 #[derive(Debug)]
-pub(crate) struct Viewer {
+pub(crate) struct Player {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<io::Result<Seen>>,
 }
 
-impl Viewer {
+impl Player {
     /// Connects to the mount's FLV and begins to read.
-    pub(crate) fn start(target: &Target, film: Film) -> io::Result<Viewer> {
+    pub(crate) fn start(target: &Target, film: Film) -> io::Result<Player> {
         let mut socket = TcpStream::connect_timeout(&target.address, TIMEOUT)?;
         socket.set_read_timeout(Some(TIMEOUT))?;
         socket.write_all(&target.listen_request(false))?;
         let stop = Arc::new(AtomicBool::new(false));
         let of_thread = Arc::clone(&stop);
         let thread = std::thread::spawn(move || view(socket, film, &of_thread));
-        Ok(Viewer { stop, thread })
+        Ok(Player { stop, thread })
     }
 
     /// Ends and tells what was seen.
     pub(crate) fn stop(self) -> io::Result<Seen> {
         self.stop.store(true, Ordering::Relaxed);
         let seen = self.thread.join();
-        seen.map_err(|_| fault("a viewer panicked"))?
+        seen.map_err(|_| fault("a player panicked"))?
     }
 }
 
@@ -132,7 +132,7 @@ fn view(mut socket: TcpStream, film: Film, stop: &AtomicBool) -> io::Result<Seen
         let now = now_ns();
         let mut bytes = buffer.get(..count).unwrap_or_default();
         if bytes.is_empty() {
-            return Err(fault("the server hung up on a viewer"));
+            return Err(fault("the server hung up on a player"));
         }
         let first;
         if !answered {
@@ -141,7 +141,7 @@ fn view(mut socket: TcpStream, film: Film, stop: &AtomicBool) -> io::Result<Seen
                 continue;
             };
             if found.status != 200 {
-                return Err(fault(format!("a viewer got status {}", found.status)));
+                return Err(fault(format!("a player got status {}", found.status)));
             }
             answered = true;
             first = head.split_off(found.len);
