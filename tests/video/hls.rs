@@ -84,6 +84,23 @@ fn the_rules_hold_for_video_and_for_radio() {
 }
 
 #[test]
+fn ffmpeg_decodes_packed_sound() {
+    let server = Server::start(Backend::IoUring, &SHORT);
+    let _mp3 = Station::play(&server, "/live.mp3");
+    server.wait_live("/live.mp3");
+    let mut ffmpeg = program("ffmpeg");
+    let url = server.url("/live.mp3.m3u8");
+    ffmpeg.args(["-nostdin", "-v", "error", "-xerror", "-i", &url]);
+    ffmpeg.args("-t 4 -f null -".split(' '));
+    let said = Client::spawn(&mut ffmpeg).succeed(LIMIT);
+    // Where it has waited for a segment it puts two frames at one time, and says so.
+    let mut faults = said.stderr.lines();
+    let fault = faults.find(|line| !line.contains("increasing dts"));
+    assert_eq!(fault, None);
+    assert_eq!(server.get("/live.mp3.mpd").status, 404);
+}
+
+#[test]
 fn the_rules_hold_while_a_source_stalls_and_bursts() {
     let server = Server::start(Backend::Epoll, &SHORT);
     let source = publish(&server, &film(), "/live/cam");

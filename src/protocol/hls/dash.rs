@@ -45,9 +45,10 @@ impl Packager {
             .map(|period| (period, self.tracks_of(&period)))
             .filter(|(_, tracks)| !tracks.is_empty())
             .collect();
-        if tracks.is_empty() {
+        let Some((first, _)) = tracks.first() else {
             return;
-        }
+        };
+        let start_ms = *self.manifest_start_ms.get_or_insert(first.unix_ms);
         let representations: Vec<Vec<dash::Representation<'_>>> = tracks
             .iter()
             .map(|(period, tracks)| tracks.iter().map(|one| self.offered(period, one)).collect())
@@ -57,7 +58,9 @@ impl Packager {
             .zip(&representations)
             .map(|((period, _), representations)| dash::Period {
                 number: period.number,
-                start: Duration::from_millis(u64::try_from(period.unix_ms).unwrap_or(0)),
+                start: Duration::from_millis(
+                    u64::try_from(period.unix_ms.saturating_sub(start_ms)).unwrap_or(0),
+                ),
                 representations,
             })
             .collect();
@@ -65,8 +68,8 @@ impl Packager {
         let now_ms = rounded_ms(self.clock.newest_ns.saturating_add(self.clock.wall_ns));
         let target_duration = Duration::from_secs(u64::from(timing.target_duration_s));
         let text = dash::Manifest {
-            // Dates of periods count from here, so that it holds for every life of a packager.
-            start: &iso_8601(0),
+            // Some players count from here and do not look at where a period starts.
+            start: &iso_8601(start_ms),
             published: &iso_8601(now_ms),
             target: Duration::from_micros(timing.target_us),
             window: Duration::from_micros(timing.window_us),

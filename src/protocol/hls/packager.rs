@@ -75,6 +75,8 @@ pub struct Packager {
     pub(super) multivariant_due: bool,
     /// The segment below which the last manifest has all, and whether that said the end.
     pub(super) manifest_of: (u64, bool),
+    /// Where its first period starts, in milliseconds since 1970.
+    pub(super) manifest_start_ms: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +136,7 @@ impl Packager {
             next_msn: settings.first_msn,
             multivariant_due: false,
             manifest_of: (settings.first_msn, false),
+            manifest_start_ms: None,
             settings,
         }
     }
