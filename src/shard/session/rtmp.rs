@@ -30,7 +30,7 @@ use crate::admission::bars;
 use crate::admission::guessing::{self, Surface};
 use crate::driver::Shard;
 use crate::http::connection::{BodyFault, Connection};
-use crate::http::control::{PASSWORD_NAMES, log_text};
+use crate::http::control::log_text;
 use crate::hub::ListenerCard;
 use crate::probe::Refusal;
 use crate::task::{First, first};
@@ -40,6 +40,9 @@ const SILENCE_MIN: Duration = Duration::from_secs(10);
 
 /// Bytes after which a publisher that sends faster than we ask lets others have their turn.
 const TURN_BYTES: usize = 256 * 1024;
+
+/// The parameters of a stream's query that may hold its password.
+const PASSWORD_NAMES: [&str; 5] = ["password", "pass", "token", "key", "secret"];
 
 /// What a client did wrong or was refused for, as RTMP says it.
 const DENIED: &str = "NetStream.Publish.Denied";
