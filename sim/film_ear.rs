@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use corecast_media::name::Output;
-use corecast_protocol::flv::{Tag, TagKind, TagReader};
+use corecast_protocol::flv::{Tag, TagReader};
+use corecast_protocol::rtmp::MediaKind;
 
 use crate::film::{Told, mount_of, picture_config, sound_config};
 
@@ -98,18 +99,18 @@ impl FilmEar {
     fn note(&mut self, tag: &Tag) -> Result<(), String> {
         let body = &tag.payload;
         let (kind, config, unit, keyframe) = match tag.kind {
-            TagKind::Script => {
+            MediaKind::Script => {
                 self.set_up = Some([false; 2]);
                 return Ok(());
             }
-            TagKind::Video => {
+            MediaKind::Video => {
                 let keyframe = body.first() == Some(&0x17);
                 let head = body.get(1).copied();
                 let config = keyframe && head == Some(0);
                 let unit = head == Some(1) && matches!(body.first(), Some(0x17 | 0x27));
                 (0, config, unit, keyframe)
             }
-            TagKind::Audio => {
+            MediaKind::Audio => {
                 let head = body.first_chunk::<2>();
                 (1, head == Some(&[0xaf, 0]), head == Some(&[0xaf, 1]), true)
             }

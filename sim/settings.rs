@@ -50,7 +50,8 @@ pub(crate) fn make_config(dice: &mut Dice, hls_segment: Duration) -> Config {
         (MOUNTS[2].to_owned(), mount("")),
         (FILMS[0].to_owned(), mount(FILMS[1])),
         (FILMS[1].to_owned(), mount("")),
-    ];
+    ]
+    .into();
     config.mount_defaults = mount("");
     config.relays = relay::make_relays(dice);
     config

@@ -6,10 +6,9 @@ use bytes::Bytes;
 use corecast_media::frame::{FrameKind, MediaEvent};
 use corecast_media::timeline::Timeline;
 use corecast_media::track::TRACKS_MAX;
-use corecast_protocol::flv::{
-    Demuxer, FlvWriter, RtmpWriter, Tag, TagKind, TagReader, WsFlvWriter,
-};
+use corecast_protocol::flv::{Demuxer, FlvWriter, RtmpWriter, Tag, TagReader, WsFlvWriter};
 use corecast_protocol::output::StreamWriter;
+use corecast_protocol::rtmp::MediaKind;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -66,9 +65,9 @@ fn compose(plan: &[u8]) -> Vec<Tag> {
         plan = plan.slice(4 + body.len()..);
         tags.push(Tag {
             kind: match kind % 3 {
-                0 => TagKind::Audio,
-                1 => TagKind::Video,
-                _ => TagKind::Script,
+                0 => MediaKind::Audio,
+                1 => MediaKind::Video,
+                _ => MediaKind::Script,
             },
             timestamp_ms: i64::from(u16::from_be_bytes([t1, t0])) << (kind >> 4),
             payload: body,

@@ -192,7 +192,7 @@ impl Draft {
             for (key, value) in &mount.own {
                 settings.set(key, value.clone());
             }
-            self.config.mounts.push((mount.name.clone(), settings));
+            self.config.mounts.push(mount.name.clone(), settings);
         }
         self.config.relays = self.relays.iter().map(|(relay, _)| relay.clone()).collect();
         self.config.masters = self

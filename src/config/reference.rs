@@ -340,7 +340,7 @@ mod tests {
         assert_eq!(
             config,
             Config {
-                mounts,
+                mounts: mounts.into(),
                 relays: vec![Relay::example()],
                 masters: vec![Master::example()],
                 ..Config::default()

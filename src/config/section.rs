@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::master::Master;
+use crate::mounts::Mounts;
 use crate::network::Network;
 use crate::property::{
     Kind, Setting, Table, Value, bytes, bytes_or_zero, choice, count, millis, section, text,
@@ -27,7 +28,7 @@ pub struct Config {
     /// What a mount is unless its own section says otherwise; dynamic mounts are exactly this.
     pub mount_defaults: Mount,
     /// The configured mounts, by name (`/live`), defaults already applied.
-    pub mounts: Vec<(String, Mount)>,
+    pub mounts: Mounts,
     /// Mounts that are fed from other servers.
     pub relays: Vec<Relay>,
     /// Servers all of whose mounts are relayed.
@@ -50,7 +51,7 @@ impl Default for Config {
             limits: Limits::default(),
             auth: Auth::default(),
             mount_defaults: Mount::default(),
-            mounts: Vec::new(),
+            mounts: Mounts::default(),
             relays: Vec::new(),
             masters: Vec::new(),
             relays_listed: Vec::new(),
@@ -121,10 +122,7 @@ impl Config {
 
     /// The mount's own section, if it has one.
     pub fn configured_mount(&self, name: &str) -> Option<&Mount> {
-        self.mounts
-            .iter()
-            .find(|(mount, _)| mount == name)
-            .map(|(_, settings)| settings)
+        self.mounts.get(name)
     }
 }
 

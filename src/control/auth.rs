@@ -146,7 +146,8 @@ mod tests {
                     password: "own".into(),
                     ..Mount::default()
                 },
-            )],
+            )]
+            .into(),
             ..Config::default()
         }
     }

@@ -385,15 +385,15 @@ impl Plane {
         let mut config = Config::clone(&self.node.config());
         let fallback = fallback.map_or(String::new(), |mount| mount.to_string());
         let name = mount.as_str();
-        match config.mounts.iter_mut().find(|(own, _)| own == name) {
-            Some((_, settings)) => settings.fallback = fallback,
+        match config.mounts.get_mut(name) {
+            Some(settings) => settings.fallback = fallback,
             None => {
                 let settings = config.mount(name).clone();
                 let settings = Mount {
                     fallback,
                     ..settings
                 };
-                config.mounts.insert(0, (name.to_owned(), settings));
+                config.mounts.push(name.to_owned(), settings);
             }
         }
         self.apply(Arc::new(config));

@@ -290,7 +290,7 @@ fn config() -> Config {
         hidden: true,
         ..defaults
     };
-    config.mounts = vec![("/own".into(), own), ("/hidden".into(), hidden)];
+    config.mounts = vec![("/own".into(), own), ("/hidden".into(), hidden)].into();
     config
 }
 

@@ -127,30 +127,12 @@ pub enum ShardMessage {
         /// The step.
         update: ReplicaUpdate,
     },
-    /// Reader's shard -> home: somebody asks for the mount as HLS.
-    Watch {
-        /// The mount.
-        mount: MountName,
-    },
-    /// Home -> reader's shard: the answer to [`ShardMessage::Watch`]. Steps follow, the first of
-    /// them a snapshot if there is anything yet.
-    WatchAnswer {
-        /// The mount.
-        mount: MountName,
-        /// Whether steps come.
-        answer: Result<(), JoinRefusal>,
-    },
-    /// Reader's shard -> home: no more steps.
-    Unwatch {
-        /// The mount.
-        mount: MountName,
-    },
-    /// Home -> reader's shard: what the mount's packager said.
+    /// Between home and reader's shard: the mount as HLS.
     Hls {
         /// The mount.
         mount: MountName,
-        /// Parts and playlists, made once per node.
-        step: Step,
+        /// What is said of it.
+        message: HlsMessage,
     },
     /// Any shard -> home: a title from outside the stream (an admin's update).
     SetMetadata {
@@ -159,6 +141,20 @@ pub enum ShardMessage {
         /// The title.
         metadata: Metadata,
     },
+}
+
+/// What home and reader's shard say of a mount's HLS.
+#[derive(Debug)]
+pub enum HlsMessage {
+    /// Reader's shard -> home: somebody asks for it.
+    Watch,
+    /// Home -> reader's shard: whether steps come, the first of them a snapshot if there is
+    /// anything yet. A refusal may come later too.
+    Answer(Result<(), JoinRefusal>),
+    /// Reader's shard -> home: no more steps.
+    Unwatch,
+    /// Home -> reader's shard: what the mount's packager said, made once per node.
+    Step(Step),
 }
 
 /// Why a source may not feed a mount.

@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -297,23 +297,10 @@ impl Push<'_> {
         wait_max: Duration,
     ) -> Result<Option<Bytes>, String> {
         let until = Instant::now() + wait_max;
-        loop {
-            let received = self.shard.scratch.with(|buf| {
-                let n = tcp.try_recv(buf)?;
-                Ok(Bytes::copy_from_slice(buf.get(..n).unwrap_or_default()))
-            });
-            match received {
-                Ok(bytes) if bytes.is_empty() => return Err("the server hung up".to_owned()),
-                Ok(bytes) => return Ok(Some(bytes)),
-                Err(error) if io::Error::kind(&error) == io::ErrorKind::WouldBlock => {
-                    match tcp.readable_until(until).await {
-                        Ok(true) => {}
-                        Ok(false) => return Ok(None),
-                        Err(error) => return Err(format!("receive: {error}")),
-                    }
-                }
-                Err(error) => return Err(format!("receive: {error}")),
-            }
+        match tcp.receive_until(until, &self.shard.scratch).await {
+            Ok(Some(bytes)) if bytes.is_empty() => Err("the server hung up".to_owned()),
+            Ok(received) => Ok(received),
+            Err(error) => Err(format!("receive: {error}")),
         }
     }
 }

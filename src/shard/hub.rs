@@ -20,8 +20,8 @@ use corecast_media::name::{MountName, Output, SessionId, ShardId};
 use corecast_media::time::Time;
 use corecast_media::window::Stretch;
 use corecast_mesh::message::{
-    EndReason, Event, JoinRefusal, PublishRefusal, Recording, ShardMessage, ShardSnapshot,
-    SourceInfo,
+    EndReason, Event, HlsMessage, JoinRefusal, PublishRefusal, Recording, ShardMessage,
+    ShardSnapshot, SourceInfo,
 };
 use corecast_mesh::seats::NodeSeats;
 use corecast_mesh::topology::Topology;
@@ -559,20 +559,23 @@ impl<S: Socket> Hub<S> {
             ShardMessage::SetMetadata { mount, metadata } => {
                 self.handle_set_metadata(now, &mount, metadata);
             }
-            message => self.dispatch_hls(now, from, message),
+            ShardMessage::Hls { mount, message } => self.dispatch_hls(now, from, mount, message),
         }
     }
 
-    fn dispatch_hls(&mut self, now: Time, from: ShardId, message: ShardMessage) {
+    fn dispatch_hls(&mut self, now: Time, from: ShardId, mount: MountName, message: HlsMessage) {
         match message {
-            ShardMessage::Watch { mount } => self.handle_watch(now, from, mount),
-            ShardMessage::WatchAnswer { mount, answer } => {
-                self.handle_watch_answer(now, &mount, answer);
-            }
-            ShardMessage::Unwatch { mount } => self.handle_unwatch(now, from, &mount),
-            ShardMessage::Hls { mount, step } => self.handle_step(now, &mount, &step),
-            _ => {}
+            HlsMessage::Watch => self.handle_watch(now, from, mount),
+            HlsMessage::Answer(answer) => self.handle_watch_answer(now, &mount, answer),
+            HlsMessage::Unwatch => self.handle_unwatch(now, from, &mount),
+            HlsMessage::Step(step) => self.handle_step(now, &mount, &step),
         }
+    }
+
+    /// Says something of a mount's HLS to another shard, or to this one.
+    fn send_hls(&mut self, to: ShardId, mount: &MountName, message: HlsMessage) {
+        let mount = mount.clone();
+        self.send(to, ShardMessage::Hls { mount, message });
     }
 }
 

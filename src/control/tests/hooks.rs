@@ -14,7 +14,7 @@ const NO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno";
 fn settings(script: &Script, timeout_ms: u64) -> Config {
     let mut config = config();
     config.server.hostname = "radio.example".into();
-    config.mounts.clear();
+    config.mounts = corecast_config::Mounts::default();
     let mount = &mut config.mount_defaults;
     mount.hook_listener_add = script.url("/add?key=1");
     mount.hook_listener_remove = script.url("/gone");

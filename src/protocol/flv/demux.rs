@@ -13,7 +13,7 @@ use corecast_media::track::{
 use super::body::{self, Content, Piece};
 use super::fault::FlvFault;
 use super::script;
-use super::tag::TagKind;
+use crate::rtmp::MediaKind;
 
 /// How long the tracks that are known wait for the other kind, by the tags' own time.
 pub const WAIT_MS_MAX: i64 = 1_000;
@@ -113,16 +113,16 @@ impl Demuxer {
     /// Where the tag cannot be used. It is lost then; later ones may be right.
     pub fn push(
         &mut self,
-        kind: TagKind,
+        kind: MediaKind,
         timestamp_ms: i64,
         payload: Bytes,
         out: &mut Vec<MediaEvent>,
     ) -> Result<(), FlvFault> {
         self.credit_bytes = (self.credit_bytes + payload.len()).min(CREDIT_BYTES_MAX);
         let kind = match kind {
-            TagKind::Audio => TrackKind::Audio,
-            TagKind::Video => TrackKind::Video,
-            TagKind::Script => {
+            MediaKind::Audio => TrackKind::Audio,
+            MediaKind::Video => TrackKind::Video,
+            MediaKind::Script => {
                 self.on_script(&payload, out);
                 return Ok(());
             }

@@ -7,6 +7,7 @@ use corecast_media::track::TrackCodec;
 
 use super::testing::{AV1, AVC, AVC_SMALL, hevc, hex};
 use super::*;
+use crate::rtmp::MediaKind;
 use crate::rtmp::amf::Writer;
 
 /// The body of an `onMetaData`.
@@ -28,7 +29,7 @@ fn metadata(fields: &[(&str, f64)], texts: &[(&str, &str)]) -> Bytes {
 }
 
 /// What a demuxer says to bodies with their times.
-fn pushed(bodies: &[(TagKind, i64, Bytes)]) -> Vec<MediaEvent> {
+fn pushed(bodies: &[(MediaKind, i64, Bytes)]) -> Vec<MediaEvent> {
     let mut demuxer = Demuxer::new();
     let mut out = Vec::new();
     for (kind, ms, body) in bodies {
@@ -38,12 +39,12 @@ fn pushed(bodies: &[(TagKind, i64, Bytes)]) -> Vec<MediaEvent> {
     out
 }
 
-fn audio(ms: i64, body: &str) -> (TagKind, i64, Bytes) {
-    (TagKind::Audio, ms, hex(body))
+fn audio(ms: i64, body: &str) -> (MediaKind, i64, Bytes) {
+    (MediaKind::Audio, ms, hex(body))
 }
 
-fn video(ms: i64, body: &str) -> (TagKind, i64, Bytes) {
-    (TagKind::Video, ms, hex(body))
+fn video(ms: i64, body: &str) -> (MediaKind, i64, Bytes) {
+    (MediaKind::Video, ms, hex(body))
 }
 
 /// How many tracks each event says; 0 is a unit.
@@ -88,13 +89,17 @@ fn tracks_are_said_when_both_kinds_are_known_or_one_does_not_come() {
     ];
     assert_eq!(said(&pushed(&later)), [1, 0, 0, 2, 0]);
     // Announced alone, nothing is awaited; nor beyond a number of units.
-    let alone = (TagKind::Script, 0, metadata(&[("videocodecid", 7.0)], &[]));
+    let alone = (
+        MediaKind::Script,
+        0,
+        metadata(&[("videocodecid", 7.0)], &[]),
+    );
     assert_eq!(
         said(&pushed(&[alone, config.clone(), video(0, key)])),
         [1, 0]
     );
     let both = (
-        TagKind::Script,
+        MediaKind::Script,
         0,
         metadata(&[("videocodecid", 7.0), ("audiocodecid", 10.0)], &[]),
     );
@@ -136,7 +141,7 @@ fn a_configuration_that_changes_is_said_before_its_first_unit() {
 #[test]
 fn a_title_is_passed_on_and_a_rate_fills_in() {
     let rate = (
-        TagKind::Script,
+        MediaKind::Script,
         0,
         metadata(&[("framerate", 29.97)], &[("title", "Song")]),
     );
@@ -152,14 +157,14 @@ fn a_title_is_passed_on_and_a_rate_fills_in() {
     };
     assert_eq!(tracks[0].format.frame_rate_millihz, 29_970);
     let wild = (
-        TagKind::Script,
+        MediaKind::Script,
         0,
         metadata(&[("framerate", f64::INFINITY)], &[("title", " ")]),
     );
     assert_eq!(
         pushed(&[
             wild,
-            (TagKind::Script, 0, hex("02ffff")),
+            (MediaKind::Script, 0, hex("02ffff")),
             audio(0, ""),
             video(0, "")
         ]),
@@ -172,7 +177,11 @@ fn enhanced_bodies_are_read_in_all_their_forms() {
     let config = video(0, &format!("9068766331{}", hevc()));
     let at = |body: &str| {
         let events = pushed(&[
-            (TagKind::Script, 0, metadata(&[("videocodecid", 1.0)], &[])),
+            (
+                MediaKind::Script,
+                0,
+                metadata(&[("videocodecid", 1.0)], &[]),
+            ),
             config.clone(),
             video(100, body),
         ]);
@@ -214,7 +223,11 @@ fn enhanced_bodies_are_read_in_all_their_forms() {
     }
     // The same as classic tags with the number 12.
     let events = pushed(&[
-        (TagKind::Script, 0, metadata(&[("videocodecid", 12.0)], &[])),
+        (
+            MediaKind::Script,
+            0,
+            metadata(&[("videocodecid", 12.0)], &[]),
+        ),
         video(0, &format!("1c00000000{}", hevc())),
         video(0, "1c01000010 000000032801ac"),
     ]);
@@ -238,7 +251,11 @@ fn several_tracks_share_a_body() {
                   4f707573486561640102380180bb0000000000",
         ),
         audio(0, "9521 6d703461 00 000002 2110 4f707573 03 000001 fc"),
-        (TagKind::Script, 0, metadata(&[("audiocodecid", 10.0)], &[])),
+        (
+            MediaKind::Script,
+            0,
+            metadata(&[("audiocodecid", 10.0)], &[]),
+        ),
         audio(20, "95016d7034610121"),
     ]);
     assert_eq!(said(&events), [5, 0, 0, 0]);
@@ -262,22 +279,22 @@ fn payloads_are_slices_of_what_came_unless_they_must_be_rewritten() {
             _ => None,
         }
     };
-    push(TagKind::Video, 0, &hex(&format!("1700000000{AVC}")));
-    push(TagKind::Audio, 0, &hex("af001190"));
+    push(MediaKind::Video, 0, &hex(&format!("1700000000{AVC}")));
+    push(MediaKind::Audio, 0, &hex("af001190"));
     let body = hex("1701000000 000000026588");
-    let payload = push(TagKind::Video, 0, &body).expect("a unit");
+    let payload = push(MediaKind::Video, 0, &body).expect("a unit");
     assert_eq!(payload.as_ptr(), body[5..].as_ptr());
     // Start codes instead of lengths.
     let annex_b = hex("1701000000 00000001 6588 000001 0601");
-    let payload = push(TagKind::Video, 40, &annex_b).expect("a unit");
+    let payload = push(MediaKind::Video, 40, &annex_b).expect("a unit");
     assert_eq!(payload, hex("000000026588 000000020601"));
     // Lengths of two bytes: configuration and payload are widened.
     let short = AVC.replacen("0dff", "0dfd", 1);
-    push(TagKind::Video, 50, &hex(&format!("1700000000{short}")));
-    let payload = push(TagKind::Video, 80, &hex("1701000000 00026588")).expect("a unit");
+    push(MediaKind::Video, 50, &hex(&format!("1700000000{short}")));
+    let payload = push(MediaKind::Video, 80, &hex("1701000000 00026588")).expect("a unit");
     assert_eq!(payload, hex("000000026588"));
     let body = hex("af01211049");
-    let payload = push(TagKind::Audio, 80, &body).expect("a unit");
+    let payload = push(MediaKind::Audio, 80, &body).expect("a unit");
     assert_eq!(payload.as_ptr(), body[2..].as_ptr());
 }
 
@@ -297,21 +314,27 @@ fn what_is_not_carried_or_broken_is_refused() {
         let fault = demuxer.push(kind, 0, hex(body), &mut out).err();
         fault.unwrap_or_else(|| panic!("{body} is taken"))
     };
-    let foreign = FOREIGN_AUDIO.split(' ').map(|body| (TagKind::Audio, body));
-    for (kind, body) in foreign.chain(FOREIGN_VIDEO.split(' ').map(|body| (TagKind::Video, body))) {
+    let foreign = FOREIGN_AUDIO
+        .split(' ')
+        .map(|body| (MediaKind::Audio, body));
+    for (kind, body) in foreign.chain(
+        FOREIGN_VIDEO
+            .split(' ')
+            .map(|body| (MediaKind::Video, body)),
+    ) {
         let fault = fault(kind, body);
         assert!(matches!(fault, FlvFault::Unsupported(_)), "{body}: {fault}");
     }
     for body in SHORT.split(' ') {
-        assert_eq!(fault(TagKind::Video, body), FlvFault::Truncated, "{body}");
+        assert_eq!(fault(MediaKind::Video, body), FlvFault::Truncated, "{body}");
     }
     for body in MALFORMED.split(' ') {
-        let fault = fault(TagKind::Video, body);
+        let fault = fault(MediaKind::Video, body);
         assert!(matches!(fault, FlvFault::Malformed(_)), "{body}: {fault}");
     }
     for (kind, body) in [
-        (TagKind::Video, "17000000000164"),
-        (TagKind::Audio, "af00ff"),
+        (MediaKind::Video, "17000000000164"),
+        (MediaKind::Audio, "af00ff"),
     ] {
         let fault = fault(kind, body);
         assert!(matches!(fault, FlvFault::Config(_)), "{body}: {fault}");
@@ -324,7 +347,7 @@ fn tracks_are_bounded_and_units_that_nobody_can_decode_are_counted() {
     let mut out = Vec::new();
     for number in 0..20 {
         let body = hex(&format!("95006d703461{number:02x}1190"));
-        let taken = demuxer.push(TagKind::Audio, 0, body, &mut out);
+        let taken = demuxer.push(MediaKind::Audio, 0, body, &mut out);
         assert_eq!(taken.is_ok(), number < 16, "{number}: {taken:?}");
     }
     // Pictures before their configuration, and pictures that are none.
@@ -335,7 +358,7 @@ fn tracks_are_bounded_and_units_that_nobody_can_decode_are_counted() {
         &config,
         "1701000000 000000ff6588",
     ] {
-        let taken = demuxer.push(TagKind::Video, 0, hex(body), &mut out);
+        let taken = demuxer.push(MediaKind::Video, 0, hex(body), &mut out);
         assert_eq!(taken, Ok(()));
     }
     assert_eq!((demuxer.dropped_units(), demuxer.damaged_units()), (1, 1));
@@ -346,7 +369,11 @@ fn tracks_are_bounded_and_units_that_nobody_can_decode_are_counted() {
 fn pictures_may_bring_their_parameter_sets_along() {
     let sets = "00000019 67640 00dacd941519e226c04400000fa40003a9803c50a6580 00000004 68ef8fcb";
     let key = format!("1701000000 {sets} 000000026588");
-    let alone = (TagKind::Script, 0, metadata(&[("videocodecid", 7.0)], &[]));
+    let alone = (
+        MediaKind::Script,
+        0,
+        metadata(&[("videocodecid", 7.0)], &[]),
+    );
     let width = |events: &[MediaEvent]| match events.first() {
         Some(MediaEvent::Tracks(tracks)) => tracks[0].format.width,
         _ => 0,
@@ -373,7 +400,7 @@ fn pictures_may_bring_their_parameter_sets_along() {
 fn a_title_is_said_when_it_changes() {
     let title = |text| {
         (
-            TagKind::Script,
+            MediaKind::Script,
             0,
             metadata(&[], &[("title", text), ("artist", "A")]),
         )
@@ -388,10 +415,10 @@ fn tracks_that_change_all_the_time_are_not_followed() {
     let mut demuxer = Demuxer::new();
     let mut out = Vec::new();
     let alone = metadata(&[("audiocodecid", 2.0)], &[]);
-    assert_eq!(demuxer.push(TagKind::Script, 0, alone, &mut out), Ok(()));
+    assert_eq!(demuxer.push(MediaKind::Script, 0, alone, &mut out), Ok(()));
     let rates = ["2efffb50c4", "2efffb5400"].map(hex);
     for (at, body) in rates.iter().cycle().take(100_000).enumerate() {
-        let taken = demuxer.push(TagKind::Audio, at as i64, body.clone(), &mut out);
+        let taken = demuxer.push(MediaKind::Audio, at as i64, body.clone(), &mut out);
         assert_eq!(taken, Ok(()));
     }
     let changes = out

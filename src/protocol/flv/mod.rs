@@ -21,4 +21,4 @@ mod tests;
 pub use demux::Demuxer;
 pub use fault::FlvFault;
 pub use mux::{FlvWriter, RtmpWriter, WsFlvWriter};
-pub use tag::{Tag, TagKind, TagReader};
+pub use tag::{Tag, TagReader};

@@ -13,9 +13,9 @@ use super::body::{
     FRAME_TYPE_INTER, FRAME_TYPE_KEY, audio_packet, fourcc, multitrack, video_packet,
 };
 use super::script;
-use super::tag::{BODY_BYTES_MAX, HEADER_BYTES, TAG_HEADER_BYTES, TagKind};
+use super::tag::{BODY_BYTES_MAX, HEADER_BYTES, TAG_HEADER_BYTES};
 use crate::output::StreamWriter;
-use crate::rtmp::{self, MessageType};
+use crate::rtmp::{self, MediaKind, MessageType};
 
 /// The bytes of a body in front of its payload: the longest is that of a further HEVC track.
 const HEAD_BYTES_MAX: usize = 16;
@@ -122,16 +122,16 @@ impl Wrapping {
     }
 
     /// A tag with the body `head` and `payload`; one that is too long is left out.
-    fn put(self, out: &mut BytesMut, kind: TagKind, time_ms: u32, head: &[u8], payload: &[u8]) {
+    fn put(self, out: &mut BytesMut, kind: MediaKind, time_ms: u32, head: &[u8], payload: &[u8]) {
         let size = head.len() + payload.len();
         if size > BODY_BYTES_MAX {
             return;
         }
         if self == Wrapping::Rtmp {
             let (csid, message) = match kind {
-                TagKind::Audio => (4, MessageType::AUDIO),
-                TagKind::Video => (6, MessageType::VIDEO),
-                TagKind::Script => (5, MessageType::DATA),
+                MediaKind::Audio => (4, MessageType::AUDIO),
+                MediaKind::Video => (6, MessageType::VIDEO),
+                MediaKind::Script => (5, MessageType::DATA),
             };
             let parts = [head, payload];
             let (stream, chunk) = (rtmp::STREAM_ID, rtmp::CHUNK_BYTES);
@@ -252,7 +252,8 @@ impl Muxer {
 
     fn put_metadata(&self, out: &mut BytesMut, tracks: &[Track], time_ms: u32) {
         let body = script::on_metadata(tracks, &self.title);
-        self.wrapping.put(out, TagKind::Script, time_ms, &[], &body);
+        self.wrapping
+            .put(out, MediaKind::Script, time_ms, &[], &body);
     }
 
     fn on_unit(&mut self, unit: &AccessUnit, out: &mut Vec<MediaEvent>) {
@@ -333,7 +334,7 @@ fn config_of(format: &TrackFormat, number: u8) -> Option<Bytes> {
 
 /// What stands in front of a body's payload.
 struct Head {
-    kind: TagKind,
+    kind: MediaKind,
     codec: TrackCodec,
     number: u8,
     bytes: [u8; HEAD_BYTES_MAX],
@@ -343,8 +344,8 @@ struct Head {
 impl Head {
     fn new(codec: TrackCodec, number: u8) -> Self {
         let kind = match codec.kind() {
-            TrackKind::Video => TagKind::Video,
-            TrackKind::Audio => TagKind::Audio,
+            TrackKind::Video => MediaKind::Video,
+            TrackKind::Audio => MediaKind::Audio,
         };
         Head {
             kind,
@@ -403,7 +404,7 @@ impl Head {
     /// both.
     fn enhanced(&mut self, frame_type: u8, packet_type: u8) {
         let (first, several) = match self.kind {
-            TagKind::Video => (0x80 | frame_type << 4, video_packet::MULTITRACK),
+            MediaKind::Video => (0x80 | frame_type << 4, video_packet::MULTITRACK),
             _ => (0x90, audio_packet::MULTITRACK),
         };
         if self.number == 0 {

@@ -3,6 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::fault::FlvFault;
+use crate::rtmp::MediaKind;
 
 /// The file header, with the length of the tag before the first.
 pub const HEADER_BYTES: usize = 13;
@@ -19,43 +20,11 @@ pub const BODY_BYTES_MAX: usize = (1 << 24) - 1;
 /// The longest file header that is passed over; nobody writes one that differs from 9.
 const DATA_OFFSET_MAX: usize = 64;
 
-/// What a tag carries. The numbers are those of RTMP messages too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TagKind {
-    /// Sound (8).
-    Audio,
-    /// Pictures (9).
-    Video,
-    /// Values in AMF0 (18).
-    Script,
-}
-
-impl TagKind {
-    /// The number on the wire.
-    pub const fn code(self) -> u8 {
-        match self {
-            TagKind::Audio => 8,
-            TagKind::Video => 9,
-            TagKind::Script => 18,
-        }
-    }
-
-    /// The kind of a number on the wire; `None` for others.
-    pub const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            8 => Some(TagKind::Audio),
-            9 => Some(TagKind::Video),
-            18 => Some(TagKind::Script),
-            _ => None,
-        }
-    }
-}
-
 /// One tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag {
     /// What it carries.
-    pub kind: TagKind,
+    pub kind: MediaKind,
     /// Its time in milliseconds, past the wrap of its 32 bits.
     pub timestamp_ms: i64,
     /// Its body.
@@ -115,7 +84,7 @@ impl TagReader {
             if kind & 0x20 != 0 {
                 return Err(FlvFault::Unsupported("an encrypted tag"));
             }
-            let Some(kind) = TagKind::from_code(kind & 0x1f) else {
+            let Some(kind) = MediaKind::from_code(kind & 0x1f) else {
                 self.skip_bytes = TAG_HEADER_BYTES + size + TAG_TRAILER_BYTES;
                 continue;
             };

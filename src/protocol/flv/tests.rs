@@ -9,7 +9,7 @@ use super::testing::{stream, tracks_of};
 use super::*;
 use crate::output::StreamWriter;
 use crate::rtmp::chunk::ChunkReader;
-use crate::rtmp::{CHUNK_BYTES, MessageType};
+use crate::rtmp::{CHUNK_BYTES, MediaKind, MessageType};
 
 /// What a writer says, as one stream: what joiners get once, then every frame.
 fn written(writer: &mut dyn StreamWriter, events: &[MediaEvent]) -> (Vec<MediaEvent>, Bytes) {
@@ -82,11 +82,11 @@ fn tags_of_chunks(bytes: Bytes) -> Vec<Tag> {
     while let Some(message) = reader.read(&mut input).expect("right") {
         tags.push(Tag {
             kind: match message.kind {
-                MessageType::AUDIO => TagKind::Audio,
-                MessageType::VIDEO => TagKind::Video,
+                MessageType::AUDIO => MediaKind::Audio,
+                MessageType::VIDEO => MediaKind::Video,
                 kind => {
                     assert_eq!(kind, MessageType::DATA);
-                    TagKind::Script
+                    MediaKind::Script
                 }
             },
             timestamp_ms: i64::from(message.timestamp_ms),
@@ -103,7 +103,7 @@ fn what_joiners_get_opens_with_the_file_header_and_goes_on_with_a_tag() {
     let (_, messages) = written(&mut WsFlvWriter::new(), &[tracks]);
     let (header, tags) = file.split_at(FlvWriter::OPENING_BYTES as usize);
     assert_eq!(header, b"FLV\x01\x05\0\0\0\x09\0\0\0\0");
-    assert_eq!(tags.first(), Some(&TagKind::Script.code()));
+    assert_eq!(tags.first(), Some(&MediaKind::Script.code()));
     let (opening, rest) = messages.split_at(WsFlvWriter::OPENING_BYTES as usize);
     assert_eq!(messages_of(opening), [header]);
     assert_eq!(messages_of(rest).concat(), tags);
@@ -266,8 +266,8 @@ fn tags_are_cut_whatever_the_reads() {
             }
         }
         let expected = [
-            (TagKind::Video, 0xffff_fff0_i64, &b"ab"[..]),
-            (TagKind::Audio, 0x1_0000_0004, b"c"),
+            (MediaKind::Video, 0xffff_fff0_i64, &b"ab"[..]),
+            (MediaKind::Audio, 0x1_0000_0004, b"c"),
         ];
         let expected = expected.map(|(kind, timestamp_ms, body)| Tag {
             kind,

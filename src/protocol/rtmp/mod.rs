@@ -57,15 +57,37 @@ impl fmt::Display for BadPeer {
 
 impl std::error::Error for BadPeer {}
 
-/// What a media message carries.
+/// What a media message carries, or a tag of FLV: the bodies and the numbers are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MediaKind {
-    /// The body of an FLV audio tag.
+    /// Sound (8).
     Audio,
-    /// The body of an FLV video tag.
+    /// Pictures (9).
     Video,
-    /// AMF0 values, of which the first is a text such as `onMetaData`; `@setDataFrame` is gone.
+    /// Values in AMF0 (18), of which the first is a text such as `onMetaData`; in messages
+    /// `@setDataFrame` is gone.
     Script,
+}
+
+impl MediaKind {
+    /// The number on the wire.
+    pub const fn code(self) -> u8 {
+        match self {
+            MediaKind::Audio => 8,
+            MediaKind::Video => 9,
+            MediaKind::Script => 18,
+        }
+    }
+
+    /// The kind of a number on the wire; `None` for others.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            8 => Some(MediaKind::Audio),
+            9 => Some(MediaKind::Video),
+            18 => Some(MediaKind::Script),
+            _ => None,
+        }
+    }
 }
 
 /// One media message.

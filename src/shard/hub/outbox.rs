@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use corecast_media::frame::MediaEvent;
 use corecast_media::name::{MountName, ShardId};
-use corecast_mesh::message::{ReplicaUpdate, ShardMessage};
+use corecast_mesh::message::{HlsMessage, ReplicaUpdate, ShardMessage};
 use corecast_protocol::hls::{Origin, Step};
 
 use super::HubCounts;
@@ -66,8 +66,10 @@ impl Outbox {
         };
         let mount = mount.clone();
         if queue.messages.len() < WAITING_MAX {
-            let step = step.clone();
-            queue.messages.push_back(ShardMessage::Hls { mount, step });
+            let message = HlsMessage::Step(step.clone());
+            queue
+                .messages
+                .push_back(ShardMessage::Hls { mount, message });
             self.waiting += 1;
             return;
         }
@@ -77,14 +79,19 @@ impl Outbox {
             .iter_mut()
             .rev()
             .find_map(|message| match message {
-                ShardMessage::Hls { mount: of, step } if *of == mount => Some(step),
+                ShardMessage::Hls {
+                    mount: of,
+                    message: HlsMessage::Step(step),
+                } if *of == mount => Some(step),
                 _ => None,
             });
         match newest {
             Some(newest @ Step::Snapshot(_)) => *newest = snapshot,
             _ => {
-                let step = snapshot;
-                queue.messages.push_back(ShardMessage::Hls { mount, step });
+                let message = HlsMessage::Step(snapshot);
+                queue
+                    .messages
+                    .push_back(ShardMessage::Hls { mount, message });
                 self.waiting += 1;
             }
         }

@@ -10,7 +10,7 @@ use corecast_media::fanout::Socket;
 use corecast_media::frame::MediaEvent;
 use corecast_media::name::{MountName, ShardId};
 use corecast_media::time::Time;
-use corecast_mesh::message::{JoinRefusal, ShardMessage, SourceState};
+use corecast_mesh::message::{HlsMessage, JoinRefusal, ShardMessage, SourceState};
 use corecast_protocol::hls::{Origin, Packager, PackagerSettings, Step};
 
 use super::Hub;
@@ -73,15 +73,11 @@ impl<S: Socket> Hub<S> {
             Some(key) => self.admit_watcher(now, key, from),
         };
         let granted = answer.is_ok();
-        let message = ShardMessage::WatchAnswer {
-            mount: mount.clone(),
-            answer,
-        };
-        self.send(from, message);
+        self.send_hls(from, &mount, HlsMessage::Answer(answer));
         let Some(key) = key else { return };
         if granted {
             let step = Step::Snapshot(Arc::new(self.homes[key].hls.origin.clone()));
-            self.send(from, ShardMessage::Hls { mount, step });
+            self.send_hls(from, &mount, HlsMessage::Step(step));
         }
         self.run_home(now, key, now);
     }
@@ -212,8 +208,8 @@ impl<S: Socket> Hub<S> {
             let Home { name, hls, .. } = &self.homes[key];
             for shard in &hls.watchers {
                 if *shard == self.shard {
-                    let (mount, step) = (name.clone(), step.clone());
-                    self.local.push_back(ShardMessage::Hls { mount, step });
+                    let (mount, message) = (name.clone(), HlsMessage::Step(step.clone()));
+                    self.local.push_back(ShardMessage::Hls { mount, message });
                 } else {
                     self.outbox.push_step(*shard, name, &step, &hls.origin);
                 }
@@ -233,9 +229,8 @@ impl<S: Socket> Hub<S> {
         let mount = home.name.clone();
         self.rest_radio(key);
         for shard in hls.watchers {
-            let mount = mount.clone();
-            let answer = Err(JoinRefusal::NotFound);
-            self.send(shard, ShardMessage::WatchAnswer { mount, answer });
+            let refusal = HlsMessage::Answer(Err(JoinRefusal::NotFound));
+            self.send_hls(shard, &mount, refusal);
         }
     }
 

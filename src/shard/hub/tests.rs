@@ -14,7 +14,7 @@ use corecast_media::socket::{Sent, Socket};
 use corecast_media::time::Time;
 use corecast_media::track::{AccessUnit, MediaTime, Track, TrackCodec, TrackFormat, TrackId};
 use corecast_mesh::lockout::Lockouts;
-use corecast_mesh::message::{EndReason, JoinRefusal, ShardMessage, SourceInfo};
+use corecast_mesh::message::{EndReason, HlsMessage, JoinRefusal, ShardMessage, SourceInfo};
 use corecast_mesh::seats::{NodeSeats, Seats};
 use corecast_mesh::topology::Topology;
 use corecast_protocol::hls::{Answer, Directives, Request, Resource, Step};
@@ -338,7 +338,7 @@ fn steps_for_a_shard_that_hears_nothing_are_bounded_and_it_has_all_of_them_then(
     let whole = matches!(
         last,
         Some(ShardMessage::Hls {
-            step: Step::Snapshot(_),
+            message: HlsMessage::Step(Step::Snapshot(_)),
             ..
         })
     );

@@ -10,7 +10,7 @@ use std::time::Duration;
 use corecast_media::fanout::Socket;
 use corecast_media::name::{MountName, SessionId};
 use corecast_media::time::Time;
-use corecast_mesh::message::{JoinRefusal, ShardMessage};
+use corecast_mesh::message::{HlsMessage, JoinRefusal};
 use corecast_protocol::hls::{Answer, Origin, Released, Request, Step, WaitKey, WaiterId, Waiters};
 use rustc_hash::FxHasher;
 
@@ -182,8 +182,7 @@ impl<S: Socket> Hub<S> {
         let key = self.watches.insert(Watch::new(mount.clone(), now));
         self.watch_of.insert(mount.clone(), key);
         let home = self.topology.home(mount);
-        let mount = mount.clone();
-        self.send(home, ShardMessage::Watch { mount });
+        self.send_hls(home, mount, HlsMessage::Watch);
         key
     }
 
@@ -197,8 +196,7 @@ impl<S: Socket> Hub<S> {
             // It was let go of before it was answered.
             if answer.is_ok() {
                 let home = self.topology.home(mount);
-                let mount = mount.clone();
-                self.send(home, ShardMessage::Unwatch { mount });
+                self.send_hls(home, mount, HlsMessage::Unwatch);
             }
             return;
         };
@@ -254,8 +252,7 @@ impl<S: Socket> Hub<S> {
             self.watch_of.remove(&watch.name);
             if watch.standing == Standing::Granted {
                 let home = self.topology.home(&watch.name);
-                let mount = watch.name;
-                self.send(home, ShardMessage::Unwatch { mount });
+                self.send_hls(home, &watch.name, HlsMessage::Unwatch);
             }
             return;
         }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use bytes::Bytes;
 use corecast_media::fanout::{Sent, Socket};
 use monoio::net::TcpStream;
 use monoio::time::Instant;
@@ -307,6 +308,32 @@ impl TcpConnection {
             Link::Lost => return Err(io::ErrorKind::NotConnected.into()),
         };
         Ok(TcpSocket { fd, heard: false })
+    }
+
+    /// What comes until `deadline`, at once if something is there: nothing where nothing comes, no
+    /// bytes where the peer sends no more. May be dropped.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub(crate) async fn receive_until(
+        &mut self,
+        deadline: Instant,
+        scratch: &Scratch,
+    ) -> io::Result<Option<Bytes>> {
+        loop {
+            let received = scratch.with(|buf| {
+                let n = self.try_recv(buf)?;
+                Ok(Bytes::copy_from_slice(buf.get(..n).unwrap_or_default()))
+            });
+            match received {
+                Err(error) if io::Error::kind(&error) == io::ErrorKind::WouldBlock => {
+                    if !self.readable_until(deadline).await? {
+                        return Ok(None);
+                    }
+                }
+                received => return received.map(Some),
+            }
+        }
     }
 
     /// Another hold of the same connection.

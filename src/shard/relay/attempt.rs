@@ -1,6 +1,6 @@
 //! One try of a relay: connect, ask, feed the mount until the stream ends.
 
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,18 +19,15 @@ use monoio::time::Instant;
 
 use super::{Desk, crowded_out};
 use crate::dial::dial;
-use crate::driver::{PublisherTicket, Shard};
+use crate::driver::Shard;
 use crate::http::response::SERVER;
 use crate::net::buffer::SCRATCH_BYTES;
 use crate::net::tcp::TcpConnection;
-use crate::probe::reason_index;
+use crate::publication::Publication;
 use crate::task::{First, first};
 
 /// The most redirects that are followed.
 const REDIRECTS_MAX: usize = 3;
-
-/// How long the mount's home may take to answer.
-const VERDICT_MAX: Duration = Duration::from_secs(5);
 
 /// Bytes after which a stream that comes faster than we ask lets others have their turn.
 const TURN_BYTES: usize = 256 * 1024;
@@ -155,29 +152,15 @@ impl<'a> Attempt<'a> {
 
     /// What has come; empty where the peer sends no more.
     async fn receive(&self, tcp: &mut TcpConnection, until: Instant) -> Result<Bytes, String> {
-        loop {
-            let received = self.shard.scratch.with(|buf| {
-                let n = tcp.try_recv(buf)?;
-                Ok(Bytes::copy_from_slice(buf.get(..n).unwrap_or_default()))
-            });
-            match received {
-                Ok(bytes) => return Ok(bytes),
-                Err(error) if io::Error::kind(&error) == io::ErrorKind::WouldBlock => {
-                    match tcp.readable_until(until).await {
-                        Ok(true) => {}
-                        Ok(false) => return Err("fell silent".to_owned()),
-                        Err(error) => return Err(format!("receive: {error}")),
-                    }
-                }
-                Err(error) => return Err(format!("receive: {error}")),
-            }
+        match tcp.receive_until(until, &self.shard.scratch).await {
+            Ok(received) => received.ok_or_else(|| "fell silent".to_owned()),
+            Err(error) => Err(format!("receive: {error}")),
         }
     }
 
     /// Feeds the mount until the stream ends or must go, and says why.
     async fn feed(&mut self, mut stream: Stream) -> Result<(), String> {
-        let mut publication =
-            Publication::ask(self.shard, self.session, self.desk, &stream).await?;
+        let mut publication = take_mount(self.shard, self.session, self.desk, &stream).await?;
         self.live_since = Some(self.shard.now());
         self.desk.enter(self.shard.now(), RelayState::Live);
         self.desk.report.borrow_mut().error = Arc::from("");
@@ -190,7 +173,7 @@ impl<'a> Attempt<'a> {
             events: Vec::new(),
         };
         let (error, reason) = intake.run(&mut stream, &mut publication).await;
-        publication.reason = reason;
+        publication.end(reason);
         Err(error)
     }
 }
@@ -212,7 +195,7 @@ impl Intake<'_> {
     async fn run(
         &mut self,
         stream: &mut Stream,
-        publication: &mut Publication<'_>,
+        publication: &mut Publication,
     ) -> (String, EndReason) {
         let mut unbroken_bytes = 0;
         let ended = loop {
@@ -222,7 +205,7 @@ impl Intake<'_> {
             let until = Instant::now() + self.attempt.desk.settings.silence_max;
             let receiving = self.attempt.receive(&mut stream.tcp, until);
             let bytes = match first(&mut publication.ticket.ended, receiving).await {
-                First::Left(ended) => return publication.lost(ended.ok()),
+                First::Left(ended) => return lost(publication, ended.ok()),
                 First::Right(Ok(bytes)) => bytes,
                 First::Right(Err(error)) => break (error, EndReason::PeerReset),
             };
@@ -243,7 +226,7 @@ impl Intake<'_> {
                 )
                 .await
             {
-                return publication.lost(ended.ok());
+                return lost(publication, ended.ok());
             }
         };
         self.framer.finish();
@@ -314,86 +297,35 @@ impl Intake<'_> {
     }
 }
 
-/// The mount's source slot. Given back when dropped.
-struct Publication<'a> {
-    shard: &'a Rc<Shard>,
+/// Asks the mount's home for its source slot.
+async fn take_mount(
+    shard: &Rc<Shard>,
     session: SessionId,
-    ticket: PublisherTicket,
-    /// The hub knows the session.
-    open: bool,
-    live: bool,
-    reason: EndReason,
+    desk: &Desk,
+    stream: &Stream,
+) -> Result<Publication, String> {
+    if let Some(why) = crowded_out(shard, desk) {
+        return Err(why.to_owned());
+    }
+    let info = stream.info.clone();
+    let asked = Publication::ask(shard, session, &desk.mount, info, desk.listed).await;
+    let mut publication = asked.map_err(|refusal| match refusal {
+        Some(PublishRefusal::InUse) => "the mount has another source",
+        Some(PublishRefusal::SourcesMax) => "the server has all sources it may have",
+        Some(PublishRefusal::Draining) => "the server is shutting down",
+        None => "the mount's home did not answer",
+    })?;
+    publication.start();
+    publication.end(EndReason::SourceGone);
+    shard.probe.relays_started.add(1);
+    Ok(publication)
 }
 
-impl<'a> Publication<'a> {
-    /// Asks the mount's home for the slot.
-    async fn ask(
-        shard: &'a Rc<Shard>,
-        session: SessionId,
-        desk: &Desk,
-        stream: &Stream,
-    ) -> Result<Self, String> {
-        if let Some(why) = crowded_out(shard, desk) {
-            return Err(why.to_owned());
-        }
-        let mut publication = Publication {
-            shard,
-            session,
-            ticket: shard.expect_publish(session),
-            open: true,
-            live: false,
-            reason: EndReason::SourceGone,
-        };
-        let (mount, info) = (desk.mount.clone(), stream.info.clone());
-        shard.with_hub(|hub, now| {
-            hub.publish(now, session, mount, info);
-            if desk.listed {
-                hub.give_way(session);
-            }
-        });
-        let verdict = monoio::time::timeout(VERDICT_MAX, &mut publication.ticket.answer).await;
-        match verdict {
-            Ok(Ok(Ok(()))) => {
-                publication.live = true;
-                shard.probe.sources.add(1);
-                shard.probe.relays_started.add(1);
-                Ok(publication)
-            }
-            Ok(Ok(Err(refusal))) => {
-                publication.open = false;
-                Err(match refusal {
-                    PublishRefusal::InUse => "the mount has another source",
-                    PublishRefusal::SourcesMax => "the server has all sources it may have",
-                    PublishRefusal::Draining => "the server is shutting down",
-                }
-                .to_owned())
-            }
-            Ok(Err(_)) | Err(_) => Err("the mount's home did not answer".to_owned()),
-        }
-    }
-
-    /// The hub has ended the source.
-    fn lost(&mut self, reason: Option<EndReason>) -> (String, EndReason) {
-        self.open = false;
-        let reason = reason.unwrap_or(EndReason::Internal);
-        (format!("the mount ended it: {}", reason.name()), reason)
-    }
-}
-
-impl Drop for Publication<'_> {
-    fn drop(&mut self) {
-        self.shard.forget_publisher(self.session);
-        let probe = &self.shard.probe;
-        if self.live {
-            probe.sources.add(-1);
-            probe.sources_ended.at(reason_index(self.reason)).add(1);
-        }
-        if self.open {
-            let (session, reason) = (self.session, self.reason);
-            self.shard
-                .with_hub(|hub, now| hub.unpublish(now, session, reason));
-        }
-    }
+/// The hub has ended the source.
+fn lost(publication: &mut Publication, reason: Option<EndReason>) -> (String, EndReason) {
+    publication.open = false;
+    let reason = reason.unwrap_or(EndReason::Internal);
+    (format!("the mount ended it: {}", reason.name()), reason)
 }
 
 /// A connection's place among those that the node may have. Given back when dropped.

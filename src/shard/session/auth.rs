@@ -58,7 +58,7 @@ mod tests {
         let mounts = vec![("/own".to_owned(), own)];
         let config = Config {
             auth,
-            mounts,
+            mounts: mounts.into(),
             ..Config::default()
         };
         for (mount, user, password, allowed) in [

@@ -2,28 +2,24 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use corecast_media::name::{MountName, SessionId};
-use corecast_mesh::message::{EndReason, JoinRefusal};
+use corecast_mesh::message::JoinRefusal;
 use corecast_protocol::hls::{
     Answer, Body, Cache, Directives, Request as HlsRequest, Resource, Response, WaiterId,
 };
 use corecast_protocol::http1::{BodyFraming, Method, Request, ResponseHead};
 
-use super::listener;
+use super::listener::{self, refuse};
 use super::question::{self, Finding};
 use crate::admission::bars::{self, agent_of};
-use crate::admission::{Refused, guessing};
 use crate::driver::Shard;
 use crate::http::connection::Connection;
-use crate::http::control::{Outcome, record};
 use crate::http::hls_path::named;
 use crate::http::range::{RangeOutcome, range_of};
-use crate::http::response::{Plain, SERVER, unix_seconds, version_for};
+use crate::http::response::{SERVER, unix_seconds, version_for};
 use crate::hub::{Watched, player_of};
-use crate::probe::Refusal;
 
 /// How long a player may keep media of a guarded mount.
 const PRIVATE_SECONDS: u32 = 3_600;
@@ -57,15 +53,18 @@ pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option
     let guarded = question::guards_listeners(config.mount(named.mount.as_str()));
     if guarded {
         let mount = named.mount.as_str();
-        let viewer = pass_number(&shard, request, [mount, &ip.to_string(), &agent, token]);
+        let player = pass_number(&shard, request, [mount, &ip.to_string(), &agent, token]);
         // Its first request says all that it has to say.
         let enters = matches!(named.resource, Resource::Multivariant);
-        if enters || !shard.passes.hold(shard.now(), viewer) {
-            let asked = Box::pin(admit(&mut connection, request, session, &named.mount));
-            match asked.await {
-                Ok(Some(stay_max)) => shard.passes.give(shard.now(), viewer, stay_max),
-                Ok(None) => return None,
-                Err(refused) => return Box::pin(refuse(connection, request, refused)).await,
+        if enters || !shard.passes.hold(shard.now(), player) {
+            let mount = named.mount.clone();
+            let asked = question::question(&connection, request, session, mount, false);
+            match Box::pin(question::ask_about_listener(&mut connection, asked)).await {
+                Finding::Welcome(stay_max) => shard.passes.give(shard.now(), player, stay_max),
+                Finding::Gone => return None,
+                Finding::Unwelcome(refused) => {
+                    return Box::pin(refuse(connection, request, refused)).await;
+                }
             }
         }
     }
@@ -77,14 +76,14 @@ pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option
         arrived: shard.now(),
     };
     let asks_often = matches!(named.resource, Resource::Playlist(_) | Resource::Manifest);
-    let viewer = asks_often.then(|| {
+    let player = asks_often.then(|| {
         player_of(&[
             ip.to_string().as_bytes(),
             agent.as_bytes(),
             token.as_bytes(),
         ])
     });
-    match answer(&shard, session, &named.mount, &asked, viewer).await {
+    match answer(&shard, session, &named.mount, &asked, player).await {
         Ok(answer) => send(connection, request, &private(answer, guarded)).await,
         Err(refusal) => {
             let refused = listener::refused(refusal);
@@ -93,7 +92,7 @@ pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option
     }
 }
 
-/// The number of a viewer among those who were let in.
+/// The number of a player among those who were let in.
 fn pass_number(shard: &Shard, request: &Request, shown: [&str; 4]) -> u64 {
     let login = request.headers().find("authorization").unwrap_or_default();
     let [mount, ip, agent, token] = shown.map(str::as_bytes);
@@ -134,7 +133,7 @@ async fn answer(
     session: SessionId,
     mount: &MountName,
     asked: &HlsRequest<'_>,
-    viewer: Option<u64>,
+    player: Option<u64>,
 ) -> Result<Answer, JoinRefusal> {
     let _answering = Answering::new(shard);
     loop {
@@ -145,7 +144,7 @@ async fn answer(
             mount,
             waiter: None,
         };
-        match shard.with_hub(|hub, now| hub.watch(now, session, mount, asked, viewer)) {
+        match shard.with_hub(|hub, now| hub.watch(now, session, mount, asked, player)) {
             Watched::Answer(answer) => return Ok(answer),
             Watched::Refused(refusal) => return Err(refusal),
             Watched::Wait(waiter) => place.waiter = Some(waiter),
@@ -189,33 +188,6 @@ impl Drop for Place<'_> {
             self.shard
                 .with_hub(|hub, _| hub.stop_waiting(self.mount, waiter));
         }
-    }
-}
-
-/// For how long the mount's guards let the peer in; `Ok(None)` where it has gone.
-async fn admit(
-    connection: &mut Connection,
-    request: &Request,
-    session: SessionId,
-    mount: &MountName,
-) -> Result<Option<Option<Duration>>, Refused> {
-    let (shard, ip) = (Rc::clone(&connection.shard), connection.peer.ip());
-    let asked = question::question(connection, request, session, mount.clone(), false);
-    let guesses = asked.credentials.is_some();
-    let surface = guessing::Surface::Listeners;
-    let locked = guessing::locked_out(&shard, surface, ip);
-    if guesses && let Some(refused) = locked {
-        return Err(refused);
-    }
-    match question::ask(connection, asked).await {
-        Finding::Welcome(stay_max) => Ok(Some(stay_max)),
-        Finding::Unwelcome(refused) => {
-            if guesses && refused.status == 401 {
-                guessing::note_failure(&shard, surface, ip);
-            }
-            Err(refused)
-        }
-        Finding::Gone => Ok(None),
     }
 }
 
@@ -387,40 +359,6 @@ async fn finish(
     drop(answering);
     let sent: usize = parts.iter().map(|part| part.len()).sum();
     connection.shard.probe.hls_bytes.add(sent as u64);
-    if keep_alive {
-        return Some(connection);
-    }
-    connection.close_in_order().await;
-    None
-}
-
-/// Tells the peer why it gets nothing.
-async fn refuse(
-    mut connection: Connection,
-    request: &Request,
-    refused: Refused,
-) -> Option<Connection> {
-    let shard = Rc::clone(&connection.shard);
-    let (sent, since) = (connection.sent_bytes(), shard.now());
-    let (status, counted) = (refused.status, refused.counted);
-    shard.probe.refused.at(counted as usize).add(1);
-    let mut answer = Plain::refusal(request, &refused);
-    answer.keep_alive &=
-        request.body_framing() == BodyFraming::None && counted != Refusal::Draining;
-    let keep_alive = answer.keep_alive;
-    let rendered: Bytes = answer.render().freeze();
-    let reason = match connection.send(&[&rendered]).await {
-        Ok(()) => EndReason::PeerClosed,
-        Err(_) => EndReason::PeerReset,
-    };
-    let outcome = Outcome {
-        status,
-        bytes: connection.sent_bytes().saturating_sub(sent),
-        since,
-        reason,
-    };
-    let session = shard.next_session();
-    shard.tell_access(record(session, connection.peer, request, outcome, &shard));
     if keep_alive {
         return Some(connection);
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use corecast_config::Config;
 use corecast_media::name::{MountName, Output, SessionId};
+use corecast_media::time::Time;
 use corecast_mesh::message::{EndReason, JoinRefusal};
 use corecast_protocol::http1::{BodyFraming, Method, Request};
 use corecast_protocol::icy::ListenerHead;
@@ -19,7 +20,6 @@ use super::stream::stream_of;
 use super::websocket::{upgrade_head, websocket_key};
 use crate::admission::Refused;
 use crate::admission::bars::{self, agent_of};
-use crate::admission::guessing::{self, Surface};
 use crate::driver::Shard;
 use crate::http::connection::Connection;
 use crate::http::control::{Outcome, log_header, log_line, log_text, record};
@@ -171,7 +171,7 @@ fn render_head(request: &Request, seat: &Seat, metaint: u32) -> Bytes {
 }
 
 /// Whether somebody with a seat may listen. Who only asks for the head is not asked about: hooks
-/// count listeners. Who relays all our mounts has a login of its own for them.
+/// count listeners.
 async fn admit(
     connection: &mut Connection,
     request: &Request,
@@ -183,23 +183,20 @@ async fn admit(
     if !guarded || request.method() == Method::Head {
         return Finding::Welcome(None);
     }
-    let (shard, ip) = (Rc::clone(&connection.shard), connection.peer.ip());
     let asked = question::question(connection, request, session, mount, false);
-    let guesses = asked.credentials.is_some();
-    let locked = guessing::locked_out(&shard, Surface::Listeners, ip);
-    if guesses && let Some(refused) = locked {
-        return Finding::Unwelcome(refused);
-    }
-    let given = credentials(request.headers());
-    if given.is_some_and(|given| auth::are_relay(&config, &given)) {
-        return Finding::Welcome(None);
-    }
-    let finding = question::ask(connection, asked).await;
-    let denied = matches!(&finding, Finding::Unwelcome(refused) if refused.status == 401);
-    if guesses && denied {
-        guessing::note_failure(&shard, Surface::Listeners, ip);
-    }
-    finding
+    question::ask_about_listener(connection, asked).await
+}
+
+/// When a listener must go: by the mount's limit or by what its guards said, if by either.
+pub(crate) fn stay_until(
+    shard: &Shard,
+    mount: &MountName,
+    stay_max: Option<Duration>,
+) -> Option<Time> {
+    let limit = shard.config().mount(mount.as_str()).listener_duration_max;
+    let limit = (!limit.is_zero()).then_some(limit);
+    let stay_max = limit.into_iter().chain(stay_max).min();
+    stay_max.map(|stay_max| shard.now() + stay_max)
 }
 
 fn card(
@@ -211,9 +208,6 @@ fn card(
     let shard = &connection.shard;
     let config = shard.config();
     let settings = config.mount(mount.as_str());
-    let limit = settings.listener_duration_max;
-    let limit = (!limit.is_zero()).then_some(limit);
-    let stay_max = limit.into_iter().chain(stay_max).min();
     let given = credentials(request.headers());
     let relays = given
         .as_ref()
@@ -228,7 +222,7 @@ fn card(
         request: log_line(request),
         user,
         since: shard.now(),
-        until: stay_max.map(|stay_max| shard.now() + stay_max),
+        until: stay_until(shard, mount, stay_max),
         relays,
     })
 }
@@ -301,8 +295,8 @@ fn redirected(
     }
 }
 
-/// Tells the peer why it hears nothing.
-async fn refuse(
+/// Tells the peer why it gets nothing. The connection comes back where it may bring another request.
+pub(crate) async fn refuse(
     mut connection: Connection,
     request: &Request,
     refused: Refused,

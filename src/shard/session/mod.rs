@@ -1,15 +1,14 @@
 //! Sessions: what a connection is for once its request is read.
 //!
 //! Reading order: this file (from an accepted connection to its session), [`auth`] (who may feed a
-//! mount), [`question`] (whom control is asked about), [`publication`] (a source's place),
-//! [`source`], [`shoutcast`] (sources of old), [`rtmp`], [`listener`], [`stream`] (which stream a
-//! path names), [`hls`], [`passes`] (who was let in to it).
+//! mount), [`question`] (whom control is asked about), [`source`], [`shoutcast`] (sources of old),
+//! [`rtmp`], [`listener`], [`stream`] (which stream a path names), [`hls`], [`passes`] (who was let
+//! in to it).
 
 pub(crate) mod auth;
 pub(crate) mod hls;
 pub(crate) mod listener;
 pub(crate) mod passes;
-pub(crate) mod publication;
 pub(crate) mod question;
 pub(crate) mod rtmp;
 pub(crate) mod shoutcast;

@@ -8,10 +8,12 @@ use std::time::Duration;
 use corecast_config::Mount;
 use corecast_media::name::{MountName, SessionId};
 use corecast_mesh::message::{Question, ToControl, Verdict};
-use corecast_protocol::http1::Request;
+use corecast_protocol::http1::{Credentials, Request};
 use corecast_protocol::icy::source::credentials;
 
+use super::auth;
 use crate::admission::Refused;
+use crate::admission::guessing::{self, Surface};
 use crate::driver::Shard;
 use crate::http::connection::Connection;
 use crate::http::control::log_header;
@@ -64,6 +66,33 @@ pub(crate) fn question(
         user_agent: log_header(request, "user-agent").into(),
         referer: log_header(request, "referer").into(),
     }
+}
+
+/// Asks control about a listener of a guarded mount. Guessers of passwords are locked out; who
+/// relays all our mounts has a login of its own for them, and nobody is asked about it.
+pub(crate) async fn ask_about_listener(connection: &mut Connection, question: Question) -> Finding {
+    let (shard, ip) = (Rc::clone(&connection.shard), connection.peer.ip());
+    let given = question.credentials.as_ref();
+    let given = given.map(|(user, password)| Credentials {
+        user: user.to_string(),
+        password: password.to_string(),
+    });
+    if given.is_some()
+        && let Some(refused) = guessing::locked_out(&shard, Surface::Listeners, ip)
+    {
+        return Finding::Unwelcome(refused);
+    }
+    if let Some(given) = &given
+        && auth::are_relay(&shard.config(), given)
+    {
+        return Finding::Welcome(None);
+    }
+    let finding = ask(connection, question).await;
+    let denied = matches!(&finding, Finding::Unwelcome(refused) if refused.status == 401);
+    if given.is_some() && denied {
+        guessing::note_failure(&shard, Surface::Listeners, ip);
+    }
+    finding
 }
 
 /// Asks control, for as long as the mount's hooks may take.

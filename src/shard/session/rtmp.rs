@@ -13,17 +13,15 @@ use corecast_media::frame::MediaEvent;
 use corecast_media::name::{MountName, Output, SessionId};
 use corecast_media::time::Time;
 use corecast_mesh::message::{AccessRecord, EndReason, JoinRefusal, Question, SourceInfo};
-use corecast_protocol::flv::{self, TagKind};
+use corecast_protocol::flv;
 use corecast_protocol::http1::{Credentials, query};
-use corecast_protocol::rtmp::{
-    BadPeer, End, Event, Media, MediaKind, ServerSession, StreamRequest,
-};
+use corecast_protocol::rtmp::{BadPeer, End, Event, Media, ServerSession, StreamRequest};
 use corecast_protocol::text;
 use monoio::time::Instant;
 
 use super::listener::{self, Wish};
-use super::publication::Publication;
 use super::question::{self, Finding};
+use super::source::take_mount;
 use super::{auth, stream};
 use crate::admission::Refused;
 use crate::admission::bars;
@@ -33,6 +31,7 @@ use crate::http::connection::{BodyFault, Connection};
 use crate::http::control::log_text;
 use crate::hub::ListenerCard;
 use crate::probe::Refusal;
+use crate::publication::Publication;
 use crate::task::{First, first};
 
 /// The least time after which a silent publisher is given up.
@@ -196,7 +195,7 @@ impl Talk {
             Err(refused) => return self.refuse_publisher(wish, session, &refused).await,
         };
         let info = source_info(wish, &self.connection);
-        let asked = Publication::ask(&self.shard, session, &mount, info).await;
+        let asked = take_mount(&self.shard, session, &mount, info).await;
         let mut publication = match asked {
             Ok(publication) => publication,
             Err(refused) => return self.refuse_publisher(wish, session, &refused).await,
@@ -279,12 +278,13 @@ impl Talk {
         publisher: bool,
     ) -> Question {
         let given = credentials(wish);
+        let shown = !(given.user.is_empty() && given.password.is_empty());
         Question {
             session,
             publisher,
             mount,
             peer: self.connection.peer,
-            credentials: Some((given.user.into(), given.password.into())),
+            credentials: shown.then(|| (given.user.into(), given.password.into())),
             target: target(wish).into(),
             user_agent: log_text(&wish.agent).into(),
             referer: log_text(&wish.page_url),
@@ -385,9 +385,9 @@ impl Talk {
     async fn play(mut self, wish: &StreamRequest) {
         let session = self.shard.next_session();
         let refused = match self.admit_player(wish, session).await {
-            Ok((seat_wish, stay_max)) => {
+            Ok((seat_wish, until)) => {
                 self.session.accept_play();
-                return self.attach(wish, seat_wish, stay_max);
+                return self.attach(wish, seat_wish, until);
             }
             Err(refused) => refused,
         };
@@ -413,7 +413,7 @@ impl Talk {
         &mut self,
         wish: &StreamRequest,
         session: SessionId,
-    ) -> Result<(Wish, Option<Duration>), Refused> {
+    ) -> Result<(Wish, Option<Time>), Refused> {
         let config = self.shard.config();
         let path = wish.path();
         let mount =
@@ -428,37 +428,25 @@ impl Talk {
         let seat = seat_wish.seat(mount.with_output(Output::Rtmp)).await;
         seat.map_err(listener::refused)?;
         if !question::guards_listeners(config.mount(&path)) {
-            return Ok((seat_wish, None));
+            let until = listener::stay_until(&self.shard, &mount, None);
+            return Ok((seat_wish, until));
         }
-        let asked = self.question(wish, session, mount, false);
-        let given = asked.credentials.as_ref();
-        let guesses = given.is_some_and(|(_, password)| !password.is_empty());
-        let locked = guessing::locked_out(&self.shard, Surface::Listeners, ip);
-        if guesses && let Some(refused) = locked {
-            return Err(refused);
-        }
-        match question::ask(&mut self.connection, asked).await {
-            Finding::Welcome(stay_max) => Ok((seat_wish, stay_max)),
-            Finding::Unwelcome(refused) => {
-                if guesses && refused.status == 401 {
-                    guessing::note_failure(&self.shard, Surface::Listeners, ip);
-                }
-                Err(refused)
+        let asked = self.question(wish, session, mount.clone(), false);
+        match question::ask_about_listener(&mut self.connection, asked).await {
+            Finding::Welcome(stay_max) => {
+                let until = listener::stay_until(&self.shard, &mount, stay_max);
+                Ok((seat_wish, until))
             }
+            Finding::Unwelcome(refused) => Err(refused),
             Finding::Gone => Err(Refused::busy("gone", Refusal::NotFound)),
         }
     }
 
-    fn attach(mut self, wish: &StreamRequest, seat_wish: Wish, stay_max: Option<Duration>) {
+    fn attach(mut self, wish: &StreamRequest, seat_wish: Wish, until: Option<Time>) {
         let mut head = Vec::new();
         while let Some(bytes) = self.session.poll_transmit() {
             head.extend_from_slice(&bytes);
         }
-        let shard = Rc::clone(&self.shard);
-        let config = shard.config();
-        let limit = config.mount(&wish.path()).listener_duration_max;
-        let limit = (!limit.is_zero()).then_some(limit);
-        let stay_max = limit.into_iter().chain(stay_max).min();
         let card = Box::new(ListenerCard {
             peer: self.connection.peer,
             user_agent: log_text(&wish.agent).into(),
@@ -466,7 +454,7 @@ impl Talk {
             request: request_line("PLAY", wish),
             user: None,
             since: self.since,
-            until: stay_max.map(|stay_max| shard.now() + stay_max),
+            until,
             relays: false,
         });
         if let Ok(socket) = self.connection.into_steady() {
@@ -501,12 +489,7 @@ impl Talk {
 }
 
 fn demux(demuxer: &mut flv::Demuxer, media: Media, events: &mut Vec<MediaEvent>) {
-    let kind = match media.kind {
-        MediaKind::Audio => TagKind::Audio,
-        MediaKind::Video => TagKind::Video,
-        MediaKind::Script => TagKind::Script,
-    };
-    if let Err(fault) = demuxer.push(kind, media.timestamp_ms, media.payload, events) {
+    if let Err(fault) = demuxer.push(media.kind, media.timestamp_ms, media.payload, events) {
         tracing::debug!(%fault, "a message of an RTMP publisher was left out");
     }
 }

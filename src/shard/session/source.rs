@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use corecast_config::{Config, Latency, is_reserved_path};
 use corecast_media::name::{MountName, SessionId};
 use corecast_media::time::Time;
-use corecast_mesh::message::{EndReason, SourceInfo};
+use corecast_mesh::message::{EndReason, PublishRefusal, SourceInfo};
 use corecast_protocol::audio::Framer;
 use corecast_protocol::http1::{
     BodyFraming, ChunkedDecoder, ChunkedEvent, Request, ResponseHead, Version,
@@ -19,7 +19,6 @@ use corecast_protocol::icy::source::credentials;
 use monoio::time::Instant;
 
 use super::auth;
-use super::publication::Publication;
 use super::question::{self, Finding};
 use super::stream::is_output;
 use crate::admission::Refused;
@@ -30,7 +29,12 @@ use crate::http::control::{Outcome, record};
 use crate::http::response::{CONTINUE, Plain, SERVER, unix_seconds, version_for};
 use crate::net::buffer::SCRATCH_BYTES;
 use crate::probe::Refusal;
+use crate::publication::Publication;
 use crate::task::{First, first};
+
+/// How long after a first refusal a mount in use is asked once more: longer than the pace of
+/// reads, by which the end of a connection is seen.
+const SECOND_TRY: Duration = Duration::from_millis(300);
 
 /// No source is given up sooner, however short its mount waits for a lost one: an encoder of Ogg
 /// may send a page every few seconds.
@@ -101,7 +105,7 @@ pub(crate) async fn publish(mut connection: Connection, request: Request, admitt
     let ids = (session, since);
     let mount = wish.mount.clone();
     let info = source_info(&wish, connection.peer);
-    let asked = Publication::ask(&shard, session, &mount, info).await;
+    let asked = take_mount(&shard, session, &mount, info).await;
     let mut publication = match asked {
         Ok(publication) => publication,
         Err(refused) => {
@@ -140,6 +144,31 @@ pub(crate) async fn publish(mut connection: Connection, request: Request, admitt
     if hears_http {
         finish(connection, &request, reason).await;
     }
+}
+
+/// Asks the mount's home for its source slot; where it is in use, once more a little later.
+pub(crate) async fn take_mount(
+    shard: &Rc<Shard>,
+    session: SessionId,
+    mount: &MountName,
+    info: SourceInfo,
+) -> Result<Publication, Refused> {
+    let mut asked = Publication::ask(shard, session, mount, info.clone(), false).await;
+    if matches!(asked, Err(Some(PublishRefusal::InUse))) {
+        // An encoder that reconnects at once may be ahead of our look at its old connection.
+        monoio::time::sleep(SECOND_TRY).await;
+        asked = Publication::ask(shard, session, mount, info, false).await;
+    }
+    asked.map_err(|refusal| match refusal {
+        Some(PublishRefusal::InUse) => Refused::new(409, "Mountpoint in use", Refusal::InUse),
+        Some(PublishRefusal::SourcesMax) => {
+            Refused::busy("too many sources connected", Refusal::Full)
+        }
+        Some(PublishRefusal::Draining) => {
+            Refused::busy("the server is shutting down", Refusal::Draining)
+        }
+        None => Refused::busy("the server is busy", Refusal::Full),
+    })
 }
 
 /// The access log's line for a source.

@@ -43,7 +43,7 @@ mod tests {
     fn a_suffix_names_an_output_unless_a_mount_has_that_name() {
         let mounts = vec![("/old.ts".to_owned(), Mount::default())];
         let config = Config {
-            mounts,
+            mounts: mounts.into(),
             ..Config::default()
         };
         for (path, stream, closed) in [

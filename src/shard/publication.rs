@@ -1,4 +1,4 @@
-//! A source's place at its mount, whatever the source speaks.
+//! A source's place at its mount, whatever the source speaks and whoever fetched it.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -6,27 +6,11 @@ use std::time::Duration;
 use corecast_media::name::{MountName, SessionId};
 use corecast_mesh::message::{EndReason, PublishRefusal, SourceInfo};
 
-use crate::admission::Refused;
 use crate::driver::{PublisherTicket, Shard};
-use crate::probe::{Refusal, reason_index};
+use crate::probe::reason_index;
 
 /// How long the mount's home may take to answer.
 const VERDICT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long after a first refusal a mount in use is asked once more: longer than the pace of
-/// reads, by which the end of a connection is seen.
-const SECOND_TRY: Duration = Duration::from_millis(300);
-
-/// The mount's home gave no verdict.
-const LATE: Refused = Refused::busy("the server is busy", Refusal::Full);
-
-fn refused(refusal: PublishRefusal) -> Refused {
-    match refusal {
-        PublishRefusal::InUse => Refused::new(409, "Mountpoint in use", Refusal::InUse),
-        PublishRefusal::SourcesMax => Refused::busy("too many sources connected", Refusal::Full),
-        PublishRefusal::Draining => Refused::busy("the server is shutting down", Refusal::Draining),
-    }
-}
 
 /// A place at a mount, or the wish for one. Given up when dropped.
 pub(crate) struct Publication {
@@ -54,39 +38,34 @@ impl Publication {
         }
     }
 
-    /// Asks the mount's home for its source slot; where it is in use, once more a little later.
+    /// Asks the mount's home for its source slot. Who `yields` lets any other source have it from
+    /// then on.
+    ///
+    /// # Errors
+    /// Why not; nothing where the home gave no answer in time.
     pub(crate) async fn ask(
         shard: &Rc<Shard>,
         session: SessionId,
         mount: &MountName,
         info: SourceInfo,
-    ) -> Result<Self, Refused> {
-        let asked = Publication::ask_once(shard, session, mount, info.clone()).await;
-        if !matches!(&asked, Err(refused) if matches!(refused.counted, Refusal::InUse)) {
-            return asked;
-        }
-        // An encoder that reconnects at once may be ahead of our look at its old connection.
-        monoio::time::sleep(SECOND_TRY).await;
-        Publication::ask_once(shard, session, mount, info).await
-    }
-
-    async fn ask_once(
-        shard: &Rc<Shard>,
-        session: SessionId,
-        mount: &MountName,
-        info: SourceInfo,
-    ) -> Result<Self, Refused> {
+        yields: bool,
+    ) -> Result<Self, Option<PublishRefusal>> {
         let mut publication = Publication::new(shard, session);
         let mount = mount.clone();
-        shard.with_hub(|hub, now| hub.publish(now, session, mount, info));
+        shard.with_hub(|hub, now| {
+            hub.publish(now, session, mount, info);
+            if yields {
+                hub.give_way(session);
+            }
+        });
         let verdict = monoio::time::timeout(VERDICT_TIMEOUT, &mut publication.ticket.answer).await;
         match verdict {
             Ok(Ok(Ok(()))) => Ok(publication),
             Ok(Ok(Err(refusal))) => {
                 publication.open = false;
-                Err(refused(refusal))
+                Err(Some(refusal))
             }
-            Ok(Err(_)) | Err(_) => Err(LATE),
+            Ok(Err(_)) | Err(_) => Err(None),
         }
     }
 
