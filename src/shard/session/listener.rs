@@ -295,7 +295,8 @@ fn redirected(
     }
 }
 
-/// Tells the peer why it gets nothing. The connection comes back where it may bring another request.
+/// Tells the peer why it gets nothing. The connection comes back where it may bring another
+/// request.
 pub(crate) async fn refuse(
     mut connection: Connection,
     request: &Request,
