@@ -3,7 +3,6 @@
 
 sim_seeds=200
 cargo_deny_version=0.20.2
-imageio_ffmpeg_version=0.8.1
 
 lint() {
     local scripts
@@ -31,6 +30,7 @@ run_tests() {
     ensure_web
     ensure_test_web
     ensure_newer_ffmpeg
+    ensure_python_clients
     lint
     # The rule checker, which tests run.
     step "load generator" cargo build --quiet -p corecast-loadtest
@@ -95,16 +95,6 @@ ensure_cargo_deny() {
     if command -v cargo-deny >/dev/null; then return 0; fi
     say "Installing cargo-deny $cargo_deny_version into .x/tools (checks licences, banned crates)"
     cargo install --quiet --locked --root .x/tools "cargo-deny@$cargo_deny_version"
-}
-
-# The system's ffmpeg may be too old for Enhanced RTMP: a newer one out of a Python package, once,
-# into .x/tools.
-ensure_newer_ffmpeg() {
-    if compgen -G ".x/tools/ffmpeg/imageio_ffmpeg/binaries/ffmpeg-*" >/dev/null; then return 0; fi
-    say "Installing the ffmpeg of imageio-ffmpeg $imageio_ffmpeg_version into .x/tools (Enhanced RTMP)"
-    python3 -m pip install --quiet --no-deps --disable-pip-version-check --root-user-action=ignore \
-        --target .x/tools/ffmpeg "imageio-ffmpeg==$imageio_ffmpeg_version" ||
-        die "pip could not fetch imageio-ffmpeg $imageio_ffmpeg_version."
 }
 
 shell_scripts() {
