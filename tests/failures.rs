@@ -11,6 +11,7 @@ mod crowd;
 mod descriptors;
 mod drain;
 mod framing;
+mod grammar;
 mod heads;
 mod hostile;
 mod linger;
