@@ -176,6 +176,8 @@ impl Planes {
                 seats: Arc::clone(seats),
                 port,
                 listeners,
+                datagrams: Vec::new(),
+                tls: None,
                 backend: ground.backend,
                 started,
                 probe: Arc::clone(probe),

@@ -15,6 +15,7 @@ use corecast_media::metadata::Metadata;
 pub use corecast_media::mount::{MountSnapshot, ReplicaUpdate, SourceInfo, SourceState};
 use corecast_media::name::{MountName, SessionId};
 use corecast_protocol::hls::Step;
+use corecast_tls::Credentials;
 
 pub use crate::report::{MountReport, RelayReport, RelayState, SessionReport, ShardSnapshot};
 
@@ -368,6 +369,8 @@ pub enum FromControl {
         /// The request.
         session: SessionId,
     },
+    /// What TLS and QUIC are spoken with from the next handshake on.
+    Credentials(Arc<Credentials>),
     /// The files that the settings which come next name as intros.
     Intros(Arc<Intros>),
     /// New settings; what needs a restart is ignored by the shard.

@@ -18,6 +18,7 @@ use corecast_mesh::message::{
 };
 use corecast_mesh::port::{Plane, Received, ShardPort};
 use corecast_mesh::seats::NodeSeats;
+use corecast_tls::Credentials;
 use futures_channel::oneshot;
 use monoio::time::Instant;
 use rustc_hash::FxHashMap;
@@ -63,6 +64,7 @@ pub(crate) struct Shard {
     /// Connections that only get a refusal and are closed in good order; bounded.
     pub(crate) refusals: Cell<u32>,
     config: RefCell<Arc<Config>>,
+    credentials: RefCell<Option<Arc<Credentials>>>,
     started: std::time::Instant,
     sequence: Cell<u64>,
     hub: RefCell<Hub<TcpSocket>>,
@@ -116,6 +118,7 @@ impl Shard {
             intros,
             seats,
             port,
+            tls,
             backend,
             started,
             probe,
@@ -133,6 +136,7 @@ impl Shard {
             tasks: Rc::default(),
             refusals: Cell::new(0),
             config: RefCell::new(config),
+            credentials: RefCell::new(tls),
             started,
             sequence: Cell::new(0),
             hub: RefCell::new(hub),
@@ -174,6 +178,13 @@ impl Shard {
     /// The settings that hold now.
     pub(crate) fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config.borrow())
+    }
+
+    /// What TLS and QUIC are spoken with now: to be asked for at each handshake. None where no
+    /// acceptor needs it.
+    #[expect(dead_code, reason = "the acceptors that need it come next")]
+    pub(crate) fn credentials(&self) -> Option<Arc<Credentials>> {
+        self.credentials.borrow().clone()
     }
 
     /// An id that no session of the node has had.
@@ -407,6 +418,9 @@ impl Shard {
                 self.on_response(session, ResponsePart::Body(chunk));
             }
             FromControl::ResponseEnd { session } => self.on_response(session, ResponsePart::End),
+            FromControl::Credentials(credentials) => {
+                self.credentials.replace(Some(credentials));
+            }
             FromControl::Intros(intros) => self.with_hub(|hub, _| hub.set_intros(intros)),
             FromControl::Reload(config) => {
                 self.seats.listeners.set_max(config.limits.listeners_max);

@@ -24,7 +24,7 @@ mod testing;
 mod waiting;
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,6 +35,7 @@ use corecast_media::name::{MountName, ShardId};
 use corecast_mesh::port::ShardPort;
 use corecast_mesh::seats::NodeSeats;
 use corecast_mesh::topology::Topology;
+use corecast_tls::Credentials;
 use rustix::thread::CpuSet;
 
 use crate::driver::Shard;
@@ -67,6 +68,11 @@ pub struct ShardSettings {
     /// Its own listening sockets, one for each address (see [`net::acceptor::bind`]), and what is
     /// spoken there.
     pub listeners: Vec<(TcpListener, Listen)>,
+    /// Its own sockets for QUIC, one for each acceptor of HTTPS that speaks HTTP/3.
+    pub datagrams: Vec<(UdpSocket, Listen)>,
+    /// What TLS and QUIC are spoken with; none where no acceptor needs it.
+    /// [`corecast_mesh::message::FromControl::Credentials`] replaces it.
+    pub tls: Option<Arc<Credentials>>,
     /// The I/O engine.
     pub backend: ResolvedBackend,
     /// The zero of the node's clock, the same for all planes.

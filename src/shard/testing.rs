@@ -118,6 +118,8 @@ impl Node {
                 seats: Arc::clone(&seats),
                 port,
                 listeners: vec![(listener, Listen::default()), (door, for_shoutcast)],
+                datagrams: Vec::new(),
+                tls: None,
                 backend,
                 started,
                 probe: Arc::clone(probe),

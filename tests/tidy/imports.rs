@@ -12,17 +12,18 @@ const CRATES: &[(&str, &[&str])] = &[
     ("corecast-telemetry", &[]),
     ("corecast-media", &[]),
     ("corecast-protocol", &["media"]),
+    ("corecast-tls", &[]),
     (
         "corecast-mesh",
-        &["config", "telemetry", "media", "protocol"],
+        &["config", "telemetry", "media", "protocol", "tls"],
     ),
     (
         "corecast-shard",
-        &["config", "telemetry", "media", "protocol", "mesh"],
+        &["config", "telemetry", "media", "protocol", "tls", "mesh"],
     ),
     (
         "corecast-control",
-        &["config", "telemetry", "media", "mesh"],
+        &["config", "telemetry", "media", "tls", "mesh"],
     ),
     (
         "corecast-sim",
@@ -37,6 +38,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "telemetry",
             "media",
             "protocol",
+            "tls",
             "mesh",
             "shard",
             "control",

@@ -1,0 +1,156 @@
+//! All certificates, as rustls and QUIC take them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{NoServerSessionStorage, ProducesTickets};
+
+use crate::Fault;
+use crate::identity::Identity;
+use crate::names::Names;
+
+/// What is offered by ALPN (RFC 7301) where HTTP is spoken, the best first.
+const HTTP_PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// The least version of TLS that is spoken over TCP; QUIC has 1.3 only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum MinVersion {
+    /// TLS 1.2 and 1.3.
+    #[default]
+    Tls12,
+    /// TLS 1.3 alone.
+    Tls13,
+}
+
+/// What holds for all certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// The least version.
+    pub min_version: MinVersion,
+    /// Whether a client that asks for a name of none of the certificates is refused; otherwise it
+    /// gets the first of them.
+    pub refuse_unknown_names: bool,
+}
+
+/// What session tickets are sealed with. It outlives a reload, so that tickets do too.
+#[derive(Clone)]
+pub struct Tickets {
+    /// One for all shards; turns its key by itself every six hours.
+    ticketer: Arc<dyn ProducesTickets>,
+    quic_key: [u8; 48],
+}
+
+impl fmt::Debug for Tickets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tickets(..)")
+    }
+}
+
+impl Tickets {
+    /// New keys.
+    ///
+    /// # Errors
+    /// The system gives no randomness.
+    pub fn new() -> Result<Self, Fault> {
+        let ticketer = aws_lc_rs::Ticketer::new();
+        let ticketer = ticketer.map_err(|error| Fault::new(format!("tickets: {error}")))?;
+        Ok(Tickets {
+            ticketer,
+            quic_key: random_key()?,
+        })
+    }
+
+    /// A new key for QUIC, which holds one at a time: tickets from before then cost a whole
+    /// handshake. The keys of TLS over TCP turn by themselves.
+    ///
+    /// # Errors
+    /// The system gives no randomness.
+    pub fn rotate(&mut self) -> Result<(), Fault> {
+        self.quic_key = random_key()?;
+        Ok(())
+    }
+}
+
+fn random_key() -> Result<[u8; 48], Fault> {
+    let mut key = [0; 48];
+    getrandom::fill(&mut key).map_err(|error| Fault::new(format!("tickets: {error}")))?;
+    Ok(key)
+}
+
+/// What shards need to speak TLS and QUIC; made whole, shared by `Arc`, replaced on a reload.
+pub struct Credentials {
+    /// For HTTP: offers `h2` and `http/1.1`.
+    pub http: Arc<ServerConfig>,
+    /// For what has no name in ALPN: RTMP.
+    pub plain: Arc<ServerConfig>,
+    /// For QUIC; the first is the default.
+    pub identities: Vec<Identity>,
+    /// What all shards seal the tickets of QUIC with. A secret.
+    pub quic_ticket_key: [u8; 48],
+    names: Arc<Names>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("identities", &self.identities)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Credentials {
+    /// Puts certificates together; the first answers where none is for the name.
+    ///
+    /// # Errors
+    /// There is no certificate.
+    pub fn new(
+        identities: Vec<Identity>,
+        policy: Policy,
+        tickets: &Tickets,
+    ) -> Result<Self, Fault> {
+        if identities.is_empty() {
+            return Err(Fault::new("there is no certificate"));
+        }
+        let names = Arc::new(Names::new(&identities, policy.refuse_unknown_names));
+        let mut plain = server_config(&names, policy.min_version)?;
+        plain.ticketer = Arc::clone(&tickets.ticketer);
+        let mut http = plain.clone();
+        http.alpn_protocols = HTTP_PROTOCOLS.map(<[u8]>::to_vec).into();
+        Ok(Credentials {
+            http: Arc::new(http),
+            plain: Arc::new(plain),
+            identities,
+            quic_ticket_key: tickets.quic_key,
+            names,
+        })
+    }
+
+    /// The identities that may answer to `name` in QUIC, the best first: one of them may have a
+    /// key that the client cannot check. Empty where unknown names are refused.
+    pub fn identities_for(&self, name: Option<&str>) -> impl Iterator<Item = &Identity> {
+        let candidates = self.names.candidates(name).into_iter();
+        candidates.filter_map(|index| self.identities.get(index))
+    }
+}
+
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+fn server_config(names: &Arc<Names>, min_version: MinVersion) -> Result<ServerConfig, Fault> {
+    let versions: &[&rustls::SupportedProtocolVersion] = match min_version {
+        MinVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        MinVersion::Tls13 => &[&rustls::version::TLS13],
+    };
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)
+        .map_err(|error| Fault::new(format!("TLS: {error}")))?;
+    let names: Arc<Names> = Arc::clone(names);
+    let mut config = config.with_no_client_auth().with_cert_resolver(names);
+    // Tickets do it all; a cache would be one lock for all shards.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.max_early_data_size = 0;
+    Ok(config)
+}
