@@ -1,7 +1,8 @@
 //! Sockets: the only part of the shard that knows the runtime's I/O.
 //!
 //! Reading order: [`backend`] (which engine works here), [`acceptor`] (new connections), [`tcp`]
-//! (one connection), [`buffer`], [`ready`], [`fd`].
+//! (one connection), [`records`] and [`tls`] (the same over TLS), [`link`] (either), [`stream`] (a
+//! link for crates that poll), [`buffer`], [`ready`], [`fd`].
 //!
 //! The runtime is asked for readiness, accepts and timers, never for a read into a buffer of
 //! ours: a wait that is given up leaves nothing behind, and no buffer waits for a silent peer.
@@ -10,7 +11,15 @@ pub mod acceptor;
 pub mod backend;
 pub(crate) mod buffer;
 mod fd;
+pub(crate) mod link;
+mod reader;
 pub(crate) mod ready;
+mod records;
+pub(crate) mod stream;
 pub(crate) mod tcp;
+pub(crate) mod tls;
 
+pub use link::LinkSocket;
+pub use reader::{ReaderSocket, StreamSocket};
 pub use tcp::TcpSocket;
+pub use tls::TlsSocket;

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +22,7 @@ use super::fd;
 const SLICES_MAX: usize = 64;
 
 /// The most bytes read and thrown away before a connection is closed.
-const LINGER_BYTES_MAX: usize = 1024 * 1024;
+pub(super) const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
 /// A connection without a task: what the hub sends to.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ thread_local! {
 }
 
 /// Whether it is time to throw away what a peer sent.
-fn discards() -> bool {
+pub(super) fn discards() -> bool {
     DICE.with(|dice| {
         let mut state = dice.get();
         state ^= state << 13;
@@ -100,7 +101,7 @@ impl Socket for TcpSocket {
         }
         match send(self.fd.as_fd(), slices) {
             Ok(n) => Sent::Bytes(n),
-            Err(Errno::AGAIN | Errno::NOBUFS) => Sent::Full,
+            Err(error) if is_full(error) => Sent::Full,
             Err(_) => Sent::Failed,
         }
     }
@@ -128,7 +129,7 @@ pub(crate) struct TcpConnection {
 #[derive(Debug)]
 enum Link {
     Plain(OwnedFd),
-    Watched(TcpStream),
+    Watched(Rc<TcpStream>),
     /// The descriptor was lost while it was handed to the runtime.
     Lost,
 }
@@ -150,7 +151,7 @@ impl TcpConnection {
     pub(crate) async fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect_addr(address).await?;
         Ok(TcpConnection {
-            link: Link::Watched(stream),
+            link: Link::Watched(Rc::new(stream)),
             waits_dropped: 0,
             sent_bytes: 0,
         })
@@ -161,7 +162,11 @@ impl TcpConnection {
         self.sent_bytes
     }
 
-    fn fd(&self) -> io::Result<BorrowedFd<'_>> {
+    /// The descriptor, for what this type has no face for.
+    ///
+    /// # Errors
+    /// It was lost while it was handed to the runtime.
+    pub(super) fn fd(&self) -> io::Result<BorrowedFd<'_>> {
         match &self.link {
             Link::Plain(owned) => Ok(owned.as_fd()),
             Link::Watched(stream) => Ok(fd::borrow(stream)),
@@ -286,13 +291,24 @@ impl TcpConnection {
         }
     }
 
+    /// Says that no more will be sent.
+    pub(super) fn shut(&mut self) {
+        // What goes wrong here goes wrong for who waits for the peer's end too.
+        let _ = self
+            .fd()
+            .map(|fd| rustix::net::shutdown(fd, Shutdown::Write));
+    }
+
     /// Takes the connection away from the runtime until it has to wait again.
     pub(crate) fn rest(&mut self) {
         if self.waits_dropped == 0
             && matches!(self.link, Link::Watched(_))
             && let Link::Watched(stream) = std::mem::replace(&mut self.link, Link::Lost)
         {
-            self.link = Link::Plain(fd::take(stream));
+            self.link = match Rc::try_unwrap(stream) {
+                Ok(stream) => Link::Plain(fd::take(stream)),
+                Err(shared) => Link::Watched(shared),
+            };
         }
     }
 
@@ -301,13 +317,40 @@ impl TcpConnection {
     /// # Errors
     /// Where the descriptor has to be duplicated and the process has none left.
     pub(crate) fn into_socket(self) -> io::Result<TcpSocket> {
-        let fd = match self.link {
-            Link::Plain(owned) => owned,
-            Link::Watched(stream) if self.waits_dropped == 0 => fd::take(stream),
-            Link::Watched(stream) => fd::borrow(&stream).try_clone_to_owned()?,
+        self.into_fd().map(TcpSocket::from)
+    }
+
+    /// As [`TcpConnection::into_socket`], but for who wraps the descriptor itself.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn into_fd(self) -> io::Result<OwnedFd> {
+        let stream = match self.link {
+            Link::Plain(owned) => return Ok(owned),
+            Link::Watched(stream) => stream,
             Link::Lost => return Err(io::ErrorKind::NotConnected.into()),
         };
-        Ok(TcpSocket { fd, heard: false })
+        if self.waits_dropped > 0 {
+            return fd::borrow(&stream).try_clone_to_owned();
+        }
+        match Rc::try_unwrap(stream) {
+            Ok(stream) => Ok(fd::take(stream)),
+            Err(shared) => fd::borrow(&shared).try_clone_to_owned(),
+        }
+    }
+
+    /// The runtime's hold of the connection, for waits that own what they wait for.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub(super) fn watched(&mut self) -> io::Result<Rc<TcpStream>> {
+        self.watch()?;
+        // Nobody tells when such a wait is given up.
+        self.waits_dropped = self.waits_dropped.saturating_add(1);
+        match &self.link {
+            Link::Watched(stream) => Ok(Rc::clone(stream)),
+            Link::Plain(_) | Link::Lost => Err(io::ErrorKind::NotConnected.into()),
+        }
     }
 
     /// What comes until `deadline`, at once if something is there: nothing where nothing comes, no
@@ -348,19 +391,24 @@ impl TcpConnection {
         if let Link::Plain(_) = self.link
             && let Link::Plain(owned) = std::mem::replace(&mut self.link, Link::Lost)
         {
-            self.link = Link::Watched(TcpStream::from_std(std::net::TcpStream::from(owned))?);
+            let stream = TcpStream::from_std(std::net::TcpStream::from(owned))?;
+            self.link = Link::Watched(Rc::new(stream));
         }
         Ok(())
     }
 }
 
-fn receive(fd: BorrowedFd<'_>, buf: &mut [u8], flags: RecvFlags) -> rustix::io::Result<usize> {
+pub(super) fn receive(
+    fd: BorrowedFd<'_>,
+    buf: &mut [u8],
+    flags: RecvFlags,
+) -> rustix::io::Result<usize> {
     rustix::io::retry_on_intr(|| {
         rustix::net::recv(fd, &mut *buf, flags | RecvFlags::DONTWAIT).map(|(_, n)| n)
     })
 }
 
-fn send(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
+pub(super) fn send(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> rustix::io::Result<usize> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     rustix::io::retry_on_intr(|| match slices {
         [] => Ok(0),
@@ -370,6 +418,11 @@ fn send(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> rustix::io::Result<usize>
             rustix::net::sendmsg(fd, some, &mut SendAncillaryBuffer::default(), flags)
         }
     })
+}
+
+/// Whether a send failed for want of room only.
+pub(super) fn is_full(error: Errno) -> bool {
+    matches!(error, Errno::AGAIN | Errno::NOBUFS)
 }
 
 #[cfg(test)]

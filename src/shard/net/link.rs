@@ -1,0 +1,271 @@
+//! A connection that carries a session, in plain or over TLS.
+
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use corecast_media::socket::{Sent, Socket};
+use monoio::net::TcpStream;
+use monoio::time::Instant;
+
+use super::buffer::Scratch;
+use super::tcp::{TcpConnection, TcpSocket};
+use super::tls::{TlsConnection, TlsSocket};
+
+/// A connection that is served by a task.
+#[derive(Debug)]
+pub(crate) enum Link {
+    /// Plain TCP.
+    Plain(TcpConnection),
+    /// TLS, its handshake done.
+    Tls(Box<TlsConnection>),
+}
+
+impl From<TcpConnection> for Link {
+    fn from(tcp: TcpConnection) -> Self {
+        Link::Plain(tcp)
+    }
+}
+
+impl From<Box<TlsConnection>> for Link {
+    fn from(tls: Box<TlsConnection>) -> Self {
+        Link::Tls(tls)
+    }
+}
+
+impl Link {
+    /// Whether nobody in between can read along.
+    pub(crate) fn is_secure(&self) -> bool {
+        matches!(self, Link::Tls(_))
+    }
+
+    /// Bytes sent so far, before encryption.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        match self {
+            Link::Plain(tcp) => tcp.sent_bytes(),
+            Link::Tls(tls) => tls.sent_bytes(),
+        }
+    }
+
+    /// What has come, or `WouldBlock`; 0 where the peer sends no more.
+    ///
+    /// # Errors
+    /// `WouldBlock` where nothing has come yet; else the connection is gone.
+    pub(crate) fn try_recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Link::Plain(tcp) => tcp.try_recv(buf),
+            Link::Tls(tls) => tls.try_recv(buf),
+        }
+    }
+
+    /// Whether the connection failed (an orderly end of the peer's side is no failure).
+    pub(crate) fn is_failed(&self) -> bool {
+        match self {
+            Link::Plain(tcp) => tcp.is_failed(),
+            Link::Tls(tls) => tls.is_failed(),
+        }
+    }
+
+    /// Takes as much of `slices` as the window takes, or `WouldBlock`. TLS may keep some of it as
+    /// ciphertext: [`Link::flush`] sends that.
+    ///
+    /// # Errors
+    /// `WouldBlock` where the window is full; else the connection is gone.
+    pub(crate) fn try_send(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Link::Plain(tcp) => tcp.try_send(slices),
+            Link::Tls(tls) => tls.try_send(slices),
+        }
+    }
+
+    /// Sends what was taken and did not go out yet.
+    ///
+    /// # Errors
+    /// `WouldBlock` where the window is full before it is all out; else the connection is gone.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Link::Plain(_) => Ok(()),
+            Link::Tls(tls) => tls.flush(),
+        }
+    }
+
+    /// Waits until there is something to receive (or an end, or a failure), or what looks like
+    /// it. May be dropped.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub(crate) async fn readable(&mut self) -> io::Result<()> {
+        match self {
+            Link::Plain(tcp) => tcp.readable().await,
+            Link::Tls(tls) => tls.readable().await,
+        }
+    }
+
+    /// Waits until the window has room (or a failure). May be dropped.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub(crate) async fn writable(&mut self) -> io::Result<()> {
+        match self {
+            Link::Plain(tcp) => tcp.writable().await,
+            Link::Tls(tls) => tls.writable().await,
+        }
+    }
+
+    /// Waits until there is something to receive, not past `deadline`; false if that came first.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub(crate) async fn readable_until(&mut self, deadline: Instant) -> io::Result<bool> {
+        match monoio::time::timeout_at(deadline, self.readable()).await {
+            Ok(result) => result.map(|()| true),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Sends all of `slices`; each step of it may take `step_max`.
+    ///
+    /// # Errors
+    /// `TimedOut` where the peer takes nothing for `step_max`; else the connection is gone.
+    pub(crate) async fn send_all(
+        &mut self,
+        mut slices: &mut [IoSlice<'_>],
+        step_max: Duration,
+    ) -> io::Result<()> {
+        IoSlice::advance_slices(&mut slices, 0);
+        loop {
+            let sent = match slices.is_empty() {
+                true => self.flush().map(|()| 0),
+                false => self.try_send(slices),
+            };
+            match sent {
+                Ok(_) if slices.is_empty() => return Ok(()),
+                Ok(n) => IoSlice::advance_slices(&mut slices, n),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    monoio::time::timeout(step_max, self.writable())
+                        .await
+                        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What comes until `deadline`, at once if something is there: nothing where nothing comes, no
+    /// bytes where the peer sends no more. May be dropped.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub(crate) async fn receive_until(
+        &mut self,
+        deadline: Instant,
+        scratch: &Scratch,
+    ) -> io::Result<Option<Bytes>> {
+        loop {
+            let received = scratch.with(|buf| {
+                let n = self.try_recv(buf)?;
+                Ok(Bytes::copy_from_slice(buf.get(..n).unwrap_or_default()))
+            });
+            match received {
+                Err(error) if io::Error::kind(&error) == io::ErrorKind::WouldBlock => {
+                    if !self.readable_until(deadline).await? {
+                        return Ok(None);
+                    }
+                }
+                received => return received.map(Some),
+            }
+        }
+    }
+
+    /// Says that no more will be sent, and throws away what the peer still sends until it ends,
+    /// falls silent for `silence_max` or has sent too much: so the last answer is not lost to a
+    /// reset.
+    pub(crate) async fn close_in_order(self, silence_max: Duration, scratch: &Scratch) {
+        match self {
+            Link::Plain(tcp) => tcp.close_in_order(silence_max, scratch).await,
+            Link::Tls(tls) => tls.close_in_order(silence_max, scratch).await,
+        }
+    }
+
+    /// Says that no more will be sent; to be flushed before and after.
+    pub(super) fn shut(&mut self) {
+        match self {
+            Link::Plain(tcp) => tcp.shut(),
+            Link::Tls(tls) => tls.shut(),
+        }
+    }
+
+    /// Takes the connection away from the runtime until it has to wait again.
+    pub(crate) fn rest(&mut self) {
+        match self {
+            Link::Plain(tcp) => tcp.rest(),
+            Link::Tls(tls) => tls.rest(),
+        }
+    }
+
+    /// Takes the connection away from the runtime for good.
+    ///
+    /// # Errors
+    /// Where the descriptor has to be duplicated and the process has none left.
+    pub(crate) fn into_socket(self) -> io::Result<LinkSocket> {
+        Ok(match self {
+            Link::Plain(tcp) => LinkSocket::Plain(tcp.into_socket()?),
+            Link::Tls(tls) => LinkSocket::Tls(Box::new(tls.into_socket()?)),
+        })
+    }
+
+    /// The runtime's hold of the connection, for waits that own what they wait for.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub(super) fn watched(&mut self) -> io::Result<Rc<TcpStream>> {
+        match self {
+            Link::Plain(tcp) => tcp.watched(),
+            Link::Tls(tls) => tls.tcp().watched(),
+        }
+    }
+}
+
+/// A connection without a task: what the hub sends to.
+#[derive(Debug)]
+pub enum LinkSocket {
+    /// Plain TCP.
+    Plain(TcpSocket),
+    /// TLS.
+    Tls(Box<TlsSocket>),
+}
+
+impl LinkSocket {
+    /// Closes so that what was sent still arrives.
+    pub fn close_in_order(self, scratch: &mut [u8]) {
+        match self {
+            LinkSocket::Plain(tcp) => tcp.close_in_order(scratch),
+            LinkSocket::Tls(tls) => tls.close_in_order(scratch),
+        }
+    }
+
+    /// Closes with a reset: what is still unsent is thrown away.
+    pub fn reset(self) {
+        match self {
+            LinkSocket::Plain(tcp) => tcp.reset(),
+            LinkSocket::Tls(tls) => tls.reset(),
+        }
+    }
+}
+
+impl Socket for LinkSocket {
+    fn send(&mut self, slices: &[IoSlice<'_>]) -> Sent {
+        match self {
+            LinkSocket::Plain(tcp) => tcp.send(slices),
+            LinkSocket::Tls(tls) => tls.send(slices),
+        }
+    }
+
+    fn is_closed(&mut self) -> bool {
+        match self {
+            LinkSocket::Plain(tcp) => tcp.is_closed(),
+            LinkSocket::Tls(tls) => tls.is_closed(),
+        }
+    }
+}
