@@ -2,7 +2,8 @@
 #![no_main]
 
 use bytes::{Bytes, BytesMut};
-use corecast_protocol::http1::{BodyFraming, Limits, Parse, Request, RequestParser, parse_request};
+use corecast_protocol::http::{BodyFraming, Limits, Request};
+use corecast_protocol::http1::{Parse, RequestParser, parse_request};
 use libfuzzer_sys::fuzz_target;
 
 const LIMITS: Limits = Limits {
@@ -41,7 +42,7 @@ fn in_pieces(
     stream: &[u8],
     lengths: &[u8],
 ) -> (
-    Result<Option<Request>, corecast_protocol::http1::BadRequest>,
+    Result<Option<Request>, corecast_protocol::http::BadRequest>,
     Vec<u8>,
 ) {
     let mut parser = RequestParser::new(LIMITS);

@@ -3,7 +3,8 @@
 #![no_main]
 
 use bytes::Bytes;
-use corecast_protocol::http1::{BadReply, Limits};
+use corecast_protocol::http::Limits;
+use corecast_protocol::http1::BadReply;
 use corecast_protocol::icy::{Pull, PullEvent};
 use libfuzzer_sys::fuzz_target;
 

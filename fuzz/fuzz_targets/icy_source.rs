@@ -2,7 +2,8 @@
 #![no_main]
 
 use bytes::{Bytes, BytesMut};
-use corecast_protocol::http1::{Limits, Parse, parse_request};
+use corecast_protocol::http::Limits;
+use corecast_protocol::http1::{Parse, parse_request};
 use corecast_protocol::icy::listener::ListenerHead;
 use corecast_protocol::icy::source::{SOURCE_TEXT_BYTES_MAX, SourceRequest, audio_info_pairs};
 use libfuzzer_sys::fuzz_target;

@@ -10,6 +10,7 @@ use crate::bench;
 use crate::crowd::Plan;
 use crate::hls;
 use crate::http::Target;
+use crate::quic;
 use crate::run;
 use crate::soak;
 use crate::source::{self, Method};
@@ -68,6 +69,13 @@ loadtest bench hls|flv|latency [options]   video: blocked playlists and segments
   --players N        players at 650 kbit/s (2000)
   --fast N           players at 4 Mbit/s (500)
   --wide N           players at 4 Mbit/s, as far as the machine goes (4000); 0 leaves them out
+loadtest bench tls|h2|h3 [options]    segments, handshakes, waiting and memory over TLS, HTTP/2
+                     and HTTP/3, beside nginx, Caddy and a bare loop of QUIC
+  --corecast, --pairs, --seconds, --set, --out, --nginx, --parts   as above
+  --caddy PATH       Caddy (/usr/bin/caddy)
+  --listeners N      listeners of ICY over TLS (2000)
+  --idle N           idle connections by HTTP/3 (1000)
+  --peers-only       leave corecast out: what the peers need alone
 
 Exit code: 0 good, 1 fault, 2 bad arguments, 3 the result is short of what was asked.
 ";
@@ -91,6 +99,8 @@ pub(crate) enum Command {
     BenchVideo(bench::VideoSettings),
     /// The bare send loop.
     Bare(bare::Settings),
+    /// The bare server of HTTP/3.
+    BareQuic(quic::bare::Settings),
     /// The rules of low-latency HLS.
     HlsCheck(hls::Settings),
 }
@@ -112,6 +122,8 @@ struct Options {
     port: u16,
     send_bytes: u64,
     rate_bytes: u64,
+    file: PathBuf,
+    certificate: PathBuf,
     connections: u64,
     parallel: u32,
 }
@@ -139,6 +151,8 @@ impl Default for Options {
             port: 0,
             send_bytes: 16_384,
             rate_bytes: RATE_BYTES,
+            file: PathBuf::new(),
+            certificate: PathBuf::new(),
             connections: 200_000,
             parallel: 16,
         }
@@ -161,7 +175,7 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, lexopt::Error> {
             return bench::Settings::parse(&mut parser).map(Command::Bench);
         }
         let bench = bench::VideoBench::from_name(&name);
-        let bench = bench.ok_or("the benchmarks are `icy`, `hls`, `flv` and `latency`")?;
+        let bench = bench.ok_or("the benchmarks are `icy`, `hls`, `flv`, `latency`, `tls`, `h2` and `h3`")?;
         return bench::VideoSettings::parse(bench, &mut parser).map(Command::BenchVideo);
     }
     if command == "hls-check" {
@@ -180,6 +194,11 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, lexopt::Error> {
             send_bytes: options.send_bytes.max(1),
             rate_bytes: options.rate_bytes.max(1),
             seed: options.plan.seed,
+        })),
+        "bare-quic" => Ok(Command::BareQuic(quic::bare::Settings {
+            port: options.port,
+            file: options.file,
+            certificate: options.certificate,
         })),
         _ => Err(format!("no command `{command}`").into()),
     }
@@ -246,6 +265,8 @@ impl Options {
                 "pid" => options.pid = Some(value.parse()?),
                 "report" => options.report = Some(value.into()),
                 "port" => options.port = value.parse()?,
+                "file" => options.file = value.into(),
+                "certificate" => options.certificate = value.into(),
                 "connections" => options.connections = value.parse()?,
                 "parallel" => options.parallel = value.parse::<u32>()?.max(1),
                 "send-bytes" => options.send_bytes = value.parse()?,

@@ -2,10 +2,15 @@
 //! alternating rounds, one after the other on the same processor, under the same generator.
 
 mod blocked;
+mod drain;
 mod exchange;
 mod flv;
+mod h2;
+mod h3;
+mod handshakes;
 mod hls;
 mod latency;
+mod listeners;
 mod markdown;
 mod playlist;
 mod rows;
@@ -13,7 +18,10 @@ mod score;
 mod segments;
 mod server;
 mod table;
+mod tls;
+mod turns;
 mod video;
+mod waiters;
 
 pub(crate) use video::{Bench as VideoBench, Settings as VideoSettings, run as run_video};
 
@@ -163,6 +171,7 @@ pub(crate) fn run(settings: &Settings) -> io::Result<bool> {
             corecast: settings.corecast.clone(),
             icecast: settings.icecast.clone(),
             nginx: PathBuf::new(),
+            caddy: PathBuf::new(),
             unprivileged: geteuid().is_root(),
             cpus: machine.cores,
         },

@@ -10,8 +10,10 @@ mod hls;
 mod http;
 mod icy;
 mod proc;
+mod quic;
 mod report;
 mod run;
+mod secure;
 mod soak;
 mod source;
 mod stream;
@@ -78,6 +80,7 @@ fn execute(command: Command) -> io::Result<bool> {
         Command::Bench(settings) => bench::run(&settings),
         Command::BenchVideo(settings) => bench::run_video(&settings),
         Command::Bare(settings) => bare::run(settings).map(|()| true),
+        Command::BareQuic(settings) => quic::bare::run(&settings).map(|()| true),
         Command::HlsCheck(settings) => hls::run(&settings),
     }
 }

@@ -1,7 +1,7 @@
 //! Bytes to events and back, one folder for each protocol; no socket, clock or randomness.
 //!
-//! Reading order: [`text`] (texts from peers), [`http1`] (requests and answers), [`icy`] (what
-//! radio adds to them), [`audio`] (the one face of the framers [`mpa`], [`adts`] and [`ogg`]),
+//! Reading order: [`text`] (texts from peers), [`http`] and [`http1`] (requests and answers),
+//! [`icy`] (what radio adds to them), [`audio`] (the one face of the framers [`mpa`], [`adts`] and [`ogg`]),
 //! [`intro`] (a whole file cut by them).
 
 pub mod adts;
@@ -11,6 +11,7 @@ pub mod dash;
 pub mod flv;
 pub(crate) mod framing;
 pub mod hls;
+pub mod http;
 pub mod http1;
 pub mod icy;
 pub mod intro;

@@ -28,7 +28,7 @@ use crate::forward::Forwards;
 use crate::http::inbox::{ResponseInbox, ResponsePart};
 use crate::http::response::unix_origin_ms;
 use crate::hub::{Hub, HubEvent, ListenerCard, Seat};
-use crate::net::TcpSocket;
+use crate::net::ReaderSocket;
 use crate::net::buffer::Scratch;
 use crate::net::ready::{Readiness, Turn};
 use crate::probe::{FullRing, ShardProbe, backend_index, reason_index};
@@ -67,7 +67,7 @@ pub(crate) struct Shard {
     credentials: RefCell<Option<Arc<Credentials>>>,
     started: std::time::Instant,
     sequence: Cell<u64>,
-    hub: RefCell<Hub<TcpSocket>>,
+    hub: RefCell<Hub<ReaderSocket>>,
     port: RefCell<ShardPort>,
     control_backlog: RefCell<VecDeque<ToControl>>,
     publishers: RefCell<FxHashMap<SessionId, PublisherDesk>>,
@@ -182,7 +182,6 @@ impl Shard {
 
     /// What TLS and QUIC are spoken with now: to be asked for at each handshake. None where no
     /// acceptor needs it.
-    #[expect(dead_code, reason = "the acceptors that need it come next")]
     pub(crate) fn credentials(&self) -> Option<Arc<Credentials>> {
         self.credentials.borrow().clone()
     }
@@ -195,7 +194,7 @@ impl Shard {
     }
 
     /// Calls the hub, then carries away what the call brought forth.
-    pub(crate) fn with_hub<R>(&self, call: impl FnOnce(&mut Hub<TcpSocket>, Time) -> R) -> R {
+    pub(crate) fn with_hub<R>(&self, call: impl FnOnce(&mut Hub<ReaderSocket>, Time) -> R) -> R {
         let mut hub = self.hub.borrow_mut();
         let now = self.now();
         let result = call(&mut hub, now);
@@ -204,7 +203,7 @@ impl Shard {
     }
 
     /// Asks the hub what changes nothing in it.
-    pub(crate) fn look<R>(&self, look: impl FnOnce(&Hub<TcpSocket>) -> R) -> R {
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Hub<ReaderSocket>) -> R) -> R {
         look(&self.hub.borrow())
     }
 
@@ -309,7 +308,7 @@ impl Shard {
     }
 
     /// Carries away what the hub brought forth, and arms the timer.
-    fn pump(&self, hub: &mut Hub<TcpSocket>, now: Time) {
+    fn pump(&self, hub: &mut Hub<ReaderSocket>, now: Time) {
         loop {
             let mut quiet = true;
             while let Some(event) = hub.poll_event() {
@@ -340,7 +339,7 @@ impl Shard {
         }
     }
 
-    fn on_hub_event(&self, event: HubEvent<TcpSocket>, now: Time) {
+    fn on_hub_event(&self, event: HubEvent<ReaderSocket>, now: Time) {
         match event {
             HubEvent::PublishAnswer { session, answer } => {
                 let mut publishers = self.publishers.borrow_mut();
@@ -387,14 +386,17 @@ impl Shard {
         }
     }
 
-    fn close_listener(&self, socket: TcpSocket, reason: EndReason) {
-        match reason {
-            // The peer is gone or takes nothing: what it has not got it will not get.
-            EndReason::PeerReset | EndReason::TooSlow | EndReason::Timeout => socket.reset(),
-            _ => self.scratch.with(|scratch| socket.close_in_order(scratch)),
+    fn close_listener(&self, socket: ReaderSocket, reason: EndReason) {
+        // Where the peer is gone or takes nothing, it will not get what it has not got.
+        let cut = matches!(
+            reason,
+            EndReason::PeerReset | EndReason::TooSlow | EndReason::Timeout
+        );
+        let ended = self.scratch.with(|scratch| socket.close(cut, scratch));
+        if ended {
+            self.seats.connections.give_back();
+            self.probe.connections.add(-1);
         }
-        self.seats.connections.give_back();
-        self.probe.connections.add(-1);
     }
 
     fn handle_control(&self, message: FromControl) {

@@ -21,12 +21,13 @@ use monoio::time::Instant;
 
 use crate::dial::dial;
 use crate::driver::Shard;
-use crate::http::control::log_text;
+use crate::http::exchange::log_text;
 use crate::http::response::SERVER;
 use crate::hub::ListenerCard;
+use crate::joining::Wish;
+use crate::net::ReaderSocket;
 use crate::net::tcp::TcpConnection;
 use crate::relay::turns::Turns;
-use crate::session::listener::Wish;
 use crate::session::rtmp::random;
 use crate::task::{First, Signal, first, isolated};
 
@@ -216,7 +217,7 @@ impl Push<'_> {
             self.shard.probe.connections.add(-1);
         })?;
         socket.leave_input();
-        seat.attach(socket, Bytes::new(), 0, self.card(peer));
+        seat.attach(ReaderSocket::from(socket), Bytes::new(), 0, self.card(peer));
         Ok((reading, client))
     }
 

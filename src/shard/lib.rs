@@ -14,6 +14,7 @@ mod dial;
 mod driver;
 mod forward;
 mod http;
+mod joining;
 mod publication;
 mod relay;
 mod session;

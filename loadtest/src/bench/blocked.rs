@@ -1,6 +1,6 @@
 //! Many connections that wait for the next part's playlist, part after part.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -47,34 +47,62 @@ pub(super) struct Round {
     pub(super) pictures: Option<(Stamp, Stamp)>,
 }
 
-/// All connections.
-#[derive(Debug)]
+/// What became of one question.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    /// One for each that asked.
+    answers: Vec<Answer>,
+    /// The different bodies, by their hash.
+    bodies: HashMap<u64, Vec<u8>>,
+}
+
+impl Answers {
+    /// Takes one answer with its body.
+    pub(super) fn push(&mut self, asked_ns: u64, done_ns: u64, body: &[u8]) {
+        let hasher = BuildHasherDefault::<DefaultHasher>::default();
+        let hash = hasher.hash_one(body);
+        self.answers.push(Answer {
+            asked_ns,
+            done_ns,
+            body: hash,
+        });
+        self.bodies.entry(hash).or_insert_with(|| body.to_vec());
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.answers.len()
+    }
+
+    fn append(&mut self, other: Answers) {
+        self.answers.extend(other.answers);
+        self.bodies.extend(other.bodies);
+    }
+}
+
+/// Some who wait on connections of one kind.
+pub(super) trait Waiters {
+    /// Lets all of them ask for this path.
+    fn ask(&mut self, path: &str) -> io::Result<()>;
+    /// Waits until all have their answers.
+    fn answers(&mut self) -> io::Result<Answers>;
+}
+
+/// All who wait.
 pub(super) struct Crowd {
     watched: Watched,
-    poll: OwnedFd,
-    exchanges: Vec<Exchange>,
+    groups: Vec<Box<dyn Waiters>>,
     edge: Edge,
-    scratch: Vec<u8>,
 }
 
 impl Crowd {
-    /// Connects so many to one rendition.
-    pub(super) fn connect(watched: &Watched, connections: u32) -> io::Result<Crowd> {
-        let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let mut exchanges = Vec::new();
-        for index in 0..u64::from(connections) {
-            let exchange = Exchange::connect(&watched.target)?;
-            let data = epoll::EventData::new_u64(index);
-            epoll::add(&poll, &exchange, data, epoll::EventFlags::IN)?;
-            exchanges.push(exchange);
-        }
+    /// These groups, who wait for one rendition.
+    pub(super) fn new(watched: &Watched, groups: Vec<Box<dyn Waiters>>) -> io::Result<Crowd> {
         let list = watched.now(&mut Client::new(&watched.target))?;
         Ok(Crowd {
             watched: watched.clone(),
-            poll,
-            exchanges,
+            groups,
             edge: list.edge(),
-            scratch: vec![0; SCRATCH_BYTES],
         })
     }
 
@@ -110,31 +138,73 @@ impl Crowd {
         &mut self,
         waiting: &mut impl FnMut() -> io::Result<()>,
     ) -> io::Result<(Round, Playlist)> {
-        let host = &self.watched.target.host;
-        let request = format!(
-            "GET {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: loadtest\r\n\
-             Accept-Encoding: gzip\r\n\r\n",
-            self.watched.path_after(self.edge)
-        );
-        let mut round = Round::default();
-        for exchange in &mut self.exchanges {
-            exchange.ask(request.as_bytes())?;
-            round.answers.push(Answer {
-                asked_ns: now_ns(),
-                ..Answer::default()
-            });
+        let path = self.watched.path_after(self.edge);
+        for group in &mut self.groups {
+            group.ask(&path)?;
         }
         waiting()?;
-        let list = self.take_answers(&mut round)?;
-        Ok((round, list))
+        let mut all = Answers::default();
+        for group in &mut self.groups {
+            all.append(group.answers()?);
+        }
+        // The latest that any of them has.
+        let lists: io::Result<Vec<Playlist>> = all.bodies.values().map(|body| parse(body)).collect();
+        let latest = lists?.into_iter().max_by_key(Playlist::edge);
+        let round = Round {
+            answers: all.answers,
+            pictures: None,
+        };
+        Ok((round, latest.ok_or_else(|| fault("nobody asked"))?))
+    }
+}
+
+/// Those on connections of their own, over HTTP/1.1.
+#[derive(Debug)]
+pub(super) struct Plain {
+    host: String,
+    poll: OwnedFd,
+    exchanges: Vec<Exchange>,
+    asked_ns: Vec<u64>,
+    scratch: Vec<u8>,
+}
+
+impl Plain {
+    /// Connects so many.
+    pub(super) fn connect(target: &Target, connections: u32) -> io::Result<Plain> {
+        let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let mut exchanges = Vec::new();
+        for index in 0..u64::from(connections) {
+            let exchange = Exchange::connect(target)?;
+            let data = epoll::EventData::new_u64(index);
+            epoll::add(&poll, &exchange, data, epoll::EventFlags::IN)?;
+            exchanges.push(exchange);
+        }
+        Ok(Plain {
+            host: target.host.clone(),
+            poll,
+            exchanges,
+            asked_ns: Vec::new(),
+            scratch: vec![0; SCRATCH_BYTES],
+        })
+    }
+}
+
+impl Waiters for Plain {
+    fn ask(&mut self, path: &str) -> io::Result<()> {
+        let request = request(&self.host, path);
+        self.asked_ns.clear();
+        for exchange in &mut self.exchanges {
+            exchange.ask(request.as_bytes())?;
+            self.asked_ns.push(now_ns());
+        }
+        Ok(())
     }
 
-    fn take_answers(&mut self, round: &mut Round) -> io::Result<Playlist> {
-        let mut hashes = HashSet::new();
-        let mut left = self.exchanges.len();
-        let mut list = None;
+    fn answers(&mut self) -> io::Result<Answers> {
+        let mut answers = Answers::default();
         let mut events = Vec::with_capacity(256);
-        while left > 0 {
+        while answers.len() < self.exchanges.len() {
+            let left = self.exchanges.len() - answers.len();
             events.clear();
             match epoll::wait(&self.poll, spare_capacity(&mut events), Some(&WAIT)) {
                 Ok(0) => return Err(fault(format!("{left} requests are not answered"))),
@@ -143,29 +213,30 @@ impl Crowd {
             }
             for event in &events {
                 let index = event.data.u64() as usize;
-                let (Some(exchange), Some(answer)) =
-                    (self.exchanges.get_mut(index), round.answers.get_mut(index))
+                let (Some(exchange), Some(&asked_ns)) =
+                    (self.exchanges.get_mut(index), self.asked_ns.get(index))
                 else {
                     continue;
                 };
                 let Some(head) = exchange.take(Body::Kept, &mut self.scratch)? else {
                     continue;
                 };
-                answer.done_ns = now_ns();
-                left -= 1;
                 if head.status != 200 {
                     return Err(fault(format!("the server answers {head:?}")));
                 }
-                let hasher = BuildHasherDefault::<DefaultHasher>::default();
-                answer.body = hasher.hash_one(exchange.body());
-                if hashes.insert(answer.body) {
-                    // The latest that any of them has.
-                    list = Some(parse(exchange.body())?);
-                }
+                answers.push(asked_ns, now_ns(), exchange.body());
             }
         }
-        list.ok_or_else(|| fault("nobody asked"))
+        Ok(answers)
     }
+}
+
+/// A request for a playlist that may be pressed.
+pub(super) fn request(host: &str, path: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: loadtest\r\n\
+         Accept-Encoding: gzip\r\n\r\n"
+    )
 }
 
 fn parse(body: &[u8]) -> io::Result<Playlist> {

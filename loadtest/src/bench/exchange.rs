@@ -25,7 +25,7 @@ pub(super) struct Head {
     pub(super) status: u16,
     pub(super) length: u64,
     /// Bytes of the head itself.
-    bytes: usize,
+    pub(super) bytes: usize,
 }
 
 /// A connection, and how far its answer is.
@@ -104,7 +104,7 @@ impl AsFd for Exchange {
 }
 
 /// Reads a head with a length at the front of `bytes`; none while it is incomplete.
-fn parse_head(bytes: &[u8]) -> io::Result<Option<Head>> {
+pub(super) fn parse_head(bytes: &[u8]) -> io::Result<Option<Head>> {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
         if bytes.len() > HEAD_BYTES_MAX {
             return Err(fault("the response head is too long"));

@@ -3,11 +3,13 @@
 
 use std::io;
 
-use super::blocked::{Crowd, delays, different_bodies};
+use bytes::Bytes;
+
+use super::blocked::{Crowd, Plain, delays, different_bodies};
 use super::playlist::{Watched, good};
 use super::rows::{Board, Line, spread};
 use super::segments::{Drained, drain};
-use super::server::{FILE, Kind, Server};
+use super::server::{FILE, Kind, Server, Wire};
 use super::video::Stand;
 use crate::clock::MS_NS;
 use crate::hls::client::Client;
@@ -15,12 +17,14 @@ use crate::http::{Target, fault};
 use crate::proc;
 
 /// How the source is while requests wait: 1 Mbit/s with sound.
-const BLOCKED_BITS: u64 = 1_000_000;
+pub(super) const BLOCKED_BITS: u64 = 1_000_000;
 /// Segments of two seconds have 200 kB at this rate.
-const SEGMENT_BITS: u64 = 800_000;
+pub(super) const SEGMENT_BITS: u64 = 800_000;
+/// About as many.
+pub(super) const SEGMENT_BYTES: usize = 200_000;
 
 /// Where nginx has the file: in memory, as live segments are kept, and on a disk.
-const MEMORY: &str = "/dev/shm";
+pub(super) const MEMORY: &str = "/dev/shm";
 const DISK: &str = "/var/tmp";
 /// Time of one server's turn.
 const TURN_MS: u64 = 500;
@@ -119,7 +123,8 @@ fn blocked(stand: &Stand<'_>, board: &mut Board, round: usize) -> io::Result<()>
     let pid = stage.server.pid();
     let watched = Watched::find(&stage.target(".m3u8"))?;
     let rss_before = proc::memory(pid)?.rss_bytes;
-    let mut crowd = Crowd::connect(&watched, connections)?;
+    let plain = Plain::connect(&watched.target, connections)?;
+    let mut crowd = Crowd::new(&watched, vec![Box::new(plain)])?;
     // The first parts find their way into caches and buffers.
     crowd.wait_parts(5, || Ok(()))?;
     let cpu_before = proc::cpu_ns(pid)?;
@@ -183,7 +188,7 @@ fn segments(stand: &Stand<'_>, board: &mut Board, round: usize) -> io::Result<()
     let list = watched.now(&mut client)?;
     let newest = list.segments.last().ok_or_else(|| fault("no segment"))?;
     let path = watched.resolve(&newest.uri);
-    let body = good(client.get(&path)?)?.body;
+    let body = Bytes::from(good(client.get(&path)?)?.body);
     let length = body.len() as u64;
     let ours = Target {
         path,
@@ -191,7 +196,8 @@ fn segments(stand: &Stand<'_>, board: &mut Board, round: usize) -> io::Result<()
     };
     let nginx = |place: &str| {
         let (file, place) = (body.clone(), place.into());
-        stand.server(&Kind::Nginx { file, place })
+        let wire = Wire::Plain;
+        stand.server(&Kind::Nginx { file, place, wire })
     };
     let peers = [nginx(MEMORY)?, nginx(DISK)?];
     let mut turns = Vec::new();

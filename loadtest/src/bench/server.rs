@@ -1,18 +1,18 @@
 //! The servers under test, each a child process that lives as long as its value.
 
+mod peers;
+
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::SEED;
 use crate::clock::{MS_NS, SECOND_NS, now_ns};
 use crate::http::{Target, fault};
 use crate::proc;
@@ -44,6 +44,7 @@ pub(super) struct Software {
     pub(super) corecast: PathBuf,
     pub(super) icecast: PathBuf,
     pub(super) nginx: PathBuf,
+    pub(super) caddy: PathBuf,
     /// Whether this process is root, so that Icecast must be made somebody else.
     pub(super) unprivileged: bool,
     /// Processors of this machine.
@@ -58,18 +59,41 @@ pub(super) enum Kind {
         shards: usize,
         overrides: Vec<String>,
     },
-    /// corecast with one shard, its port for RTMP and these `--set` overrides.
-    Video { overrides: Vec<String> },
+    /// corecast with one shard, its port for RTMP and these `--set` overrides; if it is secure, with
+    /// a port for HTTPS and HTTP/3 too.
+    Video {
+        overrides: Vec<String>,
+        secure: bool,
+    },
     /// icecast2 without burst on connect.
     Icecast,
     /// nginx with one worker, which sends this as [`FILE`] from a folder in here.
-    Nginx { file: Vec<u8>, place: PathBuf },
+    Nginx {
+        file: Bytes,
+        place: PathBuf,
+        wire: Wire,
+    },
+    /// Caddy, which does the same.
+    Caddy { file: Bytes, place: PathBuf },
+    /// The bare server of HTTP/3, which sends this whatever it is asked for.
+    BareQuic { file: Bytes, place: PathBuf },
     /// The bare loop.
     Bare {
         listeners: u32,
         send_bytes: u64,
         rate_bytes: u64,
     },
+}
+
+/// What nginx speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wire {
+    /// HTTP/1.1.
+    Plain,
+    /// HTTP/1.1 over TLS.
+    Tls,
+    /// HTTP/2 over TLS.
+    Http2,
 }
 
 impl Kind {
@@ -88,8 +112,9 @@ pub(super) struct Server {
     child: Child,
     target: Target,
     credentials: Option<String>,
-    /// Where it takes RTMP.
+    /// Where it takes RTMP, and HTTPS where that is another port.
     rtmp: Option<SocketAddr>,
+    secure: Option<SocketAddr>,
     /// What it serves.
     _files: Option<Folder>,
     folder: Folder,
@@ -111,35 +136,48 @@ impl Server {
     fn start_once(software: &Software, kind: &Kind) -> io::Result<Server> {
         let port = free_port()?;
         let folder = Folder::new()?;
-        let (mut rtmp, mut files) = (None, None);
+        let (mut rtmp, mut secure, mut files) = (None, None, None);
         let mut command = match kind {
             Kind::Corecast { shards, overrides } => {
-                corecast(software, &folder.0, port, *shards, overrides)
+                peers::corecast(software, &folder.0, port, *shards, overrides)
             }
-            Kind::Video { overrides } => {
+            Kind::Video {
+                overrides,
+                secure: is_secure,
+            } => {
                 let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
                 rtmp = Some(address);
-                let listen = format!("listen.address=127.0.0.1:{port},rtmp:{address}");
+                let mut listen = format!("listen.address=127.0.0.1:{port},rtmp:{address}");
+                if *is_secure {
+                    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+                    secure = Some(address);
+                    listen.push_str(&format!(",https:{address}"));
+                }
                 let overrides: Vec<String> = [&[listen], &overrides[..]].concat();
-                corecast(software, &folder.0, port, 1, &overrides)
+                peers::corecast(software, &folder.0, port, 1, &overrides)
             }
-            Kind::Icecast => icecast(software, &folder.0, port)?,
-            Kind::Nginx { file, place } => {
-                let root = Folder::new_in(place)?;
-                fs::write(root.0.join(FILE), file)?;
-                let command = nginx(software, &folder.0, port, &root.0)?;
-                files = Some(root);
-                command
+            Kind::Icecast => peers::icecast(software, &folder.0, port)?,
+            Kind::Nginx { file, place, wire } => {
+                let root = files.insert(Folder::with_file(place, file)?);
+                peers::nginx(software, &folder.0, port, &root.0, *wire)?
+            }
+            Kind::Caddy { file, place } => {
+                let root = files.insert(Folder::with_file(place, file)?);
+                peers::caddy(software, &folder.0, port, &root.0)?
+            }
+            Kind::BareQuic { file, place } => {
+                let root = files.insert(Folder::with_file(place, file)?);
+                peers::bare_quic(&folder.0, port, &root.0)?
             }
             Kind::Bare {
                 listeners,
                 send_bytes,
                 rate_bytes,
-            } => bare(port, *listeners, *send_bytes, *rate_bytes),
+            } => peers::bare(port, *listeners, *send_bytes, *rate_bytes),
         };
         let log = File::create(folder.0.join("log"))?;
         command.stdin(Stdio::null()).stderr(log.try_clone()?);
-        let is_bare = matches!(kind, Kind::Bare { .. });
+        let is_bare = matches!(kind, Kind::Bare { .. } | Kind::BareQuic { .. });
         command.stdout(if is_bare { Stdio::piped() } else { log.into() });
         let started_ns = now_ns();
         let child = spawn_on(
@@ -157,6 +195,7 @@ impl Server {
             target,
             credentials,
             rtmp,
+            secure,
             _files: files,
             folder,
             ready_ns: 0,
@@ -182,6 +221,16 @@ impl Server {
     /// The mount.
     pub(super) const fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// `path` where the server speaks TLS, if it has a port of its own for that.
+    pub(super) fn secure(&self, path: &str) -> Target {
+        let address = self.secure.unwrap_or(self.target.address);
+        Target {
+            address,
+            host: address.to_string(),
+            path: path.to_owned(),
+        }
     }
 
     /// Who may publish; none if it has a stream of its own.
@@ -271,110 +320,6 @@ impl Drop for Server {
     }
 }
 
-fn corecast(
-    software: &Software,
-    folder: &Path,
-    port: u16,
-    shards: usize,
-    overrides: &[String],
-) -> Command {
-    let mut command = Command::new(&software.corecast);
-    command.arg("run");
-    let own = [
-        format!("listen.address=127.0.0.1:{port}"),
-        format!("auth.source_password={PASSWORD}"),
-        format!("auth.admin_password={PASSWORD}-admin"),
-        format!("server.state_dir={}", folder.display()),
-        format!("shards.count={shards}"),
-        // Everybody has left when it is told to end.
-        "server.drain_grace_ms=0".to_owned(),
-    ];
-    for setting in own.iter().chain(overrides) {
-        command.arg("--set").arg(setting);
-    }
-    command
-}
-
-fn icecast(software: &Software, folder: &Path, port: u16) -> io::Result<Command> {
-    let path = folder.join("icecast.xml");
-    fs::write(&path, icecast_config(folder, port))?;
-    let mut command = Command::new(&software.icecast);
-    command.arg("-c").arg(&path);
-    if software.unprivileged {
-        chown(folder, Some(NOBODY), Some(NOBODY))?;
-        command.uid(NOBODY).gid(NOBODY);
-    }
-    Ok(command)
-}
-
-/// Icecast's defaults, except: no burst (the CPU windows should hold nothing but the steady
-/// stream), limits out of the way, logs in `folder`.
-fn icecast_config(folder: &Path, port: u16) -> String {
-    let folder = folder.display();
-    format!(
-        "<icecast><location>bench</location><admin>nobody@localhost</admin>\
-         <hostname>localhost</hostname><fileserve>0</fileserve>\
-         <limits><clients>100000</clients><sources>10</sources>\
-         <burst-on-connect>0</burst-on-connect><burst-size>0</burst-size></limits>\
-         <authentication><source-password>{PASSWORD}</source-password>\
-         <relay-password>{PASSWORD}</relay-password><admin-user>admin</admin-user>\
-         <admin-password>{PASSWORD}</admin-password></authentication>\
-         <listen-socket><port>{port}</port><bind-address>127.0.0.1</bind-address></listen-socket>\
-         <paths><basedir>{folder}</basedir><logdir>{folder}</logdir>\
-         <webroot>/usr/share/icecast2/web</webroot>\
-         <adminroot>/usr/share/icecast2/admin</adminroot></paths>\
-         <logging><accesslog>access.log</accesslog><errorlog>error.log</errorlog>\
-         <loglevel>2</loglevel></logging><security><chroot>0</chroot></security></icecast>"
-    )
-}
-
-/// nginx as one process that serves what is in `root` by `sendfile`.
-fn nginx(software: &Software, folder: &Path, port: u16, root: &Path) -> io::Result<Command> {
-    let path = folder.join("nginx.conf");
-    fs::write(&path, nginx_config(folder, port, root))?;
-    let mut command = Command::new(&software.nginx);
-    command
-        .arg("-p")
-        .arg(folder)
-        .arg("-c")
-        .arg(&path)
-        .args(["-e", "stderr"]);
-    Ok(command)
-}
-
-/// What people set for speed: `sendfile` with full packets, an open-file cache, no access log.
-fn nginx_config(folder: &Path, port: u16, root: &Path) -> String {
-    let (folder, root) = (folder.display(), root.display());
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|name| format!("{name}_temp_path {folder}/{name};"))
-        .collect();
-    format!(
-        "daemon off; master_process off; worker_processes 1; pid {folder}/pid;\
-         error_log stderr error; events {{ use epoll; worker_connections 4096; }}\
-         http {{ {temporary} access_log off; sendfile on; sendfile_max_chunk 0; tcp_nopush on;\
-         tcp_nodelay on; keepalive_timeout 600s; keepalive_requests 1000000000;\
-         open_file_cache max=100 inactive=600s; open_file_cache_valid 600s;\
-         types {{ video/iso.segment m4s; }}\
-         server {{ listen 127.0.0.1:{port} backlog=4096; root {root}; }} }}"
-    )
-}
-
-fn bare(port: u16, listeners: u32, send_bytes: u64, rate_bytes: u64) -> Command {
-    let mut command = Command::new(proc::THIS_PROGRAM);
-    command.arg("bare").args(["--port", &port.to_string()]);
-    command.args(["--listeners", &listeners.to_string()]);
-    command.args([
-        "--send-bytes",
-        &send_bytes.to_string(),
-        "--rate-bytes",
-        &rate_bytes.to_string(),
-        "--seed",
-        &SEED.to_string(),
-    ]);
-    command
-}
-
 /// Starts a process on these processors: it inherits them from the thread that starts it.
 fn spawn_on(mut command: Command, cpus: Vec<usize>) -> io::Result<Child> {
     let starter = std::thread::spawn(move || {
@@ -411,6 +356,15 @@ impl Folder {
         let folder = place.join(name);
         fs::create_dir(&folder)?;
         Ok(Folder(folder))
+    }
+}
+
+impl Folder {
+    /// One in `place` with this as [`FILE`].
+    fn with_file(place: &Path, file: &[u8]) -> io::Result<Folder> {
+        let folder = Folder::new_in(place)?;
+        fs::write(folder.0.join(FILE), file)?;
+        Ok(folder)
     }
 }
 

@@ -8,7 +8,7 @@ use rustix::process::geteuid;
 
 use super::rows::{self, Board};
 use super::server::{Kind, Server, Software};
-use super::{SEED, flv, hls, latency};
+use super::{SEED, flv, h2, h3, hls, latency, tls};
 use crate::clock::{SECOND_NS, now_ns, sleep_until};
 use crate::http::Target;
 use crate::proc::{self, Machine};
@@ -32,13 +32,27 @@ pub(crate) enum Bench {
     Flv,
     /// How old media is when it comes.
     Latency,
+    /// TLS beside nginx.
+    Tls,
+    /// HTTP/2 beside nginx.
+    Http2,
+    /// HTTP/3 beside Caddy and a bare loop.
+    Http3,
 }
 
 impl Bench {
+    const ALL: [Bench; 6] = [
+        Bench::Hls,
+        Bench::Flv,
+        Bench::Latency,
+        Bench::Tls,
+        Bench::Http2,
+        Bench::Http3,
+    ];
+
     /// The benchmark of this name.
     pub(crate) fn from_name(name: &str) -> Option<Bench> {
-        let all = [Bench::Hls, Bench::Flv, Bench::Latency];
-        all.into_iter().find(|bench| bench.name() == name)
+        Bench::ALL.into_iter().find(|bench| bench.name() == name)
     }
 
     fn name(self) -> &'static str {
@@ -46,6 +60,9 @@ impl Bench {
             Bench::Hls => "hls",
             Bench::Flv => "flv",
             Bench::Latency => "latency",
+            Bench::Tls => "tls",
+            Bench::Http2 => "h2",
+            Bench::Http3 => "h3",
         }
     }
 }
@@ -56,6 +73,7 @@ pub(crate) struct Settings {
     bench: Bench,
     corecast: PathBuf,
     nginx: PathBuf,
+    caddy: PathBuf,
     pub(super) rounds: usize,
     pub(super) window_ms: u64,
     /// Requests that wait for each part, and parts.
@@ -65,6 +83,11 @@ pub(crate) struct Settings {
     pub(super) players: u32,
     pub(super) fast: u32,
     pub(super) wide: u32,
+    /// Listeners over TLS, and idle connections by HTTP/3.
+    pub(super) listeners: u32,
+    pub(super) idle: u32,
+    /// Only corecast's peers run.
+    pub(super) peers_only: bool,
     out: PathBuf,
     overrides: Vec<String>,
 }
@@ -76,6 +99,7 @@ impl Settings {
             bench,
             corecast: super::default_corecast(),
             nginx: PathBuf::from("/usr/sbin/nginx"),
+            caddy: PathBuf::from("/usr/bin/caddy"),
             rounds: 3,
             window_ms: 10_000,
             connections: 3_000,
@@ -83,6 +107,9 @@ impl Settings {
             players: 2_000,
             fast: 500,
             wide: 4_000,
+            listeners: 2_000,
+            idle: 1_000,
+            peers_only: false,
             out: PathBuf::from(".x/bench"),
             overrides: Vec::new(),
         };
@@ -91,10 +118,15 @@ impl Settings {
                 return Err(arg.unexpected());
             };
             let name = name.to_owned();
+            if name == "peers-only" {
+                settings.peers_only = true;
+                continue;
+            }
             let value = parser.value()?;
             match name.as_str() {
                 "corecast" => settings.corecast = value.into(),
                 "nginx" => settings.nginx = value.into(),
+                "caddy" => settings.caddy = value.into(),
                 "pairs" => settings.rounds = value.parse::<usize>()?.max(1),
                 "seconds" => settings.window_ms = value.parse::<u64>()?.max(1) * 1_000,
                 "connections" => settings.connections = value.parse::<u32>()?.max(1),
@@ -102,6 +134,8 @@ impl Settings {
                 "players" => settings.players = value.parse::<u32>()?.max(1),
                 "fast" => settings.fast = value.parse::<u32>()?.max(1),
                 "wide" => settings.wide = value.parse()?,
+                "listeners" => settings.listeners = value.parse::<u32>()?.max(1),
+                "idle" => settings.idle = value.parse::<u32>()?.max(1),
                 "out" => settings.out = value.into(),
                 "set" => settings.overrides.push(value.string()?),
                 _ => return Err(format!("no option `--{name}`").into()),
@@ -127,6 +161,13 @@ impl Settings {
                 self.wide
             ),
             Bench::Latency => format!(" --seconds {}", self.window_ms / 1_000),
+            Bench::Tls => format!(
+                " --seconds {} --listeners {}",
+                self.window_ms / 1_000,
+                self.listeners
+            ),
+            Bench::Http2 => format!(" --seconds {} --parts {}", self.window_ms / 1_000, self.parts),
+            Bench::Http3 => format!(" --seconds {} --idle {}", self.window_ms / 1_000, self.idle),
         };
         let sets: String = self
             .overrides
@@ -150,6 +191,7 @@ pub(crate) fn run(settings: &Settings) -> io::Result<bool> {
             corecast: settings.corecast.clone(),
             icecast: PathBuf::new(),
             nginx: settings.nginx.clone(),
+            caddy: settings.caddy.clone(),
             unprivileged: geteuid().is_root(),
             cpus: machine.cores,
         },
@@ -159,6 +201,9 @@ pub(crate) fn run(settings: &Settings) -> io::Result<bool> {
             Bench::Hls => ("LL-HLS and segments", hls::NOTE, hls::LINES, hls::measure),
             Bench::Flv => ("HTTP-FLV", flv::NOTE, flv::LINES, flv::measure),
             Bench::Latency => ("Latency", latency::NOTE, latency::LINES, latency::measure),
+            Bench::Tls => ("TLS", tls::NOTE, tls::LINES, tls::measure),
+            Bench::Http2 => ("HTTP/2", h2::NOTE, h2::LINES, h2::measure),
+            Bench::Http3 => ("HTTP/3", h3::NOTE, h3::LINES, h3::measure),
         };
     let mut board = Board::new(lines);
     let (busy_ns, since_ns) = (proc::busy_ns(), now_ns());
@@ -201,6 +246,15 @@ impl Stand<'_> {
         Server::start(&self.software, kind)
     }
 
+    /// Starts corecast with a port for HTTPS and HTTP/3, without a publisher.
+    pub(super) fn secure_server(&self) -> io::Result<Server> {
+        let overrides = self.settings.overrides.clone();
+        self.server(&Kind::Video {
+            overrides,
+            secure: true,
+        })
+    }
+
     /// Starts corecast and a publisher of `bits` per second, and lets it play for a while.
     pub(super) fn stage(
         &self,
@@ -208,9 +262,24 @@ impl Stand<'_> {
         has_sound: bool,
         own_settings: &[&str],
     ) -> io::Result<Stage> {
+        self.stage_of(bits, has_sound, own_settings, false)
+    }
+
+    /// The same with a port for HTTPS and HTTP/3.
+    pub(super) fn secure_stage(&self, bits: u64, has_sound: bool) -> io::Result<Stage> {
+        self.stage_of(bits, has_sound, &[], true)
+    }
+
+    fn stage_of(
+        &self,
+        bits: u64,
+        has_sound: bool,
+        own_settings: &[&str],
+        secure: bool,
+    ) -> io::Result<Stage> {
         let own = own_settings.iter().map(|&setting| setting.to_owned());
         let overrides = own.chain(self.settings.overrides.iter().cloned()).collect();
-        let server = self.server(&Kind::Video { overrides })?;
+        let server = self.server(&Kind::Video { overrides, secure })?;
         let film = Film::new(SEED, bits, FPS, GROUP, has_sound);
         let (address, url) = server.rtmp(MOUNT)?;
         let publisher = Publisher::start(address, &url, film);
@@ -258,7 +327,7 @@ mod tests {
 
     #[test]
     fn every_benchmark_has_its_name() {
-        for bench in [Bench::Hls, Bench::Flv, Bench::Latency] {
+        for bench in Bench::ALL {
             assert_eq!(Bench::from_name(bench.name()), Some(bench));
         }
         assert_eq!(Bench::from_name("icy"), None);

@@ -1,23 +1,10 @@
 //! Where a request's body ends (RFC 9112 section 6.3).
 
-use super::error::BadRequest;
-use super::request::{Headers, Method, Version};
-
-/// Where a request's body ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyFraming {
-    /// There is no body.
-    None,
-    /// After this many bytes (never zero).
-    Length(u64),
-    /// With the last HTTP chunk; see [`super::chunked::ChunkedDecoder`].
-    Chunked,
-    /// When the peer closes; the connection serves no second request. Only sources do so.
-    UntilClose,
-}
+use crate::http::error::BadRequest;
+use crate::http::request::{BodyFraming, Headers, Method, Version};
 
 /// Reads the framing from the headers and refuses what two programs could read in two ways.
-pub(super) fn framing(
+pub(crate) fn framing(
     method: Method,
     version: Version,
     headers: &Headers,
@@ -38,7 +25,7 @@ pub(super) fn framing(
 }
 
 /// RFC 9110 section 8.6: `1*DIGIT`, once. A list of equal values would be legal and is refused.
-pub(super) fn content_length(headers: &Headers) -> Result<Option<u64>, BadRequest> {
+pub(crate) fn content_length(headers: &Headers) -> Result<Option<u64>, BadRequest> {
     let mut values = headers.find_all("content-length");
     let Some(value) = values.next() else {
         return Ok(None);
@@ -58,7 +45,7 @@ pub(super) fn content_length(headers: &Headers) -> Result<Option<u64>, BadReques
 }
 
 /// RFC 9112 section 6.1: whether the body is chunked; any other coding is refused.
-pub(super) fn transfer_encoding(version: Version, headers: &Headers) -> Result<bool, BadRequest> {
+pub(crate) fn transfer_encoding(version: Version, headers: &Headers) -> Result<bool, BadRequest> {
     let mut values = headers.find_all("transfer-encoding");
     let Some(value) = values.next() else {
         return Ok(false);

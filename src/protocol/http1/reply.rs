@@ -5,11 +5,9 @@ use std::fmt;
 
 use bytes::BytesMut;
 
-use super::body::{self, BodyFraming};
-use super::error::BadRequest;
-use super::limits::Limits;
+use super::body;
 use super::parse::{Scan, parse_fields};
-use super::request::{Headers, Version};
+use crate::http::{BadRequest, BodyFraming, Headers, Limits, Version};
 
 /// Why an answer is of no use; the connection is of none either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

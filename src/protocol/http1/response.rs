@@ -1,9 +1,11 @@
 //! The head of an answer (RFC 9112 section 4).
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
+
+use crate::http::Fields;
+use crate::http::fields::{http_date, push_line};
 
 /// The first word of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,21 +45,15 @@ impl<'b> ResponseHead<'b> {
         ResponseHead { out }
     }
 
-    /// Writes one line. Bytes of `name` that are no token characters are left out; control
-    /// characters of `value` become spaces.
+    /// Writes one line, as [`crate::http::Fields::with`] takes it.
     pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-        self.out
-            .extend(name.as_bytes().iter().copied().filter(token));
-        self.out.put_slice(b": ");
-        let value = value.as_ref();
-        if value.iter().any(u8::is_ascii_control) {
-            let shown = |byte: &u8| if byte.is_ascii_control() { b' ' } else { *byte };
-            self.out.extend(value.iter().map(shown));
-        } else {
-            self.out.put_slice(value);
-        }
-        self.out.put_slice(b"\r\n");
+        push_line(self.out, name, value.as_ref());
+        self
+    }
+
+    /// Writes the lines of `fields`.
+    pub fn fields(self, fields: &Fields) -> Self {
+        self.out.put_slice(fields.lines());
         self
     }
 
@@ -84,18 +80,6 @@ impl<'b> ResponseHead<'b> {
     pub fn finish(self) {
         self.out.put_slice(b"\r\n");
     }
-}
-
-/// The seconds since 1970 as an IMF-fixdate (RFC 9110 section 5.6.7). Times after the year 9999
-/// are shown as its end.
-#[expect(
-    clippy::disallowed_types,
-    reason = "a fixed point in time; no clock is read"
-)]
-pub fn http_date(unix_seconds: u64) -> String {
-    const YEAR_9999_END_S: u64 = 253_402_300_799;
-    let since = Duration::from_secs(unix_seconds.min(YEAR_9999_END_S));
-    httpdate::fmt_http_date(std::time::SystemTime::UNIX_EPOCH + since)
 }
 
 /// The words that go with `status` (RFC 9110 section 15); empty for those that corecast never
@@ -168,9 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_and_reasons_are_those_of_the_rfc() {
-        assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(http_date(u64::MAX), "Fri, 31 Dec 9999 23:59:59 GMT");
+    fn reasons_are_those_of_the_rfc() {
         for (status, expected) in [
             (200, "OK"),
             (431, "Request Header Fields Too Large"),

@@ -1,6 +1,8 @@
 use bytes::{Bytes, BytesMut};
 
 use super::*;
+use crate::http::limits::{HEAD_BYTES_CAP, HEADER_COUNT_CAP};
+use crate::http::{BadRequest, BodyFraming, Limits, Method, Request, Version};
 
 /// Parses `head` whole and byte by byte; both must say the same, and the second no later than with
 /// the head's last byte.
@@ -291,18 +293,12 @@ fn limits_above_the_caps_do_not_lift_them() {
     };
     let lines = |count: usize| format!("GET / HTTP/1.0\r\n{}\r\n", "A: b\r\n".repeat(count));
     let parsed = |count| parse_request(&Bytes::from(lines(count)), &limits);
-    assert!(matches!(
-        parsed(limits::HEADER_COUNT_CAP),
-        Ok(Parse::Done { .. })
-    ));
+    assert!(matches!(parsed(HEADER_COUNT_CAP), Ok(Parse::Done { .. })));
     assert_eq!(
-        parsed(limits::HEADER_COUNT_CAP + 1).map_err(|fault| fault.status),
+        parsed(HEADER_COUNT_CAP + 1).map_err(|fault| fault.status),
         Err(431)
     );
-    let long = format!(
-        "GET / HTTP/1.0\r\nA: {}",
-        "b".repeat(limits::HEAD_BYTES_CAP)
-    );
+    let long = format!("GET / HTTP/1.0\r\nA: {}", "b".repeat(HEAD_BYTES_CAP));
     let parsed = parse_request(&Bytes::from(long), &limits);
     assert_eq!(parsed.map_err(|fault| fault.status), Err(431));
 }

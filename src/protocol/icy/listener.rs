@@ -2,9 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use bytes::BytesMut;
-
-use crate::http1::{Request, ResponseHead, ResponseVersion, Version};
+use crate::http::{Fields, Request};
 
 /// What page scripts may read, beside what they always may.
 const EXPOSED_HEADERS: &str = "icy-br, icy-description, icy-genre, icy-metaint, icy-name, \
@@ -34,57 +32,35 @@ pub struct ListenerHead<'t> {
     pub public: bool,
     /// Bytes between ICY blocks, where the body has them.
     pub metaint: Option<NonZeroU32>,
-    /// `Server`
-    pub server: &'t str,
-    /// `Date`: seconds since 1970.
-    pub unix_seconds: u64,
 }
 
 impl ListenerHead<'_> {
-    /// Writes the head of an endless answer to a request of `version`.
-    pub fn write_to(&self, out: &mut BytesMut, version: Version) {
-        let version = match version {
-            Version::Http11 => ResponseVersion::Http11,
-            Version::Http10 | Version::Ice10 => ResponseVersion::Http10,
-        };
-        let mut head = ResponseHead::start(out, version, 200)
-            .header_unless_empty("Content-Type", self.content_type)
-            .header_unless_empty("icy-br", self.bitrate)
-            .header_unless_empty("ice-audio-info", self.audio_info)
-            .header_unless_empty("icy-description", self.description)
-            .header_unless_empty("icy-genre", self.genre)
-            .header_unless_empty("icy-name", self.name)
-            .header("icy-pub", if self.public { "1" } else { "0" })
-            .header_unless_empty("icy-url", self.url);
+    /// The fields of an endless answer.
+    pub fn fields(&self) -> Fields {
+        let mut fields = Fields::with_capacity(768)
+            .with_unless_empty("Content-Type", self.content_type)
+            .with_unless_empty("icy-br", self.bitrate)
+            .with_unless_empty("ice-audio-info", self.audio_info)
+            .with_unless_empty("icy-description", self.description)
+            .with_unless_empty("icy-genre", self.genre)
+            .with_unless_empty("icy-name", self.name)
+            .with("icy-pub", if self.public { "1" } else { "0" })
+            .with_unless_empty("icy-url", self.url);
         if let Some(metaint) = self.metaint {
-            head = head.header_number("icy-metaint", u64::from(metaint.get()));
+            fields.push_number("icy-metaint", u64::from(metaint.get()));
         }
-        write_common(head, self.server, self.unix_seconds)
-            .header("Cache-Control", "no-cache, no-store")
-            .header("Pragma", "no-cache")
-            .header("Expires", EXPIRED)
-            // RFC 9112 section 9.6: nothing follows a body without an end.
-            .header("Connection", "close")
-            .finish();
+        fields
+            .with("Access-Control-Allow-Origin", "*")
+            .with(
+                "Access-Control-Allow-Headers",
+                "Origin, Accept, Range, Icy-MetaData, Content-Type",
+            )
+            .with("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+            .with("Access-Control-Expose-Headers", EXPOSED_HEADERS)
+            .with("Cache-Control", "no-cache, no-store")
+            .with("Pragma", "no-cache")
+            .with("Expires", EXPIRED)
     }
-}
-
-/// Writes what every answer of the listening surface has: `Server`, `Date` and CORS, so that pages
-/// from anywhere may play and read titles.
-pub fn write_common<'b>(
-    head: ResponseHead<'b>,
-    server: &str,
-    unix_seconds: u64,
-) -> ResponseHead<'b> {
-    head.header_unless_empty("Server", server)
-        .date(unix_seconds)
-        .header("Access-Control-Allow-Origin", "*")
-        .header(
-            "Access-Control-Allow-Headers",
-            "Origin, Accept, Range, Icy-MetaData, Content-Type",
-        )
-        .header("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
-        .header("Access-Control-Expose-Headers", EXPOSED_HEADERS)
 }
 
 /// Whether the listener asks for ICY blocks.

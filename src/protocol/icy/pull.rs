@@ -12,9 +12,8 @@ use corecast_media::mount::SourceInfo;
 
 use super::deinterleave::{Deinterleaver, Piece};
 use super::{metadata, source};
-use crate::http1::{
-    BadReply, BodyFraming, ChunkedDecoder, ChunkedEvent, Credentials, Limits, Reply, ReplyParser,
-};
+use crate::http::{BodyFraming, Credentials, Limits};
+use crate::http1::{BadReply, ChunkedDecoder, ChunkedEvent, Reply, ReplyParser};
 use crate::text;
 
 /// The longest `Location` that is followed, in bytes.

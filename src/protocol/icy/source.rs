@@ -6,7 +6,7 @@ use std::sync::Arc;
 use corecast_media::mount::SourceInfo;
 use corecast_media::name::MountName;
 
-use crate::http1::{BadRequest, BodyFraming, Credentials, Headers, Method, Request, Version};
+use crate::http::{BadRequest, BodyFraming, Credentials, Headers, Method, Request, Version};
 use crate::text;
 
 /// The longest text of a source that is kept, in bytes.

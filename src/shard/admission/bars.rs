@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use corecast_config::{Config, Network, fits, may_come};
-use corecast_protocol::http1::Request;
+use corecast_protocol::http::Request;
 use corecast_protocol::text;
 
 use super::Refused;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use corecast_config::{Network, contains_ip};
-use corecast_protocol::http1::Headers;
+use corecast_protocol::http::Headers;
 
 /// The client behind `peer`: what a trusted proxy says, else the peer itself. A client without a
 /// known port has port 0.
@@ -43,7 +43,8 @@ fn parse_ip(text: &[u8]) -> Option<IpAddr> {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use corecast_protocol::http1::{Limits, Parse, parse_request};
+    use corecast_protocol::http::Limits;
+    use corecast_protocol::http1::{Parse, parse_request};
 
     fn check(peer: &str, lines: &str, expected: &str) {
         let proxies = ["10.0.0.0/8", "::1"].map(|text| text.parse().expect("a network"));

@@ -2,21 +2,20 @@
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use corecast_protocol::http1::{
-    BadRequest, BodyFraming, ChunkedDecoder, ChunkedEvent, Limits, Request, RequestParser,
-};
+use corecast_protocol::http::{BadRequest, BodyFraming, Limits, Request};
+use corecast_protocol::http1::{ChunkedDecoder, ChunkedEvent, RequestParser};
 use monoio::time::Instant;
 
-use super::response::{CONTINUE, Plain};
+use super::exchange::TOO_LARGE;
+use super::response::CONTINUE;
 use crate::admission::client::client;
 use crate::driver::Shard;
-use crate::net::TcpSocket;
-use crate::net::tcp::TcpConnection;
+use crate::net::LinkSocket;
+use crate::net::link::Link;
 
 /// How long the peer may take nothing of an answer.
 const SEND_STEP_MAX: Duration = Duration::from_secs(30);
@@ -46,11 +45,12 @@ pub(crate) struct Connection {
     /// there names.
     pub(crate) peer: SocketAddr,
     other_end: SocketAddr,
-    tcp: TcpConnection,
+    link: Link,
     parser: RequestParser,
     /// Received and not yet used.
     inbox: BytesMut,
     requests: u64,
+    body_waits: bool,
     seat: ConnectionSeat,
 }
 
@@ -76,7 +76,7 @@ pub(crate) enum BodyFault {
 
 impl Connection {
     /// A connection as it was accepted; its seat must have been taken.
-    pub(crate) fn new(shard: Rc<Shard>, fd: OwnedFd, peer: SocketAddr) -> Self {
+    pub(crate) fn new(shard: Rc<Shard>, link: Link, peer: SocketAddr) -> Self {
         shard.probe.connections.add(1);
         let config = shard.config();
         let limits = Limits {
@@ -92,16 +92,17 @@ impl Connection {
             shard,
             peer,
             other_end: peer,
-            tcp: TcpConnection::new(fd),
+            link,
             parser: RequestParser::new(limits),
             inbox: BytesMut::new(),
             requests: 0,
+            body_waits: false,
         }
     }
 
     /// Bytes sent so far.
     pub(crate) fn sent_bytes(&self) -> u64 {
-        self.tcp.sent_bytes()
+        self.link.sent_bytes()
     }
 
     /// The next request. The first one, and each one whose first byte came, must be whole within
@@ -120,6 +121,7 @@ impl Connection {
             match self.parser.parse(&mut self.inbox) {
                 Ok(Some(request)) => {
                     self.requests += 1;
+                    self.body_waits = request.body_framing() != BodyFraming::None;
                     let proxies = &config.limits.trusted_proxies;
                     self.peer = client(proxies, self.other_end, request.headers());
                     return Ok(request);
@@ -149,17 +151,17 @@ impl Connection {
     async fn receive_until(&mut self, deadline: Instant) -> Result<usize, BodyFault> {
         loop {
             let Connection {
-                shard, tcp, inbox, ..
+                shard, link, inbox, ..
             } = self;
             let received = shard.scratch.with(|buf| {
-                tcp.try_recv(buf).inspect(|n| {
+                link.try_recv(buf).inspect(|n| {
                     inbox.extend_from_slice(buf.get(..*n).unwrap_or_default());
                 })
             });
             match received {
                 Ok(n) => return Ok(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match self.tcp.readable_until(deadline).await {
+                    match self.link.readable_until(deadline).await {
                         Ok(true) => {}
                         Ok(false) => return Err(BodyFault::Late),
                         Err(_) => return Err(BodyFault::Gone),
@@ -208,7 +210,7 @@ impl Connection {
     /// Lets the runtime forget the connection until it is waited for again: bytes that come
     /// meanwhile wake nobody.
     pub(crate) fn rest(&mut self) {
-        self.tcp.rest();
+        self.link.rest();
     }
 
     /// Gives back what was received too much.
@@ -236,10 +238,8 @@ impl Connection {
         bytes_max: usize,
         time_max: Duration,
     ) -> Result<Bytes, BodyFault> {
-        const TOO_LARGE: BodyFault =
-            BodyFault::Refused(BadRequest::new(413, "request body is too large"));
         let deadline = Instant::now() + time_max;
-        match request.body_framing() {
+        let body = match request.body_framing() {
             BodyFraming::None => Ok(Bytes::new()),
             BodyFraming::UntilClose => Err(BodyFault::Refused(BadRequest::new(
                 411,
@@ -268,7 +268,15 @@ impl Connection {
                     .await?
                     .ok_or(TOO_LARGE)
             }
-        }
+        };
+        self.body_waits &= body.is_err();
+        body
+    }
+
+    /// Whether the present request has a body that was not read: it would be taken for the next
+    /// request.
+    pub(super) fn has_body_waiting(&self) -> bool {
+        self.body_waits
     }
 
     /// A chunked body; nothing where it has more than `bytes_max` bytes.
@@ -311,29 +319,21 @@ impl Connection {
     /// The connection is gone, or the peer takes nothing.
     pub(crate) async fn send(&mut self, parts: &[&[u8]]) -> io::Result<()> {
         let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-        self.tcp.send_all(&mut slices, SEND_STEP_MAX).await
+        self.link.send_all(&mut slices, SEND_STEP_MAX).await
     }
 
     /// Waits until the connection has failed; an orderly end of the peer's side is no failure,
     /// since it may still read.
     pub(crate) async fn failed(&mut self) {
-        if self.tcp.readable().await.is_ok() && !self.tcp.is_failed() {
+        if self.link.readable().await.is_ok() && !self.link.is_failed() {
             // Something to read: the next request, or the end. Either is for later.
             std::future::pending::<()>().await;
         }
     }
 
-    /// Sends a last answer and closes so that it arrives.
-    pub(crate) async fn refuse(mut self, answer: Plain<'_>) {
-        let sent = self.send(&[&answer.render()]).await;
-        if sent.is_ok() {
-            self.close_in_order().await;
-        }
-    }
-
     /// Closes so that what was sent arrives.
     pub(crate) async fn close_in_order(self) {
-        self.tcp
+        self.link
             .close_in_order(LINGER_MAX, &self.shard.scratch)
             .await;
     }
@@ -342,8 +342,8 @@ impl Connection {
     ///
     /// # Errors
     /// Where the process has no descriptor left that it needs for that; the connection is closed.
-    pub(crate) fn into_steady(mut self) -> io::Result<TcpSocket> {
-        let socket = self.tcp.into_socket()?;
+    pub(crate) fn into_steady(mut self) -> io::Result<LinkSocket> {
+        let socket = self.link.into_socket()?;
         self.seat.held = false;
         Ok(socket)
     }

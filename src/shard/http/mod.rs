@@ -1,12 +1,16 @@
-//! Requests over HTTP/1: one connection, where its requests go, and those that control answers.
+//! Requests and answers: the one form that all versions of HTTP share, and the front end of
+//! HTTP/1.
 //!
-//! Reading order: [`connection`] (heads in, bodies in, answers out), [`router`] (source, listener
-//! or control), [`response`] (answers that the shard gives itself), [`control`] (answers that
-//! come through the mesh), [`inbox`] (where their pieces wait), [`hls_path`] and [`range`] (what
-//! paths of HLS and `Range` headers say).
+//! Reading order: [`exchange`] (one request that is being answered), [`response`] (an answer),
+//! [`router`] (source, listener, HLS or control), [`control`] (answers that come through the
+//! mesh), [`inbox`] (where their pieces wait), [`hls_path`] and [`range`] (what paths of HLS and
+//! `Range` headers say), [`connection`] (a connection of HTTP/1), [`framing`] (how it frames
+//! answers).
 
 pub(crate) mod connection;
 pub(crate) mod control;
+pub(crate) mod exchange;
+pub(crate) mod framing;
 pub(crate) mod hls_path;
 pub(crate) mod inbox;
 pub(crate) mod range;

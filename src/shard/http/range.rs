@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use corecast_protocol::http1::{Method, Request};
+use corecast_protocol::http::{Method, Request};
 
 /// What a range header that we follow asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

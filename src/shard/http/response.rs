@@ -1,11 +1,16 @@
-//! Answers that the shard gives itself.
+//! Answers, before any version of HTTP frames them.
 
+use std::rc::Rc;
 use std::time::SystemTime;
 
-use bytes::{BufMut, BytesMut};
-use corecast_protocol::http1::{Request, ResponseHead, ResponseVersion, Version};
+use bytes::Bytes;
+use corecast_protocol::http::{Fields, Version};
+use corecast_protocol::http1::ResponseVersion;
 
+use super::control::ControlBody;
 use crate::admission::Refused;
+use crate::driver::Shard;
+use crate::joining::Joining;
 
 /// What `Server` says.
 pub(crate) const SERVER: &str = concat!("corecast/", env!("CARGO_PKG_VERSION"));
@@ -16,7 +21,7 @@ pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// The version that goes with a request's.
 pub(crate) fn version_for(version: Version) -> ResponseVersion {
     match version {
-        Version::Http11 => ResponseVersion::Http11,
+        Version::Http11 | Version::Http2 | Version::Http3 => ResponseVersion::Http11,
         Version::Http10 | Version::Ice10 => ResponseVersion::Http10,
     }
 }
@@ -35,89 +40,114 @@ pub(crate) fn unix_seconds() -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
-/// A short answer in plain text.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Plain<'a> {
+/// An answer to a request, whatever version of HTTP carries it.
+#[derive(Debug)]
+pub(crate) struct Response {
     pub(crate) status: u16,
-    pub(crate) text: &'a str,
-    /// One more header line.
-    pub(crate) extra: Option<(&'a str, &'a str)>,
-    pub(crate) version: ResponseVersion,
-    pub(crate) keep_alive: bool,
-    /// Whether the body is left out (HEAD).
-    pub(crate) head_only: bool,
+    /// All but `Date`, `Server` and what frames the body.
+    pub(crate) fields: Fields,
+    pub(crate) body: Body,
+    /// Whether an HTTP/1 connection is of no use after it.
+    pub(crate) last: bool,
+    /// Whether it is one of the many of HLS: their bytes are counted apart, and only failures
+    /// have a line in the access log.
+    pub(crate) hls: bool,
+    /// A drain gives it its time until it is sent.
+    pub(crate) hold: Option<Answering>,
 }
 
-impl<'a> Plain<'a> {
-    /// An answer to `request`.
-    pub(crate) fn to(request: &Request, status: u16, text: &'a str) -> Self {
-        Plain {
+/// What follows the head of an answer. Where HEAD was asked, and where the status has no body
+/// (RFC 9110 section 6.4.1), the front end leaves it out.
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// These, one after the other.
+    Pieces(Vec<Bytes>),
+    /// Comes from control as it is made.
+    Control(ControlBody),
+    /// A mount's stream, without an end of its own.
+    Reader(Joining),
+}
+
+impl Body {
+    /// Its length in bytes, where it is known.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match self {
+            Body::Pieces(pieces) => Some(pieces.iter().map(|piece| piece.len() as u64).sum()),
+            Body::Control(body) => body.length(),
+            Body::Reader(_) => None,
+        }
+    }
+}
+
+/// Whether an answer of this status has no body (RFC 9110 section 6.4.1).
+pub(crate) fn is_bodiless(status: u16) -> bool {
+    status < 200 || status == 204 || status == 304
+}
+
+impl Response {
+    /// An answer without a body yet.
+    pub(crate) fn new(status: u16, fields: Fields) -> Self {
+        Response {
             status,
-            text,
-            extra: None,
-            version: version_for(request.version()),
-            keep_alive: request.keep_alive(),
-            head_only: request.method() == corecast_protocol::http1::Method::Head,
+            fields,
+            body: Body::Pieces(Vec::new()),
+            last: false,
+            hls: false,
+            hold: None,
         }
     }
 
-    /// The answer to `request` of somebody who got no leave.
-    pub(crate) fn refusal(request: &Request, refused: &'a Refused) -> Self {
-        let mut answer = Plain::to(request, refused.status, &refused.text);
-        answer.extra = refused
-            .extra
-            .as_ref()
-            .map(|(name, value)| (*name, &**value));
-        answer
+    /// A short answer in plain text.
+    pub(crate) fn plain(status: u16, text: &str) -> Self {
+        let fields = Fields::with_capacity(256)
+            .with("Content-Type", "text/plain; charset=utf-8")
+            .with("Cache-Control", "no-store")
+            .with("Access-Control-Allow-Origin", "*");
+        let mut response = Response::new(status, fields);
+        response.body = Body::Pieces(vec![Bytes::from(format!("{text}\n"))]);
+        response
     }
 
-    /// The same where the connection ends with it.
-    pub(crate) fn last_refusal(request: &Request, refused: &'a Refused) -> Self {
-        Plain {
-            keep_alive: false,
-            ..Plain::refusal(request, refused)
+    /// The answer to somebody who got no leave.
+    pub(crate) fn refusal(refused: &Refused) -> Self {
+        let mut response = Response::plain(refused.status, &refused.text);
+        if let Some((name, value)) = &refused.extra {
+            response.fields.push(name, value.as_bytes());
         }
+        response
     }
 
-    /// An answer to somebody whose request could not be read.
-    pub(crate) fn to_nobody(status: u16, text: &'a str) -> Self {
-        Plain {
-            status,
-            text,
-            extra: None,
-            version: ResponseVersion::Http11,
-            keep_alive: false,
-            head_only: false,
-        }
+    /// The same with one more field.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.fields.push(name, value);
+        self
     }
 
-    /// The answer as bytes.
-    pub(crate) fn render(self) -> BytesMut {
-        let mut out = BytesMut::with_capacity(256 + self.text.len());
-        let body_len = self.text.len() as u64 + 1;
-        let mut head = ResponseHead::start(&mut out, self.version, self.status)
-            .date(unix_seconds())
-            .header("Server", SERVER)
-            .header("Content-Type", "text/plain; charset=utf-8")
-            .header_number("Content-Length", body_len)
-            .header("Cache-Control", "no-store")
-            .header("Access-Control-Allow-Origin", "*");
-        if let Some((name, value)) = self.extra {
-            head = head.header(name, value);
-        }
-        head.header(
-            "Connection",
-            if self.keep_alive {
-                "keep-alive"
-            } else {
-                "close"
-            },
-        )
-        .finish();
-        if !self.head_only {
-            out.put_slice(self.text.as_bytes());
-            out.put_u8(b'\n');
-        }
-        out
+    /// The same, and the connection ends with it.
+    pub(crate) fn last(mut self) -> Self {
+        self.last = true;
+        self
+    }
+}
+
+/// An answer on its way: a drain gives it its time.
+pub(crate) struct Answering(Rc<Shard>);
+
+impl Answering {
+    pub(crate) fn new(shard: &Rc<Shard>) -> Self {
+        shard.answering.set(shard.answering.get() + 1);
+        Answering(Rc::clone(shard))
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.answering.set(self.0.answering.get() - 1);
+    }
+}
+
+impl std::fmt::Debug for Answering {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Answering")
     }
 }

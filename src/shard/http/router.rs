@@ -1,7 +1,7 @@
 //! Where a request goes.
 
 use corecast_config::is_reserved_path;
-use corecast_protocol::http1::{Method, Request};
+use corecast_protocol::http::{Method, Request};
 
 use super::hls_path::is_hls;
 
@@ -43,7 +43,8 @@ fn is_playlist(path: &str) -> bool {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use corecast_protocol::http1::{Limits, Parse, parse_request};
+    use corecast_protocol::http::Limits;
+    use corecast_protocol::http1::{Parse, parse_request};
 
     #[test]
     fn mounts_have_every_path_that_is_not_controls() {

@@ -312,10 +312,17 @@ impl Socket for TlsSocket {
 
     fn is_closed(&mut self) -> bool {
         self.discard_input();
+        if self.records.is_ended() {
+            return true;
+        }
         let mut byte = [0u8; 1];
         match tcp::receive(self.fd.as_fd(), &mut byte, RecvFlags::PEEK) {
-            Ok(n) => n == 0 || self.records.is_ended(),
+            Ok(n) => n == 0,
             Err(error) => error != Errno::AGAIN,
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tls_tests.rs"]
+pub(crate) mod tests;

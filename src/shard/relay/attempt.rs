@@ -13,7 +13,7 @@ use corecast_media::name::SessionId;
 use corecast_media::time::Time;
 use corecast_mesh::message::{EndReason, PublishRefusal, RelayState, SourceInfo};
 use corecast_protocol::audio::Framer;
-use corecast_protocol::http1::{Credentials, Limits};
+use corecast_protocol::http::{Credentials, Limits};
 use corecast_protocol::icy::{Pull, PullEvent, PullRequest};
 use monoio::time::Instant;
 

@@ -1,7 +1,7 @@
 //! Who may feed a mount, decided on the shard from the settings.
 
 use corecast_config::Config;
-use corecast_protocol::http1::Credentials;
+use corecast_protocol::http::Credentials;
 use subtle::ConstantTimeEq;
 
 /// Whether a source with `credentials` may feed `mount`: with the mount's own password if it has

@@ -3,52 +3,46 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use corecast_media::name::{MountName, SessionId};
 use corecast_mesh::message::JoinRefusal;
 use corecast_protocol::hls::{
     Answer, Body, Cache, Directives, Request as HlsRequest, Resource, Response, WaiterId,
 };
-use corecast_protocol::http1::{BodyFraming, Method, Request, ResponseHead};
+use corecast_protocol::http::{Fields, Request};
 
-use super::listener::{self, refuse};
+use super::listener;
 use super::question::{self, Finding};
 use crate::admission::bars::{self, agent_of};
 use crate::driver::Shard;
-use crate::http::connection::Connection;
+use crate::http::exchange::Exchange;
 use crate::http::hls_path::named;
 use crate::http::range::{RangeOutcome, range_of};
-use crate::http::response::{SERVER, unix_seconds, version_for};
+use crate::http::response::{Answering, Body as HttpBody, Response as HttpResponse};
 use crate::hub::{Watched, player_of};
 
 /// How long a player may keep media of a guarded mount.
 const PRIVATE_SECONDS: u32 = 3_600;
 
-/// Answers a request for HLS. The connection comes back where it may bring another.
-pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option<Connection> {
-    let shard = Rc::clone(&connection.shard);
+/// Answers a request for HLS. Nothing where the peer has gone meanwhile.
+pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> Option<HttpResponse> {
+    let (shard, request) = (Rc::clone(&exchange.shard), exchange.request);
     let config = shard.config();
     let Some(named) = named(request.path()) else {
-        let refused = listener::refused(JoinRefusal::NotFound);
-        return Box::pin(refuse(connection, request, refused)).await;
+        return Some(refuse(&shard, JoinRefusal::NotFound));
     };
     if shard.is_draining() {
         // Else new ones would hold up the end for as long as they come.
-        let refused = listener::refused(JoinRefusal::Draining);
-        return Box::pin(refuse(connection, request, refused)).await;
+        return Some(refuse(&shard, JoinRefusal::Draining));
     }
-    let (agent, ip) = (agent_of(request), connection.peer.ip());
+    let (agent, ip) = (agent_of(request), exchange.peer().ip());
     if let Some(refused) = bars::bar_listener(&config, named.mount.as_str(), ip, &agent) {
-        return Box::pin(refuse(connection, request, refused)).await;
+        return Some(listener::refuse(&shard, &refused));
     }
     let directives = match Directives::parse(query_of(request)) {
         Ok(directives) => directives,
-        Err(bad) => {
-            let answer = Answer::BadRequest(bad);
-            return send(connection, request, &answer).await;
-        }
+        Err(bad) => return Some(rendered(&shard, request, Answer::BadRequest(bad))),
     };
-    let session = shard.next_session();
     let token = directives.token.as_deref().unwrap_or_default();
     let guarded = question::guards_listeners(config.mount(named.mount.as_str()));
     if guarded {
@@ -57,14 +51,12 @@ pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option
         // Its first request says all that it has to say.
         let enters = matches!(named.resource, Resource::Multivariant);
         if enters || !shard.passes.hold(shard.now(), player) {
-            let mount = named.mount.clone();
-            let asked = question::question(&connection, request, session, mount, false);
-            match Box::pin(question::ask_about_listener(&mut connection, asked)).await {
+            let asked = question::question(exchange.account, request, named.mount.clone(), false);
+            let asking = question::ask_about_listener(&shard, exchange.gone(), asked);
+            match Box::pin(asking).await {
                 Finding::Welcome(stay_max) => shard.passes.give(shard.now(), player, stay_max),
                 Finding::Gone => return None,
-                Finding::Unwelcome(refused) => {
-                    return Box::pin(refuse(connection, request, refused)).await;
-                }
+                Finding::Unwelcome(refused) => return Some(listener::refuse(&shard, &refused)),
             }
         }
     }
@@ -83,13 +75,16 @@ pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option
             token.as_bytes(),
         ])
     });
-    match answer(&shard, session, &named.mount, &asked, player).await {
-        Ok(answer) => send(connection, request, &private(answer, guarded)).await,
-        Err(refusal) => {
-            let refused = listener::refused(refusal);
-            Box::pin(refuse(connection, request, refused)).await
-        }
-    }
+    let session = exchange.account.session;
+    let looked = look(&shard, session, &named.mount, &asked, player);
+    Some(match looked.await {
+        Ok(answer) => rendered(&shard, request, private(answer, guarded)),
+        Err(refusal) => refuse(&shard, refusal),
+    })
+}
+
+fn refuse(shard: &Shard, refusal: JoinRefusal) -> HttpResponse {
+    listener::refuse(shard, &listener::refused(refusal))
 }
 
 /// The number of a player among those who were let in.
@@ -113,22 +108,19 @@ fn private(mut answer: Answer, guarded: bool) -> Answer {
 }
 
 /// Lets any page ask for media in any way that we answer (Fetch standard, CORS-preflight).
-pub(crate) async fn preflight(connection: Connection, request: &Request) -> Option<Connection> {
-    let keep_alive = keeps_alive(&connection, request);
-    let mut out = BytesMut::with_capacity(384);
-    start(&mut out, request, 204, keep_alive)
-        .header("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
-        .header(
+pub(crate) fn preflight() -> HttpResponse {
+    let fields = open_fields()
+        .with("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+        .with(
             "Access-Control-Allow-Headers",
             "Authorization, Icy-MetaData, If-None-Match, Range",
         )
-        .header("Access-Control-Max-Age", "86400")
-        .finish();
-    finish(connection, &[&out], keep_alive).await
+        .with("Access-Control-Max-Age", "86400");
+    HttpResponse::new(204, fields)
 }
 
 /// Asks the hub, as often as it says.
-async fn answer(
+async fn look(
     shard: &Rc<Shard>,
     session: SessionId,
     mount: &MountName,
@@ -154,22 +146,6 @@ async fn answer(
             return Err(JoinRefusal::Draining);
         }
         place.waiter = None;
-    }
-}
-
-/// A request that is being answered: a drain gives it its time.
-struct Answering(Rc<Shard>);
-
-impl Answering {
-    fn new(shard: &Rc<Shard>) -> Self {
-        shard.answering.set(shard.answering.get() + 1);
-        Answering(Rc::clone(shard))
-    }
-}
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        self.0.answering.set(self.0.answering.get() - 1);
     }
 }
 
@@ -211,46 +187,39 @@ fn takes_gzip(request: &Request) -> bool {
     })
 }
 
-/// Sends what the hub answered.
-async fn send(connection: Connection, request: &Request, answer: &Answer) -> Option<Connection> {
-    match answer {
-        Answer::Ready(response) => send_response(connection, request, response, answer).await,
-        Answer::Wait { .. } => None,
-        Answer::NotFound | Answer::BadRequest(_) | Answer::Unavailable => {
-            let reason = match answer {
-                Answer::BadRequest(bad) => bad.to_string(),
-                Answer::Unavailable => "it did not come in time".to_owned(),
-                _ => "there is no such file now".to_owned(),
-            };
-            let status = answer.status().unwrap_or(503);
-            let (cache, text) = (answer.cache().to_string(), reason.as_bytes());
-            let mut out = BytesMut::with_capacity(512);
-            let keep_alive = keeps_alive(&connection, request);
-            let mut head = start(&mut out, request, status, keep_alive)
-                .header("Content-Type", "text/plain; charset=utf-8")
-                .header("Cache-Control", &cache);
-            if status == 503 {
-                head = head.header("Retry-After", "1");
-            }
-            head.header_number("Content-Length", text.len() as u64)
-                .finish();
-            let text = if request.method() == Method::Head {
-                &[]
-            } else {
-                text
-            };
-            finish(connection, &[&out, text], keep_alive).await
+/// What the hub answered.
+fn rendered(shard: &Rc<Shard>, request: &Request, answer: Answer) -> HttpResponse {
+    let cache = answer.cache().to_string();
+    let mut response = match &answer {
+        Answer::Ready(response) => found(request, response, cache),
+        Answer::NotFound | Answer::BadRequest(_) | Answer::Unavailable | Answer::Wait { .. } => {
+            missing(&answer, &cache)
         }
-    }
+    };
+    response.hls = true;
+    response.hold = Some(Answering::new(shard));
+    response
 }
 
-async fn send_response(
-    connection: Connection,
-    request: &Request,
-    response: &Response,
-    answer: &Answer,
-) -> Option<Connection> {
-    let keep_alive = keeps_alive(&connection, request);
+fn missing(answer: &Answer, cache: &str) -> HttpResponse {
+    let reason = match answer {
+        Answer::BadRequest(bad) => bad.to_string(),
+        Answer::NotFound => "there is no such file now".to_owned(),
+        _ => "it did not come in time".to_owned(),
+    };
+    let status = answer.status().unwrap_or(503);
+    let mut fields = open_fields()
+        .with("Content-Type", "text/plain; charset=utf-8")
+        .with("Cache-Control", cache);
+    if status == 503 {
+        fields.push("Retry-After", "1");
+    }
+    let mut response = HttpResponse::new(status, fields);
+    response.body = HttpBody::Pieces(vec![reason.into()]);
+    response
+}
+
+fn found(request: &Request, response: &Response, cache: String) -> HttpResponse {
     let length = response.body.bytes();
     let is_media = response.etag.is_none() && !response.gzip;
     let (status, range) = match range_of(request, length).filter(|_| is_media) {
@@ -265,54 +234,50 @@ async fn send_response(
     let status = if unchanged { 304 } else { status };
     let cache = match status {
         416 => "no-store".to_owned(),
-        _ => answer.cache().to_string(),
+        _ => cache,
     };
-    let mut out = BytesMut::with_capacity(640);
-    let mut head = start(&mut out, request, status, keep_alive)
-        .header("Content-Type", response.content_type.as_str())
-        .header("Cache-Control", &cache);
+    let mut fields = open_fields()
+        .with("Content-Type", response.content_type.as_str())
+        .with("Cache-Control", cache);
     if let Some(etag) = &response.etag {
-        head = head.header("ETag", etag.as_bytes());
+        fields.push("ETag", etag.as_bytes());
     }
     if is_media {
-        head = head.header("Accept-Ranges", "bytes");
+        fields.push("Accept-Ranges", "bytes");
     } else {
-        head = head.header("Vary", "Accept-Encoding");
+        fields.push("Vary", "Accept-Encoding");
     }
     if response.gzip && status == 200 {
-        head = head.header("Content-Encoding", "gzip");
+        fields.push("Content-Encoding", "gzip");
     }
     match status {
         206 => {
             let shown = format!("bytes {}-{}/{length}", range.start, range.end - 1);
-            head = head.header("Content-Range", &shown);
+            fields.push("Content-Range", shown);
         }
-        416 => head = head.header("Content-Range", format!("bytes */{length}")),
+        416 => fields.push("Content-Range", format!("bytes */{length}")),
         _ => {}
     }
-    if status != 304 {
-        head = head.header_number("Content-Length", range.end - range.start);
+    let mut answer = HttpResponse::new(status, fields);
+    if !matches!(status, 304 | 416) {
+        answer.body = HttpBody::Pieces(pieces_within(&response.body, range));
     }
-    head.finish();
-    let bodyless = request.method() == Method::Head || matches!(status, 304 | 416);
-    let mut parts: Vec<&[u8]> = vec![&out];
-    if !bodyless {
-        push_range(&mut parts, &response.body, range);
-    }
-    finish(connection, &parts, keep_alive).await
+    answer
 }
 
 /// The pieces of `body` within `range`.
-fn push_range<'a>(parts: &mut Vec<&'a [u8]>, body: &'a Body, range: std::ops::Range<u64>) {
+fn pieces_within(body: &Body, range: std::ops::Range<u64>) -> Vec<Bytes> {
+    let mut pieces = Vec::new();
     let mut at = 0u64;
     for piece in body.pieces() {
         let end = at + piece.len() as u64;
         let (from, to) = (range.start.max(at), range.end.min(end));
         if from < to {
-            parts.extend(piece.get((from - at) as usize..(to - at) as usize));
+            pieces.push(piece.slice((from - at) as usize..(to - at) as usize));
         }
         at = end;
     }
+    pieces
 }
 
 /// Whether the client has what `etag` names (RFC 9110 section 13.1.2).
@@ -322,46 +287,12 @@ fn fits(request: &Request, etag: &Arc<str>) -> bool {
     tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == &**etag)
 }
 
-fn keeps_alive(connection: &Connection, request: &Request) -> bool {
-    request.keep_alive()
-        && request.body_framing() == BodyFraming::None
-        && !connection.shard.is_draining()
-}
-
 /// What every answer begins with: any page may play.
-fn start<'b>(
-    out: &'b mut BytesMut,
-    request: &Request,
-    status: u16,
-    keep_alive: bool,
-) -> ResponseHead<'b> {
-    ResponseHead::start(out, version_for(request.version()), status)
-        .date(unix_seconds())
-        .header("Server", SERVER)
-        .header("Access-Control-Allow-Origin", "*")
-        .header(
+fn open_fields() -> Fields {
+    Fields::with_capacity(512)
+        .with("Access-Control-Allow-Origin", "*")
+        .with(
             "Access-Control-Expose-Headers",
             "Date, Content-Length, Content-Range, ETag",
         )
-        .header(
-            "Connection",
-            if keep_alive { "keep-alive" } else { "close" },
-        )
-}
-
-async fn finish(
-    mut connection: Connection,
-    parts: &[&[u8]],
-    keep_alive: bool,
-) -> Option<Connection> {
-    let answering = Answering::new(&connection.shard);
-    connection.send(parts).await.ok()?;
-    drop(answering);
-    let sent: usize = parts.iter().map(|part| part.len()).sum();
-    connection.shard.probe.hls_bytes.add(sent as u64);
-    if keep_alive {
-        return Some(connection);
-    }
-    connection.close_in_order().await;
-    None
 }

@@ -1,15 +1,14 @@
-//! A listener: from its request to a steady record of the hub.
+//! A listener: from its request to the stream that answers it.
 
 use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use corecast_config::Config;
-use corecast_media::name::{MountName, Output, SessionId};
+use corecast_media::name::{MountName, Output};
 use corecast_media::time::Time;
-use corecast_mesh::message::{EndReason, JoinRefusal};
-use corecast_protocol::http1::{BodyFraming, Method, Request};
+use corecast_mesh::message::JoinRefusal;
+use corecast_protocol::http::{Fields, Method, Request};
 use corecast_protocol::icy::ListenerHead;
 use corecast_protocol::icy::listener::wants_metadata;
 use corecast_protocol::icy::source::credentials;
@@ -17,52 +16,46 @@ use corecast_protocol::icy::source::credentials;
 use super::auth;
 use super::question::{self, Finding};
 use super::stream::stream_of;
-use super::websocket::{upgrade_head, websocket_key};
+use super::websocket::{self, Wished};
 use crate::admission::Refused;
 use crate::admission::bars::{self, agent_of};
 use crate::driver::Shard;
-use crate::http::connection::Connection;
-use crate::http::control::{Outcome, log_header, log_line, log_text, record};
-use crate::http::response::{Plain, SERVER, unix_seconds};
+use crate::http::exchange::{Exchange, log_header, log_line, log_text};
+use crate::http::response::{Body, Response};
 use crate::hub::{ListenerCard, Seat};
-use crate::net::TcpSocket;
+use crate::joining::{Joining, Wish};
 use crate::probe::Refusal;
 
-/// How long the mount's home may take to answer.
-const SEAT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Makes the peer a listener of the mount that it asks for. The connection comes back where it
-/// may bring another request.
-pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option<Connection> {
-    let shard = Rc::clone(&connection.shard);
+/// Gives the peer a seat at the mount that it asks for. Nothing where it has gone meanwhile.
+pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> Option<Response> {
+    let (shard, request) = (Rc::clone(&exchange.shard), exchange.request);
     let config = shard.config();
     let Some(stream) = stream_of(&config, request.path()) else {
-        return Box::pin(refuse(connection, request, refused(JoinRefusal::NotFound))).await;
+        return Some(refuse(&shard, &refused(JoinRefusal::NotFound)));
     };
-    let stream = match websocket_key(request) {
+    let websocket = websocket::wish(request);
+    let stream = match &websocket {
         Some(_) if stream.output() == Some(Output::Flv) => stream.with_output(Output::WsFlv),
+        Some(Wished::Connect) => return Some(Response::plain(404, "no WebSocket is here")),
         _ => stream,
     };
     let mount = stream.to_base();
     let agent = agent_of(request);
-    let barred = bars::bar_listener(&config, mount.as_str(), connection.peer.ip(), &agent);
+    let barred = bars::bar_listener(&config, mount.as_str(), exchange.peer().ip(), &agent);
     if let Some(refused) = barred {
-        return Box::pin(refuse(connection, request, refused)).await;
+        return Some(refuse(&shard, &refused));
     }
-    let mut wish = Wish::new(&shard, shard.next_session());
+    let mut wish = Wish::new(&shard, exchange.account.session);
     let seat = match wish.seat(stream.clone()).await {
         Ok(seat) => seat,
         Err(refusal) => {
             let refused = redirected(&config, &mount, request, refusal);
-            return Box::pin(refuse(connection, request, refused)).await;
+            return Some(refuse(&shard, &refused));
         }
     };
-    let finding = Box::pin(admit(&mut connection, request, wish.session, mount.clone())).await;
-    let stay_max = match finding {
+    let stay_max = match Box::pin(admit(exchange, mount.clone())).await {
         Finding::Welcome(stay_max) => stay_max,
-        Finding::Unwelcome(refused) => {
-            return Box::pin(refuse(connection, request, refused)).await;
-        }
+        Finding::Unwelcome(refused) => return Some(refuse(&shard, &refused)),
         Finding::Gone => return None,
     };
     let metaint = if wants_metadata(request) {
@@ -70,80 +63,19 @@ pub(crate) async fn run(mut connection: Connection, request: &Request) -> Option
     } else {
         0
     };
-    let head = match (stream.output(), websocket_key(request)) {
-        (Some(Output::WsFlv), Some(key)) => upgrade_head(key),
-        _ => render_head(request, &seat, metaint),
+    let mut response = match (stream.output(), websocket) {
+        (Some(Output::WsFlv), Some(wished)) => wished.accept(),
+        _ => Response::new(200, fields(&seat, metaint)),
     };
-    if request.method() == Method::Head {
-        return Box::pin(answer_head(connection, request, &head)).await;
-    }
-    let card = card(&connection, request, &mount, stay_max);
-    let socket = connection.into_steady().ok()?;
-    wish.attach(socket, head, metaint, card);
-    None
+    response.body = Body::Reader(Joining {
+        wish,
+        metaint,
+        card: card(exchange, &mount, stay_max),
+    });
+    Some(response)
 }
 
-/// A seat, or the wish for one, that is given up unless the listener is attached.
-pub(crate) struct Wish {
-    shard: Rc<Shard>,
-    session: SessionId,
-    open: bool,
-}
-
-impl Wish {
-    /// Nothing is asked yet.
-    pub(crate) fn new(shard: &Rc<Shard>, session: SessionId) -> Self {
-        Wish {
-            shard: Rc::clone(shard),
-            session,
-            open: false,
-        }
-    }
-
-    /// Asks the home of `stream` for a seat, once.
-    pub(crate) async fn seat(&mut self, stream: MountName) -> Result<Seat, JoinRefusal> {
-        let answer = self.shard.joiners.expect(self.session);
-        self.open = true;
-        self.shard
-            .with_hub(|hub, now| hub.reserve(now, self.session, stream));
-        match monoio::time::timeout(SEAT_TIMEOUT, answer).await {
-            Ok(Ok(Ok(seat))) => Ok(seat),
-            Ok(Ok(Err(refusal))) => {
-                self.open = false;
-                Err(refusal)
-            }
-            Ok(Err(_)) | Err(_) => Err(JoinRefusal::NoSource),
-        }
-    }
-
-    /// Hands the socket to the hub; the listener is steady from now on.
-    pub(crate) fn attach(
-        mut self,
-        socket: TcpSocket,
-        head: Bytes,
-        metaint: u32,
-        card: Box<ListenerCard>,
-    ) {
-        self.open = false;
-        let (shard, session) = (&self.shard, self.session);
-        shard.probe.listeners_started.add(1);
-        shard.probe.listeners.add(1);
-        shard.with_hub(|hub, now| hub.attach(now, session, socket, head, metaint, card));
-    }
-}
-
-impl Drop for Wish {
-    fn drop(&mut self) {
-        self.shard.joiners.forget(self.session);
-        if self.open {
-            self.shard
-                .with_hub(|hub, now| hub.release(now, self.session));
-        }
-    }
-}
-
-fn render_head(request: &Request, seat: &Seat, metaint: u32) -> Bytes {
-    let mut out = BytesMut::with_capacity(1_024);
+fn fields(seat: &Seat, metaint: u32) -> Fields {
     let info = &seat.info;
     let measured = match seat.format.bitrate_bps {
         0 => String::new(),
@@ -163,28 +95,21 @@ fn render_head(request: &Request, seat: &Seat, metaint: u32) -> Bytes {
         audio_info: &info.audio_info,
         public: info.public,
         metaint: NonZeroU32::new(metaint),
-        server: SERVER,
-        unix_seconds: unix_seconds(),
     };
-    head.write_to(&mut out, request.version());
-    out.freeze()
+    head.fields()
 }
 
 /// Whether somebody with a seat may listen. Who only asks for the head is not asked about: hooks
 /// count listeners.
-async fn admit(
-    connection: &mut Connection,
-    request: &Request,
-    session: SessionId,
-    mount: MountName,
-) -> Finding {
-    let config = connection.shard.config();
+async fn admit(exchange: &mut Exchange<'_>, mount: MountName) -> Finding {
+    let config = exchange.shard.config();
     let guarded = question::guards_listeners(config.mount(mount.as_str()));
-    if !guarded || request.method() == Method::Head {
+    if !guarded || exchange.request.method() == Method::Head {
         return Finding::Welcome(None);
     }
-    let asked = question::question(connection, request, session, mount, false);
-    question::ask_about_listener(connection, asked).await
+    let asked = question::question(exchange.account, exchange.request, mount, false);
+    let shard = Rc::clone(&exchange.shard);
+    question::ask_about_listener(&shard, exchange.gone(), asked).await
 }
 
 /// When a listener must go: by the mount's limit or by what its guards said, if by either.
@@ -200,12 +125,11 @@ pub(crate) fn stay_until(
 }
 
 fn card(
-    connection: &Connection,
-    request: &Request,
+    exchange: &Exchange<'_>,
     mount: &MountName,
     stay_max: Option<Duration>,
 ) -> Box<ListenerCard> {
-    let shard = &connection.shard;
+    let (shard, request) = (&exchange.shard, exchange.request);
     let config = shard.config();
     let settings = config.mount(mount.as_str());
     let given = credentials(request.headers());
@@ -216,7 +140,7 @@ fn card(
         .filter(|_| question::guards_listeners(settings))
         .map(|given| log_text(&given.user));
     Box::new(ListenerCard {
-        peer: connection.peer,
+        peer: exchange.peer(),
         user_agent: log_header(request, "user-agent").into(),
         referer: log_header(request, "referer").into(),
         request: log_line(request),
@@ -225,30 +149,6 @@ fn card(
         until: stay_until(shard, mount, stay_max),
         relays,
     })
-}
-
-/// Sends the head that a listener would get. It announces no length, so the connection ends.
-async fn answer_head(
-    mut connection: Connection,
-    request: &Request,
-    head: &[u8],
-) -> Option<Connection> {
-    let (sent, since) = (connection.sent_bytes(), connection.shard.now());
-    if connection.send(&[head]).await.is_ok() {
-        let bytes = connection.sent_bytes().saturating_sub(sent);
-        tell(
-            &connection,
-            request,
-            Outcome {
-                status: 200,
-                bytes,
-                since,
-                reason: EndReason::PeerClosed,
-            },
-        );
-        connection.close_in_order().await;
-    }
-    None
 }
 
 /// What somebody without a seat is told.
@@ -295,47 +195,10 @@ fn redirected(
     }
 }
 
-/// Tells the peer why it gets nothing. The connection comes back where it may bring another
-/// request.
-pub(crate) async fn refuse(
-    mut connection: Connection,
-    request: &Request,
-    refused: Refused,
-) -> Option<Connection> {
-    let (sent, since) = (connection.sent_bytes(), connection.shard.now());
-    let (status, counted) = (refused.status, refused.counted);
-    connection.shard.probe.refused.at(counted as usize).add(1);
-    let mut answer = Plain::refusal(request, &refused);
-    // A body that nobody asked for would be read as the next request.
-    answer.keep_alive &=
-        request.body_framing() == BodyFraming::None && counted != Refusal::Draining;
-    let keep_alive = answer.keep_alive;
-    let bytes = connection.send(&[&answer.render()]).await;
-    let reason = if bytes.is_ok() {
-        EndReason::PeerClosed
-    } else {
-        EndReason::PeerReset
-    };
-    let bytes = connection.sent_bytes().saturating_sub(sent);
-    tell(
-        &connection,
-        request,
-        Outcome {
-            status,
-            bytes,
-            since,
-            reason,
-        },
-    );
-    if keep_alive {
-        return Some(connection);
-    }
-    connection.close_in_order().await;
-    None
-}
-
-fn tell(connection: &Connection, request: &Request, outcome: Outcome) {
-    let shard = &connection.shard;
-    let session = shard.next_session();
-    shard.tell_access(record(session, connection.peer, request, outcome, shard));
+/// Tells the peer why it gets nothing.
+pub(crate) fn refuse(shard: &Shard, refused: &Refused) -> Response {
+    shard.probe.refused.at(refused.counted as usize).add(1);
+    let mut response = Response::refusal(refused);
+    response.last = refused.counted == Refusal::Draining;
+    response
 }

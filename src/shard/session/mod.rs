@@ -29,15 +29,19 @@ use std::time::Duration;
 use corecast_config::shown_ip;
 use corecast_media::name::MountName;
 use corecast_mesh::message::{AccessRecord, EndReason};
-use corecast_protocol::http1::Request;
+use corecast_protocol::http::{Request, Version};
+use corecast_protocol::http1::ResponseVersion;
 
-use crate::admission::{Refused, bars};
+use crate::admission::bars;
 use crate::driver::Shard;
 use crate::http::connection::{Connection, NoRequest};
-use crate::http::control::{self, After, Outcome};
-use crate::http::response::Plain;
+use crate::http::control;
+use crate::http::exchange::{Account, Exchange, Input};
+use crate::http::framing::render_last;
+use crate::http::response::Response;
 use crate::http::router::{Route, route};
 use crate::net::acceptor::Accept;
+use crate::net::link::Link;
 use crate::net::tcp::TcpConnection;
 use crate::probe::{Refusal, RequestKind};
 use crate::task::isolated;
@@ -79,7 +83,8 @@ pub(crate) fn handle_accept(shard: &Rc<Shard>, accept: Accept, door: &Door) {
 }
 
 fn start(shard: &Rc<Shard>, fd: OwnedFd, peer: SocketAddr, door: &Door) {
-    let connection = Connection::new(Rc::clone(shard), fd, peer);
+    let link = Link::Plain(TcpConnection::new(fd));
+    let connection = Connection::new(Rc::clone(shard), link, peer);
     let (shard, tasks) = (Rc::clone(shard), Rc::clone(&shard.tasks));
     // Boxed once: each layer around a future would hold it twice otherwise.
     let serving: Pin<Box<dyn Future<Output = ()>>> = match door {
@@ -107,10 +112,11 @@ fn turn_away(shard: &Rc<Shard>, fd: OwnedFd, door: &Door) {
         // Nothing can be said before the handshake.
         return;
     }
-    let mut answer = Plain::to_nobody(503, "the server has all the connections it may have");
-    answer.extra = Some(("Retry-After", "5"));
+    let answer = Response::plain(503, "the server has all the connections it may have")
+        .with("Retry-After", "5");
+    let answer = render_last(ResponseVersion::Http11, &answer);
     let mut tcp = TcpConnection::new(fd);
-    let sent = tcp.try_send(&[IoSlice::new(&answer.render())]);
+    let sent = tcp.try_send(&[IoSlice::new(&answer)]);
     if sent.is_err() || shard.refusals.get() >= REFUSALS_MAX {
         return;
     }
@@ -144,76 +150,61 @@ async fn serve(mut connection: Connection) {
             Ok(request) => request,
             Err(NoRequest::Gone) => return,
             Err(NoRequest::Refused(bad)) => {
-                count(&connection, RequestKind::Malformed);
-                tell_malformed(&connection, bad.status, bad.reason);
-                let answer = Plain::to_nobody(bad.status, bad.reason);
-                return boxed(|| connection.refuse(answer)).await;
+                let shard = Rc::clone(&connection.shard);
+                tell_malformed(&shard, connection.peer, bad.status, bad.reason);
+                let answer = Response::plain(bad.status, bad.reason);
+                return boxed(|| connection.refuse(Version::Http11, &answer)).await;
             }
         };
-        let ip = connection.peer.ip();
-        if let Some(refused) = bars::bar(&connection.shard.config(), ip, &request) {
-            return boxed(|| refuse(connection, request, refused)).await;
-        }
-        match route(&request) {
-            Route::Source => {
-                count(&connection, RequestKind::Source);
-                return boxed(|| source::run(connection, request)).await;
-            }
-            Route::Listener => {
-                count(&connection, RequestKind::Listener);
-                match boxed(|| listener::run(connection, &request)).await {
-                    Some(kept) => connection = kept,
-                    None => return,
-                }
-            }
-            Route::Hls => {
-                count(&connection, RequestKind::Hls);
-                match boxed(|| hls::run(connection, &request)).await {
-                    Some(kept) => connection = kept,
-                    None => return,
-                }
-            }
-            Route::Preflight => {
-                count(&connection, RequestKind::Control);
-                match boxed(|| hls::preflight(connection, &request)).await {
-                    Some(kept) => connection = kept,
-                    None => return,
-                }
-            }
-            Route::Control => {
-                count(&connection, RequestKind::Control);
-                let after = boxed(|| control::answer(&mut connection, &request)).await;
-                match after {
-                    After::KeepAlive => {}
-                    After::Close => return boxed(|| connection.close_in_order()).await,
-                    After::Abort => return,
-                }
-            }
+        match boxed(|| serve_request(connection, request)).await {
+            Some(kept) => connection = kept,
+            None => return,
         }
     }
 }
 
-/// Gives the last answer to who may not come in at all.
-async fn refuse(connection: Connection, request: Request, refused: Refused) {
+/// Serves one request. The connection comes back where it may bring another.
+async fn serve_request(mut connection: Connection, request: Request) -> Option<Connection> {
+    if route(&request) == Route::Source {
+        boxed(|| source::run(connection, request)).await;
+        return None;
+    }
     let shard = Rc::clone(&connection.shard);
-    shard.probe.refused.at(refused.counted as usize).add(1);
-    let outcome = Outcome {
-        status: refused.status,
-        bytes: connection.sent_bytes(),
-        since: shard.now(),
-        reason: EndReason::PeerClosed,
+    let account = Account::open(&shard, connection.peer);
+    let exchange = Exchange {
+        shard,
+        account,
+        request: &request,
+        input: Input::Connection(&mut connection),
     };
-    let session = shard.next_session();
-    shard.tell_access(control::record(
-        session,
-        connection.peer,
-        &request,
-        outcome,
-        &shard,
-    ));
-    connection
-        .refuse(Plain::last_refusal(&request, &refused))
-        .await;
+    let response = answer(exchange).await?;
+    connection.respond(account, &request, response).await
+}
+
+/// Answers a request, whatever version of HTTP brought it: the one path of all of them. Nothing
+/// where the peer has gone meanwhile.
+pub(crate) async fn answer(mut exchange: Exchange<'_>) -> Option<Response> {
+    let (shard, request) = (Rc::clone(&exchange.shard), exchange.request);
+    if let Some(refused) = bars::bar(&shard.config(), exchange.peer().ip(), request) {
+        shard.probe.refused.at(refused.counted as usize).add(1);
+        return Some(Response::refusal(&refused).last());
+    }
+    let route = route(request);
+    let kind = match route {
+        Route::Source => RequestKind::Source,
+        Route::Listener => RequestKind::Listener,
+        Route::Hls => RequestKind::Hls,
+        Route::Preflight | Route::Control => RequestKind::Control,
+    };
+    shard.probe.requests.at(kind as usize).add(1);
+    match route {
+        // Encoders speak HTTP/1, and that front end takes them away before.
+        Route::Source => Some(Response::plain(501, "sources are heard over HTTP/1")),
+        Route::Listener => boxed(|| listener::answer(&mut exchange)).await,
+        Route::Hls => boxed(|| hls::answer(&mut exchange)).await,
+        Route::Preflight => Some(hls::preflight()),
+        Route::Control => boxed(|| control::answer(&mut exchange)).await,
+    }
 }
 
 /// Makes a future on the heap, so that the task that waits for it has no room for it all along:
@@ -222,16 +213,13 @@ fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
     Box::pin(make())
 }
 
-fn count(connection: &Connection, kind: RequestKind) {
-    connection.shard.probe.requests.at(kind as usize).add(1);
-}
-
-/// The access log's line for bytes that were no request.
-fn tell_malformed(connection: &Connection, status: u16, reason: &str) {
-    let shard = &connection.shard;
+/// Counts bytes that were no request, and writes the access log's line for them.
+pub(crate) fn tell_malformed(shard: &Shard, peer: SocketAddr, status: u16, reason: &str) {
+    let kind = RequestKind::Malformed;
+    shard.probe.requests.at(kind as usize).add(1);
     shard.tell_access(AccessRecord {
         session: shard.next_session(),
-        peer: connection.peer,
+        peer,
         user: None,
         request: format!("- ({reason})").into(),
         status,

@@ -8,15 +8,14 @@ use std::time::Duration;
 use corecast_config::Mount;
 use corecast_media::name::{MountName, SessionId};
 use corecast_mesh::message::{Question, ToControl, Verdict};
-use corecast_protocol::http1::{Credentials, Request};
+use corecast_protocol::http::{Credentials, Request};
 use corecast_protocol::icy::source::credentials;
 
 use super::auth;
 use crate::admission::Refused;
 use crate::admission::guessing::{self, Surface};
 use crate::driver::Shard;
-use crate::http::connection::Connection;
-use crate::http::control::log_header;
+use crate::http::exchange::{Account, log_header};
 use crate::probe::Refusal;
 use crate::task::{First, first};
 
@@ -49,18 +48,17 @@ pub(crate) fn guards_sources(settings: &Mount) -> bool {
 
 /// The question whether the peer behind `request` may listen to or feed `mount`.
 pub(crate) fn question(
-    connection: &Connection,
+    account: Account,
     request: &Request,
-    session: SessionId,
     mount: MountName,
     publisher: bool,
 ) -> Question {
     let given = credentials(request.headers());
     Question {
-        session,
+        session: account.session,
         publisher,
         mount,
-        peer: connection.peer,
+        peer: account.peer,
         credentials: given.map(|given| (given.user.into(), given.password.into())),
         target: request.target().into(),
         user_agent: log_header(request, "user-agent").into(),
@@ -70,15 +68,19 @@ pub(crate) fn question(
 
 /// Asks control about a listener of a guarded mount. Guessers of passwords are locked out; who
 /// relays all our mounts has a login of its own for them, and nobody is asked about it.
-pub(crate) async fn ask_about_listener(connection: &mut Connection, question: Question) -> Finding {
-    let (shard, ip) = (Rc::clone(&connection.shard), connection.peer.ip());
+pub(crate) async fn ask_about_listener(
+    shard: &Rc<Shard>,
+    gone: impl Future<Output = ()>,
+    question: Question,
+) -> Finding {
+    let ip = question.peer.ip();
     let given = question.credentials.as_ref();
     let given = given.map(|(user, password)| Credentials {
         user: user.to_string(),
         password: password.to_string(),
     });
     if given.is_some()
-        && let Some(refused) = guessing::locked_out(&shard, Surface::Listeners, ip)
+        && let Some(refused) = guessing::locked_out(shard, Surface::Listeners, ip)
     {
         return Finding::Unwelcome(refused);
     }
@@ -87,31 +89,31 @@ pub(crate) async fn ask_about_listener(connection: &mut Connection, question: Qu
     {
         return Finding::Welcome(None);
     }
-    let finding = ask(connection, question).await;
+    let finding = ask(shard, gone, question).await;
     let denied = matches!(&finding, Finding::Unwelcome(refused) if refused.status == 401);
     if given.is_some() && denied {
-        guessing::note_failure(&shard, Surface::Listeners, ip);
+        guessing::note_failure(shard, Surface::Listeners, ip);
     }
     finding
 }
 
-/// Asks control, for as long as the mount's hooks may take.
-pub(crate) async fn ask(connection: &mut Connection, question: Question) -> Finding {
-    let shard = Rc::clone(&connection.shard);
+/// Asks control, for as long as the mount's hooks may take and the peer is not `gone`.
+pub(crate) async fn ask(
+    shard: &Rc<Shard>,
+    gone: impl Future<Output = ()>,
+    question: Question,
+) -> Finding {
     let config = shard.config();
     let settings = config.mount(question.mount.as_str());
     let session = question.session;
     let answer = shard.verdicts.expect(session);
-    let _waiting = Waiting {
-        shard: &shard,
-        session,
-    };
+    let _waiting = Waiting { shard, session };
     let asked = shard.try_tell_control(ToControl::Ask(Box::new(question)));
     if asked.is_err() {
         return unheard(settings);
     }
     let answer = monoio::time::timeout(settings.hook_timeout + SLACK, answer);
-    match first(answer, connection.failed()).await {
+    match first(answer, gone).await {
         First::Left(Ok(Ok(Verdict::Allow(stay_max)))) => Finding::Welcome(stay_max),
         First::Left(Ok(Ok(Verdict::Deny(reason)))) => Finding::Unwelcome(denied(reason)),
         First::Left(Ok(Ok(Verdict::Unsaid(reason)))) => {

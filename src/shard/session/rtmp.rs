@@ -14,12 +14,12 @@ use corecast_media::name::{MountName, Output, SessionId};
 use corecast_media::time::Time;
 use corecast_mesh::message::{AccessRecord, EndReason, JoinRefusal, Question, SourceInfo};
 use corecast_protocol::flv;
-use corecast_protocol::http1::{Credentials, query};
+use corecast_protocol::http::{Credentials, query};
 use corecast_protocol::rtmp::{BadPeer, End, Event, Media, ServerSession, StreamRequest};
 use corecast_protocol::text;
 use monoio::time::Instant;
 
-use super::listener::{self, Wish};
+use super::listener;
 use super::question::{self, Finding};
 use super::source::take_mount;
 use super::{auth, stream};
@@ -28,8 +28,10 @@ use crate::admission::bars;
 use crate::admission::guessing::{self, Surface};
 use crate::driver::Shard;
 use crate::http::connection::{BodyFault, Connection};
-use crate::http::control::log_text;
+use crate::http::exchange::log_text;
 use crate::hub::ListenerCard;
+use crate::joining::Wish;
+use crate::net::ReaderSocket;
 use crate::probe::Refusal;
 use crate::publication::Publication;
 use crate::task::{First, first};
@@ -258,7 +260,7 @@ impl Talk {
             return Err(Refused::unauthorized(text));
         }
         let asked = self.question(wish, session, mount.clone(), true);
-        match question::ask(&mut self.connection, asked).await {
+        match question::ask(&self.shard, self.connection.failed(), asked).await {
             Finding::Welcome(stay_max) => Ok((mount, stay_max)),
             Finding::Unwelcome(refused) => {
                 if refused.status == 401 {
@@ -432,7 +434,8 @@ impl Talk {
             return Ok((seat_wish, until));
         }
         let asked = self.question(wish, session, mount.clone(), false);
-        match question::ask_about_listener(&mut self.connection, asked).await {
+        let gone = self.connection.failed();
+        match question::ask_about_listener(&self.shard, gone, asked).await {
             Finding::Welcome(stay_max) => {
                 let until = listener::stay_until(&self.shard, &mount, stay_max);
                 Ok((seat_wish, until))
@@ -458,7 +461,7 @@ impl Talk {
             relays: false,
         });
         if let Ok(socket) = self.connection.into_steady() {
-            seat_wish.attach(socket, Bytes::from(head), 0, card);
+            seat_wish.attach(ReaderSocket::from(socket), Bytes::from(head), 0, card);
         }
     }
 

@@ -5,7 +5,8 @@
 use bytes::{Bytes, BytesMut};
 use corecast_media::name::MountName;
 use corecast_mesh::message::{AccessRecord, EndReason};
-use corecast_protocol::http1::{Credentials, Limits, Parse, Request, parse_request};
+use corecast_protocol::http::{Credentials, Limits, Request};
+use corecast_protocol::http1::{Parse, parse_request};
 use corecast_protocol::icy::SourceRequest;
 use monoio::time::Instant;
 
@@ -32,7 +33,7 @@ pub(crate) async fn serve(mut connection: Connection, mount: MountName) {
     let deadline = Instant::now() + config.limits.header_timeout;
     let line = connection.receive_line(PASSWORD_LINE_BYTES_MAX, deadline);
     let Some(password) = line.await else {
-        return tell_malformed(&connection, 400, "no password line");
+        return tell_malformed(&shard, connection.peer, 400, "no password line");
     };
     if let Some(refusal) = refuse(&connection, &mount, &password) {
         shard.probe.refused.at(refusal as usize).add(1);
@@ -54,7 +55,7 @@ pub(crate) async fn serve(mut connection: Connection, mount: MountName) {
     let mut bytes_left = limits.head_bytes_max;
     loop {
         match connection.receive_line(bytes_left, deadline).await {
-            None => return tell_malformed(&connection, 400, "no whole head"),
+            None => return tell_malformed(&shard, connection.peer, 400, "no whole head"),
             Some(line) if line.is_empty() => break,
             Some(line) => {
                 bytes_left = bytes_left.saturating_sub(line.len() + 1);
@@ -67,7 +68,7 @@ pub(crate) async fn serve(mut connection: Connection, mount: MountName) {
         .as_ref()
         .and_then(|request| SourceRequest::from_request(request).ok());
     let (Some(request), Some(wish)) = (request, wish) else {
-        return tell_malformed(&connection, 400, "bad header lines");
+        return tell_malformed(&shard, connection.peer, 400, "bad header lines");
     };
     let admitted = Admitted {
         session: shard.next_session(),

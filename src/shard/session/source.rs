@@ -11,9 +11,8 @@ use corecast_media::name::{MountName, SessionId};
 use corecast_media::time::Time;
 use corecast_mesh::message::{EndReason, PublishRefusal, SourceInfo};
 use corecast_protocol::audio::Framer;
-use corecast_protocol::http1::{
-    BodyFraming, ChunkedDecoder, ChunkedEvent, Request, ResponseHead, Version,
-};
+use corecast_protocol::http::{BodyFraming, Request, Version};
+use corecast_protocol::http1::{ChunkedDecoder, ChunkedEvent, ResponseHead};
 use corecast_protocol::icy::SourceRequest;
 use corecast_protocol::icy::source::credentials;
 use monoio::time::Instant;
@@ -22,13 +21,14 @@ use super::auth;
 use super::question::{self, Finding};
 use super::stream::is_output;
 use crate::admission::Refused;
+use crate::admission::bars;
 use crate::admission::guessing::{self, Surface};
 use crate::driver::Shard;
 use crate::http::connection::{BodyFault, Connection};
-use crate::http::control::{Outcome, record};
-use crate::http::response::{CONTINUE, Plain, SERVER, unix_seconds, version_for};
+use crate::http::exchange::{Account, Sent};
+use crate::http::response::{CONTINUE, Response, SERVER, unix_seconds, version_for};
 use crate::net::buffer::SCRATCH_BYTES;
-use crate::probe::Refusal;
+use crate::probe::{Refusal, RequestKind};
 use crate::publication::Publication;
 use crate::task::{First, first};
 
@@ -57,8 +57,10 @@ pub(crate) struct Admitted {
 /// Serves a source until it ends; the connection ends with it.
 pub(crate) async fn run(mut connection: Connection, request: Request) {
     let shard = Rc::clone(&connection.shard);
-    let (session, since) = (shard.next_session(), shard.now());
-    let (wish, stay_max) = match admit(&mut connection, &request, session).await {
+    shard.probe.requests.at(RequestKind::Source as usize).add(1);
+    let account = Account::open(&shard, connection.peer);
+    let (session, since) = (account.session, account.since);
+    let (wish, stay_max) = match admit(&mut connection, &request, account).await {
         Ok(admitted) => admitted,
         Err(refused) => {
             let (status, reason) = match &refused {
@@ -76,7 +78,7 @@ pub(crate) async fn run(mut connection: Connection, request: Request) {
             if let Some(refused) = refused {
                 shard.probe.refused.at(refused.counted as usize).add(1);
                 connection
-                    .refuse(Plain::last_refusal(&request, &refused))
+                    .refuse(request.version(), &Response::refusal(&refused))
                     .await;
             }
             return;
@@ -121,7 +123,7 @@ pub(crate) async fn publish(mut connection: Connection, request: Request, admitt
             );
             if hears_http {
                 connection
-                    .refuse(Plain::last_refusal(&request, &refused))
+                    .refuse(request.version(), &Response::refusal(&refused))
                     .await;
             } else {
                 connection.close_in_order().await;
@@ -181,14 +183,13 @@ pub(crate) fn tell(
     mount: Option<MountName>,
 ) {
     let shard = &connection.shard;
-    let bytes = connection.sent_bytes();
-    let outcome = Outcome {
-        status,
-        bytes,
+    let account = Account {
+        session,
         since,
-        reason,
+        peer: connection.peer,
     };
-    let mut line = record(session, connection.peer, request, outcome, shard);
+    let bytes = connection.sent_bytes();
+    let mut line = account.record(shard, request, status, Sent { bytes, reason });
     line.mount = mount;
     shard.tell_access(line);
 }
@@ -198,9 +199,12 @@ pub(crate) fn tell(
 async fn admit(
     connection: &mut Connection,
     request: &Request,
-    session: SessionId,
+    account: Account,
 ) -> Result<(SourceRequest, Option<Duration>), Option<Refused>> {
     let config = connection.shard.config();
+    if let Some(refused) = bars::bar(&config, account.peer.ip(), request) {
+        return Err(Some(refused));
+    }
     let path = request.path();
     let given = credentials(request.headers());
     let (shard, ip) = (Rc::clone(&connection.shard), connection.peer.ip());
@@ -225,8 +229,8 @@ async fn admit(
     if known {
         return Ok((wish, None));
     }
-    let asked = question::question(connection, request, session, wish.mount.clone(), true);
-    match question::ask(connection, asked).await {
+    let asked = question::question(account, request, wish.mount.clone(), true);
+    match question::ask(&shard, connection.failed(), asked).await {
         Finding::Welcome(stay_max) => Ok((wish, stay_max)),
         Finding::Unwelcome(refused) => {
             if refused.status == 401 {
@@ -303,11 +307,8 @@ async fn finish(mut connection: Connection, request: &Request, reason: EndReason
         }
     };
     if announced {
-        let answer = Plain {
-            keep_alive: false,
-            ..Plain::to(request, status, text)
-        };
-        connection.refuse(answer).await;
+        let answer = Response::plain(status, text);
+        connection.refuse(request.version(), &answer).await;
     }
 }
 

@@ -11,7 +11,7 @@ use corecast_media::track::TrackId;
 use super::super::*;
 use super::parse::{self, List};
 use super::source::Happening;
-use crate::cmaf::reader::read_fragments;
+use crate::cmaf::reader::{read_fragments, read_init};
 
 /// The wall clock's milliseconds at the virtual clock's zero: 2026-11-20, noon.
 pub(super) const NOON_MS: u64 = 1_795_176_000_000;
@@ -31,6 +31,9 @@ pub(super) struct Seen {
     next_ticks: Option<u64>,
     /// The first decode time of segments, in ticks.
     pub(super) starts: BTreeMap<u64, u64>,
+    /// When the first picture or sound of segments is shown, in ticks.
+    shown: BTreeMap<u64, i64>,
+    timescale: u32,
     pub(super) gaps: usize,
     daterange_ids: Vec<String>,
 }
@@ -152,10 +155,17 @@ impl Station {
         self.check_hints(&list, &seen, pieces);
         self.check_reports(id, &list);
         seen.check_pieces(id, pieces, &list);
+        if let Some(first) = list.segments.first()
+            && let Answer::Ready(response) = self.ask(&first.map, "")
+        {
+            let bytes = response.body.pieces().concat();
+            seen.timescale = read_init(&bytes).expect("an init segment").timescale;
+        }
         seen.check_dateranges(&list);
         for (other, beside) in &self.seen {
             if let Some(last) = list.segments.iter().rev().find(|one| one.uri.is_some()) {
                 check_aligned((id, last), (*other, beside));
+                check_clocks((id, last, &seen), (*other, beside));
             }
             if !beside.list.control.is_empty() {
                 assert_eq!(beside.list.control, list.control, "rule 22");
@@ -393,6 +403,8 @@ impl Seen {
                 let shown = sample.decode_time_ticks as i64 + sample.composition_offset_ticks;
                 self.payloads
                     .push((Bytes::copy_from_slice(sample.payload), shown));
+                let first = self.shown.entry(piece.msn).or_insert(shown);
+                *first = shown.min(*first);
             }
         }
     }
@@ -478,6 +490,29 @@ fn check_aligned(
     let off_ms = (twin.unix_ms - segment.unix_ms).abs();
     assert!(off_ms <= 45, "rule 46: {id} {segment:?} {other} {twin:?}");
     assert_eq!(twin.discontinuity, segment.discontinuity, "rule 46");
+}
+
+/// Rule 45: what is shown at the same time has the same date in all renditions.
+fn check_clocks(
+    (id, segment, seen): (RenditionId, &parse::Segment, &Seen),
+    (other, beside): (RenditionId, &Seen),
+) {
+    let Some(twin) = beside.segments.get(&segment.msn) else {
+        return;
+    };
+    let ahead_us = |segment: &parse::Segment, seen: &Seen| {
+        let shown = seen.shown.get(&segment.msn)?;
+        Some(segment.unix_ms * 1_000 - shown * 1_000_000 / i64::from(seen.timescale))
+    };
+    let ahead_us = (ahead_us(segment, seen), ahead_us(twin, beside));
+    if let ((Some(one_us), Some(other_us)), false) = (ahead_us, segment.gap || twin.gap) {
+        let off_us = one_us - other_us;
+        assert!(
+            off_us.abs() <= 1_500,
+            "rule 45: {id} is {off_us} us ahead of {other} at {}",
+            segment.msn
+        );
+    }
 }
 
 fn length(segment: &parse::Segment) -> u64 {

@@ -4,7 +4,6 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::body::BodyFraming;
 use super::query::{self, QueryPairs};
 
 /// The methods that corecast knows (RFC 9110 section 9, and Icecast's `SOURCE`); others are
@@ -27,6 +26,9 @@ pub enum Method {
     Options,
     /// `SOURCE`: how encoders published before Icecast took `PUT`.
     Source,
+    /// `CONNECT`, in HTTP/2 and 3 and with a protocol only: how a WebSocket is opened there
+    /// (RFC 8441, RFC 9220).
+    Connect,
 }
 
 impl Method {
@@ -41,10 +43,19 @@ impl Method {
             Method::Delete => "DELETE",
             Method::Options => "OPTIONS",
             Method::Source => "SOURCE",
+            Method::Connect => "CONNECT",
         }
     }
 
-    pub(super) fn parse(token: &[u8]) -> Option<Self> {
+    /// As [`Method::parse`], and those of HTTP/2 and 3.
+    pub(crate) fn parse_any(token: &[u8]) -> Option<Self> {
+        (token == b"CONNECT")
+            .then_some(Method::Connect)
+            .or_else(|| Method::parse(token))
+    }
+
+    /// Methods that HTTP/1 may bring.
+    pub(crate) fn parse(token: &[u8]) -> Option<Self> {
         Some(match token {
             b"GET" => Method::Get,
             b"HEAD" => Method::Head,
@@ -74,28 +85,34 @@ pub enum Version {
     Http11,
     /// `ICE/1.0`: old sources; otherwise as HTTP/1.0.
     Ice10,
+    /// `HTTP/2`
+    Http2,
+    /// `HTTP/3`
+    Http3,
 }
 
 impl Version {
-    /// The version as it stands in the request line.
+    /// The version as it stands in the request line, or as logs show it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
             Version::Ice10 => "ICE/1.0",
+            Version::Http2 => "HTTP/2",
+            Version::Http3 => "HTTP/3",
         }
     }
 }
 
 /// A range inside a head; heads are bounded far below 32 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) start: u32,
-    pub(super) end: u32,
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
 }
 
 impl Span {
-    pub(super) fn new(start: usize, end: usize) -> Self {
+    pub(crate) fn new(start: usize, end: usize) -> Self {
         let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         Span {
             start: narrow(start),
@@ -103,7 +120,7 @@ impl Span {
         }
     }
 
-    fn of(self, head: &[u8]) -> &[u8] {
+    pub(crate) fn of(self, head: &[u8]) -> &[u8] {
         head.get(self.start as usize..self.end as usize)
             .unwrap_or_default()
     }
@@ -113,18 +130,33 @@ impl Span {
     }
 }
 
+/// Where a request's body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyFraming {
+    /// There is no body.
+    None,
+    /// After this many bytes (never zero).
+    Length(u64),
+    /// Where HTTP says so: with the last chunk ([`crate::http1::ChunkedDecoder`]), or with the
+    /// end of the stream in HTTP/2 and 3.
+    Chunked,
+    /// When the peer closes; the connection serves no second request. Only sources do so.
+    UntilClose,
+}
+
 /// A request head that passed every check. Names, values and the target are positions in the one
 /// buffer that it was read into; cloning shares the buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    pub(super) method: Method,
-    pub(super) version: Version,
-    pub(super) target: Span,
-    pub(super) query: Option<Span>,
-    pub(super) authority: Option<Span>,
-    pub(super) path: Box<str>,
-    pub(super) framing: BodyFraming,
-    pub(super) headers: Headers,
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+    pub(crate) target: Span,
+    pub(crate) query: Option<Span>,
+    pub(crate) authority: Option<Span>,
+    pub(crate) path: Box<str>,
+    pub(crate) protocol: Option<Span>,
+    pub(crate) framing: BodyFraming,
+    pub(crate) headers: Headers,
 }
 
 impl Request {
@@ -175,6 +207,11 @@ impl Request {
         }
     }
 
+    /// What an extended CONNECT asks to speak on its stream (RFC 8441 section 4).
+    pub fn protocol(&self) -> Option<&str> {
+        self.protocol.map(|span| span.text(&self.headers.head))
+    }
+
     /// The header lines.
     pub fn headers(&self) -> &Headers {
         &self.headers
@@ -203,10 +240,11 @@ impl Request {
     }
 
     /// Whether another request may follow on the connection once the body was read to its end
-    /// (RFC 9112 section 9.3).
+    /// (RFC 9112 section 9.3); streams of HTTP/2 and 3 do not hold up one another.
     pub fn keep_alive(&self) -> bool {
         let says = |option: &str| self.headers.has_token("connection", option);
         match (self.framing, self.version) {
+            (_, Version::Http2 | Version::Http3) => true,
             (BodyFraming::UntilClose, _) | (_, Version::Ice10) => false,
             (_, Version::Http11) => !says("close"),
             (_, Version::Http10) => says("keep-alive") && !says("close"),
@@ -217,14 +255,14 @@ impl Request {
 /// The header lines of a head, in their order.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Headers {
-    pub(super) head: Bytes,
-    pub(super) fields: Vec<Field>,
+    pub(crate) head: Bytes,
+    pub(crate) fields: Vec<Field>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Field {
-    pub(super) name: Span,
-    pub(super) value: Span,
+pub(crate) struct Field {
+    pub(crate) name: Span,
+    pub(crate) value: Span,
 }
 
 impl Headers {

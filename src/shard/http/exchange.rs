@@ -1,0 +1,199 @@
+//! One request that is being answered, whatever version of HTTP brought it.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use corecast_media::name::SessionId;
+use corecast_media::time::Time;
+use corecast_mesh::message::{AccessRecord, EndReason};
+use corecast_protocol::http::{BadRequest, BodyFraming, Request};
+use corecast_protocol::text;
+
+use super::connection::{BodyFault, Connection};
+use crate::driver::Shard;
+
+/// The longest text of a request in the access log.
+const LOG_TEXT_BYTES_MAX: usize = 1_024;
+
+/// What is said where a body is larger than it may be.
+pub(super) const TOO_LARGE: BodyFault =
+    BodyFault::Refused(BadRequest::new(413, "request body is too large"));
+
+/// The peer's side of a stream of HTTP/2 or 3, beside its request's fields.
+pub(crate) trait StreamInput {
+    /// The next piece of the body; none at its end.
+    ///
+    /// # Errors
+    /// The stream or its connection is gone.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>>;
+
+    /// Ready once nobody waits for the answer.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// Where the rest of a request comes from.
+pub(crate) enum Input<'c> {
+    /// HTTP/1: what follows on the connection.
+    Connection(&'c mut Connection),
+    /// HTTP/2 and 3: a stream of its own.
+    Stream(&'c mut dyn StreamInput),
+}
+
+/// Who asked, and when: what the access log needs beside the request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Account {
+    /// The request's own session.
+    pub(crate) session: SessionId,
+    pub(crate) since: Time,
+    /// Whom the request comes from: the other end, or the client that a trusted proxy there names.
+    pub(crate) peer: SocketAddr,
+}
+
+impl Account {
+    /// A request of `peer` that came just now.
+    pub(crate) fn open(shard: &Shard, peer: SocketAddr) -> Self {
+        Account {
+            session: shard.next_session(),
+            since: shard.now(),
+            peer,
+        }
+    }
+
+    /// Writes the access log's line of an answer of `bytes`, which the peer took wholly or not.
+    pub(crate) fn close(self, shard: &Shard, request: &Request, status: u16, sent: Sent) {
+        shard.tell_access(self.record(shard, request, status, sent));
+    }
+
+    /// The access log's line.
+    pub(crate) fn record(
+        self,
+        shard: &Shard,
+        request: &Request,
+        status: u16,
+        sent: Sent,
+    ) -> AccessRecord {
+        AccessRecord {
+            session: self.session,
+            peer: self.peer,
+            user: None,
+            request: log_line(request),
+            status,
+            bytes: sent.bytes,
+            referer: log_header(request, "referer").into(),
+            user_agent: log_header(request, "user-agent").into(),
+            duration: shard.now().since(self.since),
+            reason: sent.reason,
+            mount: None,
+        }
+    }
+}
+
+/// What became of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    pub(crate) bytes: u64,
+    pub(crate) reason: EndReason,
+}
+
+impl Sent {
+    /// `bytes` went out; `whole` where that was all.
+    pub(crate) fn new(bytes: u64, whole: bool) -> Self {
+        let reason = if whole {
+            EndReason::PeerClosed
+        } else {
+            EndReason::PeerReset
+        };
+        Sent { bytes, reason }
+    }
+}
+
+/// A request line, clean. Hooks are told all of it; the access log leaves its query out.
+pub(crate) fn log_line(request: &Request) -> Box<str> {
+    log_text(&request.line())
+}
+
+/// A header as logs show it.
+pub(crate) fn log_header(request: &Request, name: &str) -> String {
+    let value = request.headers().find(name).unwrap_or_default();
+    text::clean(&text::decode(value), LOG_TEXT_BYTES_MAX)
+}
+
+/// Any text of a peer as logs show it.
+pub(crate) fn log_text(said: &str) -> Box<str> {
+    text::clean(said, LOG_TEXT_BYTES_MAX).into()
+}
+
+/// A request that is being answered.
+pub(crate) struct Exchange<'c> {
+    pub(crate) shard: Rc<Shard>,
+    pub(crate) account: Account,
+    pub(crate) request: &'c Request,
+    pub(crate) input: Input<'c>,
+}
+
+impl Exchange<'_> {
+    /// Whom the request comes from.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.account.peer
+    }
+
+    /// Waits until nobody waits for the answer.
+    pub(crate) async fn gone(&mut self) {
+        match &mut self.input {
+            Input::Connection(connection) => connection.failed().await,
+            Input::Stream(stream) => poll_fn(|cx| stream.poll_gone(cx)).await,
+        }
+    }
+
+    /// The whole body, of at most `bytes_max` bytes, within `time_max`.
+    ///
+    /// # Errors
+    /// Why it did not come.
+    pub(crate) async fn receive_body(
+        &mut self,
+        bytes_max: usize,
+        time_max: Duration,
+    ) -> Result<Bytes, BodyFault> {
+        match &mut self.input {
+            Input::Connection(connection) => {
+                connection
+                    .receive_body(self.request, bytes_max, time_max)
+                    .await
+            }
+            Input::Stream(stream) => {
+                let framing = self.request.body_framing();
+                let body = receive_stream(&mut **stream, framing, bytes_max);
+                match monoio::time::timeout(time_max, body).await {
+                    Ok(received) => received,
+                    Err(_) => Err(BodyFault::Late),
+                }
+            }
+        }
+    }
+}
+
+async fn receive_stream(
+    stream: &mut dyn StreamInput,
+    framing: BodyFraming,
+    bytes_max: usize,
+) -> Result<Bytes, BodyFault> {
+    match framing {
+        BodyFraming::None => return Ok(Bytes::new()),
+        BodyFraming::Length(length) if length > bytes_max as u64 => return Err(TOO_LARGE),
+        _ => {}
+    }
+    let mut body = BytesMut::new();
+    loop {
+        let piece = poll_fn(|cx| stream.poll_body(cx)).await;
+        match piece.map_err(|_| BodyFault::Gone)? {
+            None => return Ok(body.freeze()),
+            Some(piece) if body.len() + piece.len() > bytes_max => return Err(TOO_LARGE),
+            Some(piece) => body.extend_from_slice(&piece),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! How a listener gets its seat at a mount, and becomes a steady record of the hub.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use corecast_media::name::{MountName, SessionId};
+use corecast_mesh::message::JoinRefusal;
+
+use crate::driver::Shard;
+use crate::hub::{ListenerCard, Seat};
+use crate::net::ReaderSocket;
+
+/// How long the mount's home may take to answer.
+const SEAT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A listener with a seat that only lacks the socket to be sent to. Dropped, it gives its seat up.
+pub(crate) struct Joining {
+    pub(crate) wish: Wish,
+    pub(crate) metaint: u32,
+    pub(crate) card: Box<ListenerCard>,
+}
+
+impl Joining {
+    /// Hands the socket to the hub; `head` goes out before the stream.
+    pub(crate) fn attach(self, socket: ReaderSocket, head: Bytes) {
+        self.wish.attach(socket, head, self.metaint, self.card);
+    }
+}
+
+impl std::fmt::Debug for Joining {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Joining").finish_non_exhaustive()
+    }
+}
+
+/// A seat, or the wish for one, that is given up unless the listener is attached.
+pub(crate) struct Wish {
+    shard: Rc<Shard>,
+    session: SessionId,
+    open: bool,
+}
+
+impl Wish {
+    /// Nothing is asked yet.
+    pub(crate) fn new(shard: &Rc<Shard>, session: SessionId) -> Self {
+        Wish {
+            shard: Rc::clone(shard),
+            session,
+            open: false,
+        }
+    }
+
+    /// Asks the home of `stream` for a seat, once.
+    pub(crate) async fn seat(&mut self, stream: MountName) -> Result<Seat, JoinRefusal> {
+        let answer = self.shard.joiners.expect(self.session);
+        self.open = true;
+        self.shard
+            .with_hub(|hub, now| hub.reserve(now, self.session, stream));
+        match monoio::time::timeout(SEAT_TIMEOUT, answer).await {
+            Ok(Ok(Ok(seat))) => Ok(seat),
+            Ok(Ok(Err(refusal))) => {
+                self.open = false;
+                Err(refusal)
+            }
+            Ok(Err(_)) | Err(_) => Err(JoinRefusal::NoSource),
+        }
+    }
+
+    /// Hands the socket to the hub; the listener is steady from now on.
+    pub(crate) fn attach(
+        mut self,
+        socket: ReaderSocket,
+        head: Bytes,
+        metaint: u32,
+        card: Box<ListenerCard>,
+    ) {
+        self.open = false;
+        let (shard, session) = (&self.shard, self.session);
+        shard.probe.listeners_started.add(1);
+        shard.probe.listeners.add(1);
+        shard.with_hub(|hub, now| hub.attach(now, session, socket, head, metaint, card));
+    }
+}
+
+impl Drop for Wish {
+    fn drop(&mut self) {
+        self.shard.joiners.forget(self.session);
+        if self.open {
+            self.shard
+                .with_hub(|hub, now| hub.release(now, self.session));
+        }
+    }
+}
