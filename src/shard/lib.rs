@@ -40,10 +40,11 @@ use corecast_tls::Credentials;
 use rustix::thread::CpuSet;
 
 use crate::driver::Shard;
+use crate::http::exchange::Front;
 use crate::net::acceptor;
 pub use crate::net::backend::{ResolvedBackend, probe_backend};
 pub use crate::probe::ShardProbe;
-use crate::session::Door;
+use crate::session::{Door, Speech};
 
 /// How long the shard waits for its tasks once they are told to end.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
@@ -139,10 +140,14 @@ async fn serve(settings: ShardSettings, listeners: Vec<(TcpListener, Listen)>) -
     });
     for (listener, listen) in listeners {
         let listener = Rc::new(listener);
-        let door = match listen.protocol {
-            ListenProtocol::Http => Door::Http,
-            ListenProtocol::Rtmp => Door::Rtmp,
-            ListenProtocol::Shoutcast => Door::Shoutcast(shoutcast_mount(&listen)?),
+        let speech = match listen.protocol {
+            ListenProtocol::Http => Speech::Http,
+            ListenProtocol::Rtmp => Speech::Rtmp,
+            ListenProtocol::Shoutcast => Speech::Shoutcast(shoutcast_mount(&listen)?),
+        };
+        let door = Door {
+            speech,
+            front: Front::default(),
         };
         spawn_part(&shard, "acceptor", move |shard| {
             let (listener, door) = (Rc::clone(&listener), door.clone());

@@ -87,6 +87,8 @@ probe! {
         connections_accepted: Counter = "corecast_connections_accepted_total";
         /// Accepts that failed (no file descriptor, or the peer was gone).
         accepts_failed: Counter = "corecast_accepts_failed_total";
+        /// TLS handshakes over TCP that came to nothing.
+        handshakes_failed: Counter = "corecast_tls_handshakes_failed_total";
         /// Connections that are open now.
         connections: Gauge = "corecast_connections";
         /// Connections and sessions that were refused, by reason.

@@ -10,7 +10,7 @@ use corecast_protocol::http::{BadRequest, BodyFraming, Limits, Request};
 use corecast_protocol::http1::{ChunkedDecoder, ChunkedEvent, RequestParser};
 use monoio::time::Instant;
 
-use super::exchange::TOO_LARGE;
+use super::exchange::{Front, TOO_LARGE};
 use super::response::CONTINUE;
 use crate::admission::client::client;
 use crate::driver::Shard;
@@ -24,9 +24,24 @@ const SEND_STEP_MAX: Duration = Duration::from_secs(30);
 const LINGER_MAX: Duration = Duration::from_secs(2);
 
 /// A connection's place among those that the node may have. Given back when dropped.
-struct ConnectionSeat {
+pub(crate) struct ConnectionSeat {
     shard: Rc<Shard>,
     held: bool,
+}
+
+impl ConnectionSeat {
+    /// The place that was taken for a connection.
+    pub(crate) fn taken(shard: &Rc<Shard>) -> Self {
+        shard.probe.connections.add(1);
+        ConnectionSeat {
+            shard: Rc::clone(shard),
+            held: true,
+        }
+    }
+
+    pub(crate) fn shard(&self) -> &Rc<Shard> {
+        &self.shard
+    }
 }
 
 impl Drop for ConnectionSeat {
@@ -45,6 +60,8 @@ pub(crate) struct Connection {
     /// there names.
     pub(crate) peer: SocketAddr,
     other_end: SocketAddr,
+    /// Where it was accepted.
+    pub(crate) front: Front,
     link: Link,
     parser: RequestParser,
     /// Received and not yet used.
@@ -75,9 +92,9 @@ pub(crate) enum BodyFault {
 }
 
 impl Connection {
-    /// A connection as it was accepted; its seat must have been taken.
-    pub(crate) fn new(shard: Rc<Shard>, link: Link, peer: SocketAddr) -> Self {
-        shard.probe.connections.add(1);
+    /// A connection on which nothing was said yet.
+    pub(crate) fn new(seat: ConnectionSeat, link: Link, peer: SocketAddr, front: Front) -> Self {
+        let shard = Rc::clone(&seat.shard);
         let config = shard.config();
         let limits = Limits {
             head_bytes_max: config.limits.header_bytes_max as usize,
@@ -85,10 +102,8 @@ impl Connection {
             ..Limits::default()
         };
         Connection {
-            seat: ConnectionSeat {
-                shard: Rc::clone(&shard),
-                held: true,
-            },
+            seat,
+            front,
             shard,
             peer,
             other_end: peer,

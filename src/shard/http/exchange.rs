@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -128,9 +129,19 @@ pub(crate) fn log_text(said: &str) -> Box<str> {
     text::clean(said, LOG_TEXT_BYTES_MAX).into()
 }
 
+/// Where a request came in: what is the same for all of one acceptor.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Front {
+    /// Whether nobody in between could read along.
+    pub(crate) secure: bool,
+    /// The UDP port of HTTP/3 there, for those who came by an older version.
+    pub(crate) http3_port: Option<NonZeroU16>,
+}
+
 /// A request that is being answered.
 pub(crate) struct Exchange<'c> {
     pub(crate) shard: Rc<Shard>,
+    pub(crate) front: Front,
     pub(crate) account: Account,
     pub(crate) request: &'c Request,
     pub(crate) input: Input<'c>,

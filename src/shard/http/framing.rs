@@ -4,13 +4,14 @@ use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use corecast_config::Config;
 use corecast_protocol::http::{Method, Request, Version};
 use corecast_protocol::http1::{ResponseHead, ResponseVersion};
 
 use super::connection::Connection;
 use super::control::{Chunk, ControlBody};
-use super::exchange::{Account, Sent};
-use super::response::{Body, Response, SERVER, is_bodiless, unix_seconds, version_for};
+use super::exchange::{Account, Front, Sent};
+use super::response::{Body, Response, is_bodiless, version_for};
 use crate::net::ReaderSocket;
 use crate::task::{First, first};
 
@@ -53,12 +54,6 @@ fn write_head(
     let fields = &response.fields;
     let mut out = BytesMut::with_capacity(256 + fields.lines().len());
     let mut head = ResponseHead::start(&mut out, version, response.status);
-    if !fields.has("date") {
-        head = head.date(unix_seconds());
-    }
-    if !fields.has("server") {
-        head = head.header("Server", SERVER);
-    }
     head = head.fields(fields);
     head = match (framing, response.body.length()) {
         (Framing::Chunked, _) => head.header("Transfer-Encoding", "chunked"),
@@ -79,9 +74,15 @@ fn write_head(
 }
 
 /// A whole answer after which the connection ends.
-pub(crate) fn render_last(version: ResponseVersion, response: &Response) -> BytesMut {
+pub(crate) fn render_last(
+    version: ResponseVersion,
+    mut response: Response,
+    front: Front,
+    config: &Config,
+) -> BytesMut {
+    response.complete(front, config);
     let length = response.body.length().unwrap_or_default();
-    let mut out = write_head(version, response, Framing::Length(length), false);
+    let mut out = write_head(version, &response, Framing::Length(length), false);
     if let Body::Pieces(pieces) = &response.body {
         out.extend(pieces.iter().flatten());
     }
@@ -234,8 +235,9 @@ impl Connection {
     }
 
     /// Sends a last answer and closes so that it arrives.
-    pub(crate) async fn refuse(mut self, version: Version, response: &Response) {
-        let answer = render_last(version_for(version), response);
+    pub(crate) async fn refuse(mut self, version: Version, response: Response) {
+        let config = self.shard.config();
+        let answer = render_last(version_for(version), response, self.front, &config);
         if self.send(&[&answer]).await.is_ok() {
             self.close_in_order().await;
         }

@@ -4,10 +4,13 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use corecast_config::Config;
+use corecast_protocol::http::fields::http_date;
 use corecast_protocol::http::{Fields, Version};
 use corecast_protocol::http1::ResponseVersion;
 
 use super::control::ControlBody;
+use super::exchange::Front;
 use crate::admission::Refused;
 use crate::driver::Shard;
 use crate::joining::Joining;
@@ -115,6 +118,22 @@ impl Response {
             response.fields.push(name, value.as_bytes());
         }
         response
+    }
+
+    /// Adds what every answer has.
+    pub(crate) fn complete(&mut self, front: Front, config: &Config) {
+        let fields = &mut self.fields;
+        if !fields.has("date") {
+            fields.push("Date", http_date(unix_seconds()));
+        }
+        if !fields.has("server") {
+            fields.push("Server", SERVER);
+        }
+        if let Some(port) = front.http3_port {
+            // RFC 7838: for a day, on whatever network.
+            fields.push("Alt-Svc", format!("h3=\":{port}\"; ma=86400"));
+        }
+        let _ = config;
     }
 
     /// The same with one more field.

@@ -262,6 +262,13 @@ impl Socket for LinkSocket {
         }
     }
 
+    fn flush(&mut self) -> Sent {
+        match self {
+            LinkSocket::Plain(tcp) => tcp.flush(),
+            LinkSocket::Tls(tls) => tls.flush(),
+        }
+    }
+
     fn is_closed(&mut self) -> bool {
         match self {
             LinkSocket::Plain(tcp) => tcp.is_closed(),

@@ -57,6 +57,13 @@ impl Socket for ReaderSocket {
         }
     }
 
+    fn flush(&mut self) -> Sent {
+        match self {
+            ReaderSocket::Link(socket) => socket.flush(),
+            ReaderSocket::Stream(stream) => stream.flush(),
+        }
+    }
+
     fn is_closed(&mut self) -> bool {
         match self {
             ReaderSocket::Link(socket) => socket.is_closed(),

@@ -16,8 +16,9 @@ use super::tcp;
 /// The most bytes in a record (RFC 8446, section 5.1).
 pub(super) const RECORD_BYTES_MAX: usize = 16 * 1024;
 
-/// The most bytes encrypted before they are sent: four records in one system call.
-const STEP_BYTES_MAX: usize = 4 * RECORD_BYTES_MAX;
+/// The most bytes encrypted before they are sent: eight records in one system call, as many as
+/// stay in the cache of a core until they are out.
+const STEP_BYTES_MAX: usize = 8 * RECORD_BYTES_MAX;
 
 /// The most slices encrypted before they are sent.
 const SLICES_MAX: usize = 64;

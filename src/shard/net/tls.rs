@@ -303,11 +303,11 @@ impl Socket for TlsSocket {
         if tcp::discards() {
             self.discard_input();
         }
-        match self.records.send(self.fd.as_fd(), slices) {
-            Ok(n) => Sent::Bytes(n),
-            Err(error) if Errno::from_io_error(&error).is_some_and(tcp::is_full) => Sent::Full,
-            Err(_) => Sent::Failed,
-        }
+        sent(self.records.send(self.fd.as_fd(), slices))
+    }
+
+    fn flush(&mut self) -> Sent {
+        sent(self.records.flush(self.fd.as_fd()).map(|()| 0))
     }
 
     fn is_closed(&mut self) -> bool {
@@ -320,6 +320,15 @@ impl Socket for TlsSocket {
             Ok(n) => n == 0,
             Err(error) => error != Errno::AGAIN,
         }
+    }
+}
+
+/// The outcome of a send as the hub knows it.
+fn sent(result: io::Result<usize>) -> Sent {
+    match result {
+        Ok(n) => Sent::Bytes(n),
+        Err(error) if Errno::from_io_error(&error).is_some_and(tcp::is_full) => Sent::Full,
+        Err(_) => Sent::Failed,
     }
 }
 

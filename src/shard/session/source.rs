@@ -78,7 +78,7 @@ pub(crate) async fn run(mut connection: Connection, request: Request) {
             if let Some(refused) = refused {
                 shard.probe.refused.at(refused.counted as usize).add(1);
                 connection
-                    .refuse(request.version(), &Response::refusal(&refused))
+                    .refuse(request.version(), Response::refusal(&refused))
                     .await;
             }
             return;
@@ -123,7 +123,7 @@ pub(crate) async fn publish(mut connection: Connection, request: Request, admitt
             );
             if hears_http {
                 connection
-                    .refuse(request.version(), &Response::refusal(&refused))
+                    .refuse(request.version(), Response::refusal(&refused))
                     .await;
             } else {
                 connection.close_in_order().await;
@@ -308,7 +308,7 @@ async fn finish(mut connection: Connection, request: &Request, reason: EndReason
     };
     if announced {
         let answer = Response::plain(status, text);
-        connection.refuse(request.version(), &answer).await;
+        connection.refuse(request.version(), answer).await;
     }
 }
 
