@@ -27,8 +27,6 @@ const SENDS_MAX: usize = 8;
 const CLOSED_CHECK: Duration = Duration::from_secs(5);
 /// A reader that takes no byte for this many budgets is ended, even where it might skip.
 const DEAD_BUDGETS: u32 = 2;
-/// The block of an unchanged title.
-const UNCHANGED: &[u8] = &[0];
 
 /// How slow readers of a mount are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,10 +230,8 @@ impl<S: Socket> Reader<S> {
             }
             if self.ahead.pending().is_none() {
                 let goes = self.leaving == Leaving::Now || !self.lacks(now, window, policy);
-                match self.leaving {
-                    _ if !goes => {}
-                    Leaving::No => return Served::Steady,
-                    _ => return Served::Ended(ReaderEnd::Left),
+                if goes {
+                    return self.settle();
                 }
             }
             let before = self.sent;
@@ -265,6 +261,16 @@ impl<S: Socket> Reader<S> {
             }
         }
         Served::Behind
+    }
+
+    /// It has all that there is for it, but for what its transport may hold on to.
+    fn settle(&mut self) -> Served {
+        match (self.socket.flush(), self.leaving) {
+            (Sent::Failed, _) => Served::Ended(ReaderEnd::Closed),
+            (Sent::Full, _) => Served::Behind,
+            (Sent::Bytes(_), Leaving::No) => Served::Steady,
+            (Sent::Bytes(_), _) => Served::Ended(ReaderEnd::Left),
+        }
     }
 
     /// The intro is over: joins the live edge with what the peer lacks of a burst.
@@ -341,6 +347,10 @@ impl<S: Socket> Reader<S> {
                 return None;
             }
             self.progress = tenths(now);
+            if self.leaving != Leaving::No {
+                // Its transport may hold on to a rest that nobody takes.
+                return (self.socket.flush() == Sent::Full).then_some(ReaderEnd::TooSlow);
+            }
             return self.socket.is_closed().then_some(ReaderEnd::Closed);
         }
         if self.leaving == Leaving::Now {
@@ -437,7 +447,7 @@ impl<S: Socket> Reader<S> {
             let Some(mut run) = runs.next() else { break };
             while more && !run.is_empty() {
                 if self.metaint > 0 && until_block == 0 {
-                    let block = block_at(window, position, &mut title);
+                    let block = window.block_at(position, &mut title);
                     let index;
                     (more, index) = add(block);
                     parts[index] = Part::Block { title };
@@ -541,7 +551,7 @@ impl<S: Socket> Reader<S> {
             let (before, after) = audio.split_at(self.until_block as usize);
             out.extend_from_slice(before);
             let mut title = self.title;
-            out.extend_from_slice(block_at(window, position, &mut title));
+            out.extend_from_slice(window.block_at(position, &mut title));
             self.title = title;
             self.until_block = self.metaint;
             audio = after;
@@ -577,17 +587,6 @@ fn split_taken(
         }
     }
     (done, torn_block)
-}
-
-/// The block to stand at `position` for a peer that was last told `title`; `title` follows.
-fn block_at<'a>(window: &'a Window, position: u64, title: &mut u32) -> &'a [u8] {
-    match window.title_at(position) {
-        Some(now) if now.id != *title => {
-            *title = now.id;
-            &now.block
-        }
-        _ => UNCHANGED,
-    }
 }
 
 /// `now` in tenths of a second: 13 years in 32 bits.

@@ -11,6 +11,8 @@ struct Peer {
     /// Bytes that the next sends take; empty takes all.
     takes: Vec<usize>,
     closed: bool,
+    /// It holds on to what it took.
+    holds: bool,
 }
 
 impl Socket for Peer {
@@ -28,6 +30,14 @@ impl Socket for Peer {
             Sent::Full
         } else {
             Sent::Bytes(taken)
+        }
+    }
+
+    fn flush(&mut self) -> Sent {
+        if self.holds {
+            Sent::Full
+        } else {
+            Sent::Bytes(0)
         }
     }
 
@@ -256,6 +266,30 @@ fn a_reader_that_always_takes_a_part_is_slow_and_not_dead() {
         );
     }
     assert!(tally.skips > 1, "{} skips", tally.skips);
+}
+
+#[test]
+fn who_leaves_waits_for_what_the_transport_holds_but_not_for_ever() {
+    for (let_go, expected) in [(true, ReaderEnd::Left), (false, ReaderEnd::TooSlow)] {
+        let mut window = Window::new();
+        window.push(run(0, Time::ZERO));
+        let peer = Peer {
+            holds: true,
+            ..Peer::default()
+        };
+        let mut reader = Reader::new(Time::ZERO, peer, b"", 0, &window, 0);
+        let mut serve = |reader: &mut Reader<Peer>, second: u64| {
+            let now = Time::from_millis(second * 1_000);
+            let mut tally = Tally::default();
+            reader.serve(now, &window, &Stretch::default(), POLICY, &mut tally)
+        };
+        assert_eq!(serve(&mut reader, 0), Served::Behind);
+        assert_eq!(reader.socket.got.len(), 100);
+        reader.leave(&window);
+        assert_eq!(serve(&mut reader, 1), Served::Behind);
+        reader.socket.holds = !let_go;
+        assert_eq!(serve(&mut reader, 6), Served::Ended(expected));
+    }
 }
 
 #[test]

@@ -24,6 +24,9 @@ pub struct Pace {
 /// The most bytes that one window holds, whatever its time limit says.
 pub const WINDOW_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
+/// The ICY block of an unchanged title.
+const UNCHANGED: &[u8] = &[0];
+
 /// A run and where it lies in the stream.
 #[derive(Clone, Debug)]
 struct Placed {
@@ -210,6 +213,17 @@ impl Window {
     pub fn title_at(&self, position: u64) -> Option<&Title> {
         let index = self.titles.partition_point(|mark| mark.start <= position);
         Some(&self.titles.get(index.checked_sub(1)?)?.title)
+    }
+
+    /// The ICY block to stand at `position` for a peer that was last told `title`; `title` follows.
+    pub(crate) fn block_at(&self, position: u64, title: &mut u32) -> &[u8] {
+        match self.title_at(position) {
+            Some(now) if now.id != *title => {
+                *title = now.id;
+                &now.block
+            }
+            _ => UNCHANGED,
+        }
     }
 
     /// The init headers for a joiner at `position`, if any were set before it.
