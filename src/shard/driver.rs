@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_config::Config;
-use corecast_media::name::{MountName, SessionId, ShardId};
+use corecast_media::name::{SessionId, ShardId};
 use corecast_media::time::Time;
 use corecast_mesh::message::{
     AccessRecord, EndReason, Event, FromControl, JoinRefusal, PublishRefusal, ToControl, Verdict,
@@ -27,7 +27,7 @@ use crate::ShardSettings;
 use crate::forward::Forwards;
 use crate::http::inbox::{ResponseInbox, ResponsePart};
 use crate::http::response::unix_origin_ms;
-use crate::hub::{Hub, HubEvent, ListenerCard, Seat};
+use crate::hub::{Hub, HubEvent, Seat};
 use crate::net::ReaderSocket;
 use crate::net::buffer::Scratch;
 use crate::net::ready::{Readiness, Turn};
@@ -35,7 +35,7 @@ use crate::probe::{FullRing, ShardProbe, backend_index, reason_index};
 use crate::relay::Relays;
 use crate::session::passes::Passes;
 use crate::starts::Starts;
-use crate::task::{Signal, Tasks, first};
+use crate::task::{Milestone, Signal, Tasks, first};
 use crate::waiting::Waiting;
 
 /// Messages taken from the rings before the shard looks at its sockets again.
@@ -95,6 +95,8 @@ pub(crate) struct Shard {
     first_beat: Instant,
     drain: Cell<Option<Time>>,
     drain_changed: Signal,
+    /// Reached when the node begins to drain.
+    pub(crate) draining: Milestone,
 }
 
 /// Where a publisher's task waits.
@@ -158,6 +160,7 @@ impl Shard {
             first_beat: Instant::now() + BEAT - Duration::from_micros(500),
             drain: Cell::new(None),
             drain_changed: Signal::default(),
+            draining: Milestone::default(),
         })
     }
 
@@ -369,7 +372,7 @@ impl Shard {
                 self.close_listener(socket, reason);
                 self.probe.listeners.add(-1);
                 self.probe.listeners_ended.at(reason_index(reason)).add(1);
-                self.tell_access(access_record(session, *card, reason, bytes, mount, now));
+                self.tell_access(card.into_record(session, reason, bytes, mount, now));
             }
             HubEvent::AskAgain { session } => self.askers.answer(session, ()),
             HubEvent::Wanted { mount } => self.relays.want(&mount),
@@ -438,6 +441,7 @@ impl Shard {
                     self.drain.get().map_or(until, |before| before.min(until)),
                 ));
                 self.drain_changed.set();
+                self.draining.reach();
                 self.with_hub(|hub, now| hub.drain(now));
             }
             FromControl::Query { query, sessions } => {
@@ -574,28 +578,5 @@ impl Shard {
                 .stall
                 .record(u64::try_from(late.as_micros()).unwrap_or(u64::MAX));
         }
-    }
-}
-
-fn access_record(
-    session: SessionId,
-    card: ListenerCard,
-    reason: EndReason,
-    bytes: u64,
-    mount: Option<MountName>,
-    now: Time,
-) -> AccessRecord {
-    AccessRecord {
-        session,
-        peer: card.peer,
-        user: card.user,
-        request: card.request,
-        status: 200,
-        bytes,
-        referer: card.referer,
-        user_agent: card.user_agent,
-        duration: now.since(card.since),
-        reason,
-        mount,
     }
 }

@@ -91,14 +91,71 @@ impl Signal {
     }
 }
 
+/// Something that comes once and stays, told to all who wait for it. Lives on: its shard.
+#[derive(Debug, Default)]
+pub(crate) struct Milestone {
+    reached: Cell<bool>,
+    waiters: RefCell<Slab<Waker>>,
+}
+
+impl Milestone {
+    /// Wakes all who wait; who waits later need not.
+    pub(crate) fn reach(&self) {
+        self.reached.set(true);
+        let waiters = std::mem::take(&mut *self.waiters.borrow_mut());
+        waiters.into_iter().for_each(|(_, waiter)| waiter.wake());
+    }
+
+    /// Ready when it is reached.
+    pub(crate) fn wait(&self) -> Reached<'_> {
+        Reached {
+            milestone: self,
+            key: None,
+        }
+    }
+}
+
+/// Waits for a [`Milestone`].
+pub(crate) struct Reached<'a> {
+    milestone: &'a Milestone,
+    key: Option<usize>,
+}
+
+impl Future for Reached<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.milestone.reached.get() {
+            return Poll::Ready(());
+        }
+        // A task's waker never changes, so that the first one stays good.
+        if self.key.is_none() {
+            let key = self
+                .milestone
+                .waiters
+                .borrow_mut()
+                .insert(cx.waker().clone());
+            self.key = Some(key);
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Reached<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.milestone.waiters.borrow_mut().try_remove(key);
+        }
+    }
+}
+
 /// The end of all tasks of a shard, told to each of them. Lives on: its shard.
 ///
 /// The runtime must not be dropped with operations in flight: their tasks, and with them sockets,
 /// would never be freed. So every task is spawned here, and the shard waits for the last one.
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
-    closed: Cell<bool>,
-    waiters: RefCell<Slab<Waker>>,
+    closed: Milestone,
     running: Cell<usize>,
 }
 
@@ -108,16 +165,14 @@ impl Tasks {
         let guard = Running::new(self);
         monoio::spawn(async move {
             let tasks = &guard.0;
-            first(future, Closed { tasks, key: None }).await;
+            first(future, tasks.closed.wait()).await;
         });
     }
 
     /// Tells all tasks to end, and waits until they have, for `time_max` at most.
     pub(crate) async fn close(&self, time_max: Duration) {
         const LOOK: Duration = Duration::from_millis(2);
-        self.closed.set(true);
-        let waiters = std::mem::take(&mut *self.waiters.borrow_mut());
-        waiters.into_iter().for_each(|(_, waiter)| waiter.wake());
+        self.closed.reach();
         let deadline = Instant::now() + time_max;
         while self.running.get() > 0 && Instant::now() < deadline {
             monoio::time::sleep(LOOK).await;
@@ -140,36 +195,6 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.running.set(self.0.running.get() - 1);
-    }
-}
-
-/// Ready when all tasks must end.
-struct Closed<'a> {
-    tasks: &'a Tasks,
-    key: Option<usize>,
-}
-
-impl Future for Closed<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.tasks.closed.get() {
-            return Poll::Ready(());
-        }
-        // A task's waker never changes, so that the first one stays good.
-        if self.key.is_none() {
-            let key = self.tasks.waiters.borrow_mut().insert(cx.waker().clone());
-            self.key = Some(key);
-        }
-        Poll::Pending
-    }
-}
-
-impl Drop for Closed<'_> {
-    fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.tasks.waiters.borrow_mut().try_remove(key);
-        }
     }
 }
 

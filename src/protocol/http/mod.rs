@@ -4,11 +4,12 @@
 //! Reading order: [`limits`] (bounds), [`error`] (what a bad peer is told), [`request`] (a checked
 //! request), [`target`] (what it is for), [`multiplexed`] (how it is made from the fields of
 //! HTTP/2 and 3; [`crate::http1`] makes it from text), [`query`] (name and value pairs), [`auth`]
-//! (Basic credentials), [`fields`] (those of an answer).
+//! (Basic credentials), [`fields`] (those of an answer), [`frames`] (what those of HTTP/2 cost).
 
 pub mod auth;
 pub mod error;
 pub mod fields;
+pub mod frames;
 pub mod limits;
 pub mod multiplexed;
 pub mod query;

@@ -8,11 +8,38 @@ use corecast_media::intro::{Intro, Intros};
 use corecast_media::name::{MountName, SessionId};
 use corecast_media::time::Time;
 use corecast_mesh::message::{
-    EndReason, Event, JoinRefusal, SessionReport, ShardMessage, SourceInfo, SourceState,
+    AccessRecord, EndReason, Event, JoinRefusal, SessionReport, ShardMessage, SourceInfo,
+    SourceState,
 };
 
 use super::replica::{FALLBACK_HOPS_MAX, Replica};
 use super::{Hub, HubEvent, ListenerCard, Seat};
+
+impl ListenerCard {
+    /// The access log's line of the listener, who has ended.
+    pub(crate) fn into_record(
+        self,
+        session: SessionId,
+        reason: EndReason,
+        bytes: u64,
+        mount: Option<MountName>,
+        now: Time,
+    ) -> AccessRecord {
+        AccessRecord {
+            session,
+            peer: self.peer,
+            user: self.user,
+            request: self.request,
+            status: 200,
+            bytes,
+            referer: self.referer,
+            user_agent: self.user_agent,
+            duration: now.since(self.since),
+            reason,
+            mount,
+        }
+    }
+}
 
 /// A steady listener: a record in an array, no task.
 #[derive(Debug)]
