@@ -39,6 +39,9 @@ test   /usr/lib/*/dri/swrast_dri.so            libgl1-mesa-dri  draws for it wit
 test   node                                    nodejs           runs another reader of MP4
 test   npm                                     npm              fetches it, and players for browsers
 test   pip|pip3                                python3-pip      fetches a newer ffmpeg
+test   python3                                 python3          runs scripts of clients
+test   openssl                                 openssl          client of TLS
+test   slowhttptest                            slowhttptest     client that takes its time
 test   rtmpdump                                rtmpdump         player of RTMP
 test   mpv                                     mpv              listener
 test   mplayer                                 mplayer          listener

@@ -18,6 +18,7 @@ mod linger;
 mod listeners;
 mod peers;
 mod reload;
+mod slow;
 mod sources;
 mod stall;
 mod storms;

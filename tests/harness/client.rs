@@ -31,10 +31,13 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
     ("mpv", "mpv"),
     ("node", "nodejs"),
     ("obs", "obs-studio"),
+    ("openssl", "openssl"),
     ("promtool", "prometheus"),
     ("pulseaudio", "pulseaudio"),
+    ("python3", "python3"),
     ("rtmpdump", "rtmpdump"),
     ("shout", "libshout-tools"),
+    ("slowhttptest", "slowhttptest"),
     ("streamripper", "streamripper"),
     ("vlc", "vlc-bin"),
 ];
