@@ -90,7 +90,8 @@ const BAD_LINES: &[(&str, &str)] = &[
 
 /// What stands behind the colon of `Host`.
 const BAD_HOSTS: &[&str] = &[
-    "a, b", "a/b", "a b", "user@a", "a\\b", "a?b", "a#b", "a\u{e9}", "http://a", "<a>",
+    "a, b", "a/b", "a b", "user@a", "a\\b", "a?b", "a#b", "a\u{e9}", "http://a", "<a>", "a:80:81",
+    "a:port", "[::1", "%00",
 ];
 
 /// Request lines that are no request lines, of which each is malformed.

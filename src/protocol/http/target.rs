@@ -1,5 +1,7 @@
 //! What a request is for: path, query, authority (RFC 9112 section 3.2, RFC 3986).
 
+use memchr::memchr;
+
 use super::error::BadRequest;
 use super::request::{Method, Span};
 
@@ -102,13 +104,78 @@ fn decode_path(path: &str) -> Result<Box<str>, BadRequest> {
     }
 }
 
-/// RFC 3986 section 3.2.2: the characters of a host and port.
+/// RFC 9110 section 7.2: a host and perhaps a port, as RFC 3986 section 3.2 writes them. An empty
+/// one is allowed.
 pub(crate) fn is_host(host: &[u8]) -> bool {
-    host.iter()
-        .all(|&byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(&byte))
+    let of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(byte);
+    let of_literal = |byte: &u8| byte.is_ascii_hexdigit() || b":.".contains(byte);
+    let (is_name, port) = match host.strip_prefix(b"[") {
+        Some(literal) => {
+            let Some(end) = memchr(b']', literal) else {
+                return false;
+            };
+            let (address, port) = literal.split_at(end);
+            let port = port.get(1..).unwrap_or_default();
+            (address.iter().all(of_literal), port)
+        }
+        None => {
+            let (name, port) = host.split_at(memchr(b':', host).unwrap_or(host.len()));
+            (name.iter().all(of_name), port)
+        }
+    };
+    let is_port = match port.split_first() {
+        None => true,
+        Some((first, digits)) => *first == b':' && digits.iter().all(u8::is_ascii_digit),
+    };
+    is_name && is_port
 }
 
 /// RFC 9110 section 5.6.2.
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_and_perhaps_a_port() {
+        for good in [
+            "",
+            "a",
+            "a.example",
+            "a.example:80",
+            "a:",
+            "127.0.0.1:8000",
+            "[::1]",
+            "[::1]:8000",
+            "x_y-z~1",
+            "[::ffff:127.0.0.1]:1",
+        ] {
+            assert!(is_host(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "a b",
+            "a,b",
+            "a:80:81",
+            "a:port",
+            "a:-1",
+            "[::1",
+            "::1",
+            "[::1]8000",
+            "[::1]x:1",
+            "[g]",
+            "a]",
+            "%00",
+            "user@a",
+            "a/b",
+            "a?b",
+            "a\\b",
+            "a\u{e9}",
+            "a\0",
+        ] {
+            assert!(!is_host(bad.as_bytes()), "{bad}");
+        }
+    }
 }
