@@ -153,6 +153,22 @@ impl Records {
         }
     }
 
+    /// Encrypts all of `slices`, which is for the caller to bound, and sends nothing.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub(super) fn queue(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut taken = 0;
+        let mut place = Place::default();
+        loop {
+            let encrypted = self.encrypt(slices, &mut place)?;
+            if encrypted == 0 {
+                return Ok(taken);
+            }
+            taken += encrypted;
+        }
+    }
+
     /// Encrypts the next step of `slices`; 0 at their end.
     fn encrypt(&mut self, slices: &[IoSlice<'_>], place: &mut Place) -> io::Result<usize> {
         let mut step = [IoSlice::new(&[]); SLICES_MAX];

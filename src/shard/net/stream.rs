@@ -2,19 +2,25 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::buffer::Scratch;
 use super::link::Link;
+use super::records::RECORD_BYTES_MAX;
 
 /// The most bytes that wait to be sent; who writes more waits.
 const OUTGOING_BYTES_MAX: usize = 128 * 1024;
+
+/// The most slices taken from one write.
+const SLICES_MAX: usize = 64;
 
 /// A wait that owns what it waits for.
 type Wait = Pin<Box<dyn Future<Output = io::Result<()>>>>;
@@ -28,7 +34,10 @@ struct Polled {
     link: Link,
     /// Received before this stream was made, and not yet read.
     first: Bytes,
+    /// Written and not sent; over TLS what is no whole record yet, and not encrypted.
     outgoing: BytesMut,
+    /// Encrypted since all that was encrypted went out.
+    queued: usize,
     readable: Option<Wait>,
     writable: Option<Wait>,
     shut: bool,
@@ -47,6 +56,7 @@ impl Stream {
             link,
             first,
             outgoing: BytesMut::new(),
+            queued: 0,
             readable: None,
             writable: None,
             shut: false,
@@ -59,16 +69,45 @@ impl Stream {
     /// # Errors
     /// The connection is gone.
     pub(crate) fn flush_now(&self, cx: &mut Context<'_>) -> io::Result<()> {
-        match self.0.borrow_mut().poll_drain(cx, 0) {
+        match self.0.borrow_mut().poll_drain(cx) {
             Poll::Ready(result) => result,
             Poll::Pending => Ok(()),
         }
     }
 
-    /// The connection, to be closed in order; nothing where somebody else holds it still. What
-    /// was not sent yet is lost.
-    pub(crate) fn into_link(self) -> Option<Link> {
-        Rc::into_inner(self.0).map(|polled| polled.into_inner().link)
+    /// Runs `future`, which writes to this stream, and sends at the end of each of its turns.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub(crate) async fn flushing<F: Future>(&self, future: F) -> io::Result<F::Output> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            let polled = future.as_mut().poll(cx);
+            match self.flush_now(cx) {
+                Ok(()) => polled.map(Ok),
+                Err(error) => Poll::Ready(Err(error)),
+            }
+        })
+        .await
+    }
+
+    /// Sends what was written and closes so that it arrives: as [`Link::close_in_order`] where
+    /// nobody else holds the connection any more.
+    pub(crate) async fn close_in_order(self, silence_max: Duration, scratch: &Scratch) {
+        let drained = poll_fn(|cx| self.0.borrow_mut().poll_drain(cx));
+        if !matches!(
+            monoio::time::timeout(silence_max, drained).await,
+            Ok(Ok(()))
+        ) {
+            return;
+        }
+        match Rc::try_unwrap(self.0) {
+            Ok(polled) => {
+                let link = polled.into_inner().link;
+                link.close_in_order(silence_max, scratch).await;
+            }
+            Err(shared) => shared.borrow_mut().link.shut(),
+        }
     }
 
     /// Bytes sent so far, before encryption.
@@ -88,30 +127,25 @@ impl Stream {
 }
 
 impl Polled {
-    /// Sends until at most `rest` bytes wait.
-    fn poll_drain(&mut self, cx: &mut Context<'_>, rest: usize) -> Poll<io::Result<()>> {
+    /// Sends all that was written.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            let sent = match self.outgoing.len() {
-                0 => self.link.flush().map(|()| 0),
-                _ => self.link.try_send(&[IoSlice::new(&self.outgoing)]),
+            let sent = match self.outgoing.is_empty() {
+                true => self.link.flush().map(|()| 0),
+                false => self.link.try_send(&[IoSlice::new(&self.outgoing)]),
             };
             match sent {
-                Ok(0) => return Poll::Ready(Ok(())),
-                Ok(n) => {
-                    self.outgoing.advance(n);
-                    if self.outgoing.is_empty() {
-                        // Idle connections keep no buffer.
-                        self.outgoing = BytesMut::new();
-                    }
+                Ok(0) => {
+                    self.queued = 0;
+                    // Idle connections keep no buffer.
+                    self.outgoing = BytesMut::new();
+                    return Poll::Ready(Ok(()));
                 }
+                Ok(n) => self.outgoing.advance(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.poll_writable(cx))?;
-                    continue;
                 }
                 Err(error) => return Poll::Ready(Err(error)),
-            }
-            if rest > 0 && self.outgoing.len() <= rest {
-                return Poll::Ready(Ok(()));
             }
         }
     }
@@ -137,18 +171,42 @@ impl Polled {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.outgoing.len() >= OUTGOING_BYTES_MAX {
-            ready!(self.poll_drain(cx, OUTGOING_BYTES_MAX / 2))?;
+        if self.outgoing.len().max(self.queued) >= OUTGOING_BYTES_MAX {
+            ready!(self.poll_drain(cx))?;
         }
-        let mut written = 0;
-        for slice in slices {
-            let room = OUTGOING_BYTES_MAX.saturating_sub(self.outgoing.len());
-            let part = slice.get(..room.min(slice.len())).unwrap_or_default();
-            self.outgoing.extend_from_slice(part);
-            written += part.len();
+        let slices = slices.get(..SLICES_MAX).unwrap_or(slices);
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        let taken = length.min(OUTGOING_BYTES_MAX.saturating_sub(self.outgoing.len()));
+        let mut rest = 0;
+        if let Link::Tls(tls) = &mut self.link {
+            let whole = (self.outgoing.len() + taken) / RECORD_BYTES_MAX * RECORD_BYTES_MAX;
+            if whole > 0 {
+                rest = whole.saturating_sub(self.outgoing.len());
+                let mut parts = [IoSlice::new(&[]); SLICES_MAX + 1];
+                parts[0] = IoSlice::new(&self.outgoing);
+                for (part, slice) in parts[1..].iter_mut().zip(range(slices, 0, rest)) {
+                    *part = IoSlice::new(slice);
+                }
+                tls.queue(&parts)?;
+                self.queued += whole;
+                self.outgoing.clear();
+            }
         }
-        Poll::Ready(Ok(written))
+        for slice in range(slices, rest, taken) {
+            self.outgoing.extend_from_slice(slice);
+        }
+        Poll::Ready(Ok(taken))
     }
+}
+
+/// The bytes of `slices` from `from` until `to`, counted over all of them.
+fn range<'a>(slices: &'a [IoSlice<'_>], from: usize, to: usize) -> impl Iterator<Item = &'a [u8]> {
+    slices.iter().scan(0, move |start, slice| {
+        let (from, to) = (from.saturating_sub(*start), to.saturating_sub(*start));
+        *start += slice.len();
+        let end = to.min(slice.len());
+        Some(slice.get(from.min(end)..end).unwrap_or_default())
+    })
 }
 
 /// Polls a wait, and forgets it when it is over.
@@ -216,10 +274,14 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut polled = self.0.borrow_mut();
-        ready!(polled.poll_drain(cx, 0))?;
+        ready!(polled.poll_drain(cx))?;
         if !std::mem::replace(&mut polled.shut, true) {
             polled.link.shut();
         }
-        polled.poll_drain(cx, 0)
+        polled.poll_drain(cx)
     }
 }
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;

@@ -169,6 +169,15 @@ impl TlsConnection {
         Ok(n)
     }
 
+    /// Encrypts all of `slices` and sends nothing: [`TlsConnection::flush`] does.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub(super) fn queue(&mut self, slices: &[IoSlice<'_>]) -> io::Result<()> {
+        self.sent_bytes += self.records.queue(slices)? as u64;
+        Ok(())
+    }
+
     /// Sends what was taken and did not go out yet.
     ///
     /// # Errors
