@@ -14,6 +14,7 @@ mod dial;
 mod driver;
 mod forward;
 mod http;
+mod http2;
 mod joining;
 mod publication;
 mod relay;

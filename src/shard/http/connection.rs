@@ -20,6 +20,9 @@ use crate::net::link::Link;
 /// How long the peer may take nothing of an answer.
 const SEND_STEP_MAX: Duration = Duration::from_secs(30);
 
+/// What the preface of HTTP/2 (RFC 9113 section 3.4) is to HTTP/1: a whole head.
+const HTTP2_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+
 /// How long the peer may still talk after the last answer.
 const LINGER_MAX: Duration = Duration::from_secs(2);
 
@@ -76,6 +79,8 @@ pub(crate) struct Connection {
 pub(crate) enum NoRequest {
     /// The peer closed, failed, or stayed idle between two requests: nothing to say.
     Gone,
+    /// The peer knows that we speak HTTP/2 (RFC 9113 section 3.3), whose preface has begun.
+    Http2,
     /// The peer must be told, and the connection closed.
     Refused(BadRequest),
 }
@@ -133,6 +138,10 @@ impl Connection {
         };
         let mut deadline = Instant::now() + patience;
         loop {
+            let knows = self.requests == 0 && !self.front.secure;
+            if knows && self.inbox.starts_with(HTTP2_HEAD) {
+                return Err(NoRequest::Http2);
+            }
             match self.parser.parse(&mut self.inbox) {
                 Ok(Some(request)) => {
                     self.requests += 1;
@@ -351,6 +360,12 @@ impl Connection {
         self.link
             .close_in_order(LINGER_MAX, &self.shard.scratch)
             .await;
+    }
+
+    /// The connection for another protocol, and what was received of that.
+    pub(crate) fn into_parts(self) -> (ConnectionSeat, Link, SocketAddr, Front, Bytes) {
+        let first = self.inbox.freeze();
+        (self.seat, self.link, self.other_end, self.front, first)
     }
 
     /// Takes the socket away; the seat stays taken until the driver closes the socket.

@@ -70,6 +70,22 @@ impl Account {
         shard.tell_access(self.record(shard, request, status, sent));
     }
 
+    /// Counts an answer; `hls` as [`super::response::Response::hls`] says.
+    pub(crate) fn settle(
+        self,
+        shard: &Shard,
+        request: &Request,
+        (status, hls): (u16, bool),
+        sent: Sent,
+    ) {
+        if hls {
+            shard.probe.hls_bytes.add(sent.bytes);
+        }
+        if !hls || status >= 400 {
+            self.close(shard, request, status, sent);
+        }
+    }
+
     /// The access log's line.
     pub(crate) fn record(
         self,

@@ -132,12 +132,12 @@ impl Connection {
         };
         drop(hold);
         let bytes = self.sent_bytes().saturating_sub(before);
-        if hls {
-            shard.probe.hls_bytes.add(bytes);
-        }
-        if !hls || status >= 400 {
-            account.close(&shard, request, status, Sent::new(bytes, sent.is_ok()));
-        }
+        account.settle(
+            &shard,
+            request,
+            (status, hls),
+            Sent::new(bytes, sent.is_ok()),
+        );
         match sent {
             Ok(()) if keep_alive => return Some(self),
             Ok(()) => self.close_in_order().await,

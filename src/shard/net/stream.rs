@@ -110,6 +110,11 @@ impl Stream {
         }
     }
 
+    /// Whether something waits for room in the peer's window.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.0.borrow().writable.is_some()
+    }
+
     /// Bytes sent so far, before encryption.
     pub(crate) fn sent_bytes(&self) -> u64 {
         self.0.borrow().link.sent_bytes()

@@ -36,6 +36,7 @@ use crate::http::control;
 use crate::http::exchange::{Account, Exchange, Input};
 use crate::http::response::Response;
 use crate::http::router::{Route, route};
+use crate::http2;
 use crate::probe::RequestKind;
 
 pub(crate) use door::{Door, Speech, handle_accept};
@@ -47,6 +48,10 @@ async fn serve(mut connection: Connection) {
         let request = match next {
             Ok(request) => request,
             Err(NoRequest::Gone) => return,
+            Err(NoRequest::Http2) => {
+                let (seat, link, peer, front, first) = connection.into_parts();
+                return boxed(|| http2::serve(seat, link, peer, front, first)).await;
+            }
             Err(NoRequest::Refused(bad)) => {
                 let shard = Rc::clone(&connection.shard);
                 tell_malformed(&shard, connection.peer, bad.status, bad.reason);

@@ -24,7 +24,7 @@ pub(crate) fn on_each(test: impl Fn(&mut Node)) {
 }
 
 /// Bytes that tell their own place.
-fn pattern(from: usize, count: usize) -> Vec<u8> {
+pub(crate) fn pattern(from: usize, count: usize) -> Vec<u8> {
     (from..from + count)
         .map(|at| (at / 7 + at * 31) as u8)
         .collect()

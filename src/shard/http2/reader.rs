@@ -1,0 +1,84 @@
+//! A listener's stream: what the hub sends to, while the connection's task moves the frames.
+
+use std::io::IoSlice;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+use corecast_media::socket::{Sent, Socket};
+use h2::{Reason, RecvStream, SendStream};
+
+use crate::net::StreamSocket;
+
+/// The most bytes copied at once, since the machine keeps them until the connection takes them.
+const COPY_BYTES_MAX: usize = 64 * 1024;
+
+/// A stream without an end of its own.
+pub(super) struct StreamReader {
+    stream: SendStream<Bytes>,
+    /// What the peer says, where it may: of no interest, but that its end is the stream's.
+    input: Option<RecvStream>,
+}
+
+impl StreamReader {
+    pub(super) fn new(stream: SendStream<Bytes>, input: Option<RecvStream>) -> Self {
+        StreamReader { stream, input }
+    }
+
+    /// Throws away what the peer said. True where it says no more.
+    fn is_input_over(&mut self) -> bool {
+        let Some(input) = &mut self.input else {
+            return false;
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            match input.poll_data(&mut cx) {
+                Poll::Ready(Some(Ok(data))) => {
+                    let _ = input.flow_control().release_capacity(data.len());
+                }
+                Poll::Ready(_) => return true,
+                Poll::Pending => return false,
+            }
+        }
+    }
+
+    fn is_reset(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.stream.poll_reset(&mut cx).is_ready()
+    }
+}
+
+impl Socket for StreamReader {
+    fn send(&mut self, slices: &[IoSlice<'_>]) -> Sent {
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        let wanted = length.min(COPY_BYTES_MAX);
+        self.stream.reserve_capacity(wanted);
+        let room = self.stream.capacity().min(wanted);
+        if room == 0 {
+            let over = wanted > 0 && (self.is_reset() || self.is_input_over());
+            return if over { Sent::Failed } else { Sent::Full };
+        }
+        let mut copy = BytesMut::with_capacity(room);
+        for slice in slices {
+            let part = slice.get(..(room - copy.len()).min(slice.len()));
+            copy.extend_from_slice(part.unwrap_or_default());
+        }
+        match self.stream.send_data(copy.freeze(), false) {
+            Ok(()) => Sent::Bytes(room),
+            Err(_) => Sent::Failed,
+        }
+    }
+
+    fn is_closed(&mut self) -> bool {
+        self.is_reset() || self.is_input_over()
+    }
+}
+
+impl StreamSocket for StreamReader {
+    fn close(mut self: Box<Self>, cut: bool) {
+        if cut {
+            self.stream.send_reset(Reason::CANCEL);
+        } else {
+            let _ = self.stream.send_data(Bytes::new(), true);
+        }
+    }
+}
