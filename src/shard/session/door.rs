@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use corecast_config::shown_ip;
 use corecast_media::name::MountName;
 use corecast_protocol::http::Version;
@@ -20,6 +21,7 @@ use crate::http::connection::{Connection, ConnectionSeat};
 use crate::http::exchange::Front;
 use crate::http::framing::render_last;
 use crate::http::response::Response;
+use crate::http2;
 use crate::net::acceptor::Accept;
 use crate::net::link::Link;
 use crate::net::tcp::TcpConnection;
@@ -130,7 +132,12 @@ async fn serve_secure(seat: ConnectionSeat, tcp: TcpConnection, peer: SocketAddr
             return;
         }
     };
-    serve_link(seat, Link::Tls(tls), peer, &door).await;
+    let speaks_http2 = speaks_http && tls.alpn() == Some(b"h2");
+    let link = Link::Tls(tls);
+    if speaks_http2 {
+        return Box::pin(http2::serve(seat, link, peer, door.front, Bytes::new())).await;
+    }
+    serve_link(seat, link, peer, &door).await;
 }
 
 /// Tells a connection for which there is no place that it must come again later.
