@@ -4,7 +4,6 @@ use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use corecast_media::socket::{Sent, Socket};
 use monoio::net::TcpStream;
 use monoio::time::Instant;
@@ -35,11 +34,6 @@ impl From<Box<TlsConnection>> for Link {
 }
 
 impl Link {
-    /// Whether nobody in between can read along.
-    pub(crate) fn is_secure(&self) -> bool {
-        matches!(self, Link::Tls(_))
-    }
-
     /// Bytes sent so far, before encryption.
     pub(crate) fn sent_bytes(&self) -> u64 {
         match self {
@@ -148,32 +142,6 @@ impl Link {
                         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
                 }
                 Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// What comes until `deadline`, at once if something is there: nothing where nothing comes, no
-    /// bytes where the peer sends no more. May be dropped.
-    ///
-    /// # Errors
-    /// The connection is gone.
-    pub(crate) async fn receive_until(
-        &mut self,
-        deadline: Instant,
-        scratch: &Scratch,
-    ) -> io::Result<Option<Bytes>> {
-        loop {
-            let received = scratch.with(|buf| {
-                let n = self.try_recv(buf)?;
-                Ok(Bytes::copy_from_slice(buf.get(..n).unwrap_or_default()))
-            });
-            match received {
-                Err(error) if io::Error::kind(&error) == io::ErrorKind::WouldBlock => {
-                    if !self.readable_until(deadline).await? {
-                        return Ok(None);
-                    }
-                }
-                received => return received.map(Some),
             }
         }
     }

@@ -47,7 +47,7 @@ pub(super) struct Records {
     step: usize,
     /// Records that the keys are good for, where the version cannot change them (TLS 1.2); none
     /// where it can.
-    records_left: Option<u64>,
+    pub(super) records_left: Option<u64>,
     /// The peer sends no more.
     ended: bool,
 }
@@ -94,11 +94,6 @@ impl Records {
     /// What the peer and we agreed to speak.
     pub(super) fn alpn(&self) -> Option<&[u8]> {
         self.tls.alpn_protocol()
-    }
-
-    /// Whom the peer asked for.
-    pub(super) fn server_name(&self) -> Option<&str> {
-        self.tls.server_name()
     }
 
     /// Whether plaintext, or the news of the peer's end, was left behind.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -75,22 +75,6 @@ impl Stream {
         }
     }
 
-    /// Runs `future`, which writes to this stream, and sends at the end of each of its turns.
-    ///
-    /// # Errors
-    /// The connection is gone.
-    pub(crate) async fn flushing<F: Future>(&self, future: F) -> io::Result<F::Output> {
-        let mut future = pin!(future);
-        poll_fn(|cx| {
-            let polled = future.as_mut().poll(cx);
-            match self.flush_now(cx) {
-                Ok(()) => polled.map(Ok),
-                Err(error) => Poll::Ready(Err(error)),
-            }
-        })
-        .await
-    }
-
     /// Sends what was written and closes so that it arrives: as [`Link::close_in_order`] where
     /// nobody else holds the connection any more.
     pub(crate) async fn close_in_order(self, silence_max: Duration, scratch: &Scratch) {
@@ -118,16 +102,6 @@ impl Stream {
     /// Bytes sent so far, before encryption.
     pub(crate) fn sent_bytes(&self) -> u64 {
         self.0.borrow().link.sent_bytes()
-    }
-
-    /// Whether the connection failed.
-    pub(crate) fn is_failed(&self) -> bool {
-        self.0.borrow().link.is_failed()
-    }
-
-    /// Whether nobody in between can read along.
-    pub(crate) fn is_secure(&self) -> bool {
-        self.0.borrow().link.is_secure()
     }
 }
 

@@ -135,11 +135,6 @@ impl TlsConnection {
         self.records.alpn()
     }
 
-    /// The name that the peer asked for (RFC 6066, section 3).
-    pub(crate) fn server_name(&self) -> Option<&str> {
-        self.records.server_name()
-    }
-
     /// Plaintext taken so far.
     pub(crate) fn sent_bytes(&self) -> u64 {
         self.sent_bytes

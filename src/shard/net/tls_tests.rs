@@ -107,6 +107,23 @@ pub(crate) fn noise(length: usize) -> Vec<u8> {
         .collect()
 }
 
+/// What comes until `deadline`.
+async fn receive(link: &mut Link, deadline: Instant) -> Vec<u8> {
+    let mut buf = vec![0; 64 * 1024];
+    loop {
+        match link.try_recv(&mut buf) {
+            Err(error) if is_would_block(&error) => {
+                let came = link.readable_until(deadline).await;
+                assert!(came.expect("it is open"), "there is more");
+            }
+            received => {
+                buf.truncate(received.expect("it is open"));
+                return buf;
+            }
+        }
+    }
+}
+
 fn small_buffers(stream: &TcpStream) {
     let socket = socket2::SockRef::from(stream);
     socket.set_send_buffer_size(16_384).expect("a size");
@@ -142,16 +159,12 @@ fn every_byte_arrives_in_order_through_small_windows() {
                 let scratch = Scratch::new();
                 let tls = accept(accepted, &pair).await.expect("hands are shaken");
                 assert_eq!(tls.alpn(), Some(&b"h2"[..]));
-                assert_eq!(tls.server_name(), Some("localhost"));
                 let mut link = Link::from(tls);
                 let mut received = Vec::new();
                 while received.len() < said.len() {
                     let until = Instant::now() + PATIENCE;
-                    let came = link
-                        .receive_until(until, &scratch)
-                        .await
-                        .expect("it is open");
-                    received.extend_from_slice(&came.expect("there is more"));
+                    let came = receive(&mut link, until).await;
+                    received.extend_from_slice(&came);
                 }
                 assert!(received == said);
                 let mut slices: Vec<_> = answer.chunks(3_333).map(IoSlice::new).collect();
@@ -250,13 +263,19 @@ fn a_handshake_that_goes_on_for_ever_is_late() {
             let (mut peer, accepted) = ends();
             // A byte of a hello now and then, or none.
             let talk = spawn(move || {
-                for byte in [22, 3, 1, 2, 0, 1, 0, 1, 252].into_iter().chain([3; 500]) {
-                    if silent || peer.write_all(&[byte]).is_err() {
-                        break;
+                let pause = Some(Duration::from_millis(20));
+                peer.set_read_timeout(if silent { Some(PATIENCE) } else { pause })
+                    .expect("a time");
+                for byte in [22, 3, 1, 2, 0, 1, 0, 1, 252].into_iter().chain([3; 2_000]) {
+                    if !silent && peer.write_all(&[byte]).is_err() {
+                        return true;
                     }
-                    std::thread::sleep(Duration::from_millis(20));
+                    match peer.read(&mut [0]) {
+                        Err(error) if is_would_block(&error) && !silent => {}
+                        ended => return matches!(ended, Ok(0)) || !silent,
+                    }
                 }
-                peer.read(&mut [0]).map(|n| n == 0).unwrap_or(true)
+                false
             });
             let fault = run(backend, async {
                 let tcp = TcpConnection::new(accepted.into());
@@ -302,17 +321,13 @@ fn new_keys_of_either_side_are_followed() {
         });
         let answer = noise(3_000);
         run(backend, async {
-            let scratch = Scratch::new();
             let mut link = Link::from(accept(accepted, &pair).await.expect("hands are shaken"));
             for part in answer.chunks(1_000) {
                 let mut asked = Vec::new();
                 while asked.len() < 5 {
                     let until = Instant::now() + PATIENCE;
-                    let came = link
-                        .receive_until(until, &scratch)
-                        .await
-                        .expect("it is open");
-                    asked.extend_from_slice(&came.expect("there is more"));
+                    let came = receive(&mut link, until).await;
+                    asked.extend_from_slice(&came);
                 }
                 assert_eq!(asked, b"more!");
                 link.send_all(&mut [IoSlice::new(part)], PATIENCE)
@@ -452,4 +467,20 @@ fn sessions_are_resumed_on_another_shard() {
             shard.join().expect("the shard is well");
         }
     }
+}
+
+#[test]
+fn old_keys_that_are_used_up_end_the_connection() {
+    let pair = Pair::new(&[&rustls::version::TLS12], &[]);
+    let (_client, mut socket) = steady(&pair);
+    let left = socket.records.records_left.expect("they cannot be changed");
+    assert!(left > 1_000_000, "{left} records");
+    socket.records.records_left = Some(20);
+    let sent: Vec<_> = (0..4)
+        .map(|_| socket.send(&[IoSlice::new(b"media")]))
+        .collect();
+    assert_eq!(
+        sent,
+        [Sent::Bytes(5), Sent::Bytes(5), Sent::Failed, Sent::Failed]
+    );
 }
