@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use corecast_protocol::http::{Method, Request};
+use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 
@@ -103,12 +104,12 @@ pub(super) async fn send(
 }
 
 /// Sends an answer that is short enough to wait for room with nobody at it.
-pub(super) fn send_short(mut open: Open, response: Response) {
+pub(super) fn send_short(mut respond: SendResponse<Bytes>, response: Response) {
     let head = head_of(&response);
     let Body::Pieces(pieces) = response.body else {
         return;
     };
-    if let Ok(mut stream) = open.respond.send_response(head, false) {
+    if let Ok(mut stream) = respond.send_response(head, false) {
         let _ = stream.send_data(Bytes::from(pieces.concat()), true);
     }
 }

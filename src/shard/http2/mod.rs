@@ -38,6 +38,7 @@ use crate::http::exchange::Front;
 use crate::http::response::Answering;
 use crate::net::link::Link;
 use crate::net::stream::Stream;
+use crate::session;
 use crate::task::Reached;
 
 /// Streams that a peer may have open at once: a hundred requests that wait for a part, and media
@@ -213,7 +214,8 @@ impl Driver<'_, '_> {
                 Poll::Ready(Some(Ok((request, respond)))) => self.accept(request, respond),
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending if self.carrier.is_flooded() && self.watch.ends.is_none() => {
-                    tracing::debug!(peer = %self.origin.peer, "flooded over HTTP/2");
+                    let Origin { shard, peer, .. } = &*self.origin;
+                    session::tell_malformed(shard, *peer, 429, "too many frames");
                     self.end(Reason::ENHANCE_YOUR_CALM);
                 }
                 Poll::Pending => return Poll::Pending,

@@ -1,6 +1,7 @@
 //! A listener's stream: what the hub sends to, while the connection's task moves the frames.
 
 use std::io::IoSlice;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
@@ -47,8 +48,15 @@ impl StreamReader {
     }
 }
 
-impl Socket for StreamReader {
-    fn send(&mut self, slices: &[IoSlice<'_>]) -> Sent {
+/// Asks the machine something, for somebody whom it must not take along: it panics wherever it
+/// is asked once it has panicked in its own task.
+fn guarded<T>(fallen: T, ask: impl FnOnce() -> T) -> T {
+    // What the machine holds is in its mutex, which knows that it is of no use any more.
+    catch_unwind(AssertUnwindSafe(ask)).unwrap_or(fallen)
+}
+
+impl StreamReader {
+    fn try_send(&mut self, slices: &[IoSlice<'_>]) -> Sent {
         let length: usize = slices.iter().map(|slice| slice.len()).sum();
         let wanted = length.min(COPY_BYTES_MAX);
         self.stream.reserve_capacity(wanted);
@@ -67,18 +75,26 @@ impl Socket for StreamReader {
             Err(_) => Sent::Failed,
         }
     }
+}
+
+impl Socket for StreamReader {
+    fn send(&mut self, slices: &[IoSlice<'_>]) -> Sent {
+        guarded(Sent::Failed, || self.try_send(slices))
+    }
 
     fn is_closed(&mut self) -> bool {
-        self.is_reset() || self.is_input_over()
+        guarded(true, || self.is_reset() || self.is_input_over())
     }
 }
 
 impl StreamSocket for StreamReader {
     fn close(mut self: Box<Self>, cut: bool) {
-        if cut {
-            self.stream.send_reset(Reason::CANCEL);
-        } else {
-            let _ = self.stream.send_data(Bytes::new(), true);
-        }
+        guarded((), move || {
+            if cut {
+                self.stream.send_reset(Reason::CANCEL);
+            } else {
+                let _ = self.stream.send_data(Bytes::new(), true);
+            }
+        });
     }
 }

@@ -1,6 +1,7 @@
 //! One stream: a request, and the task that answers it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -19,7 +20,7 @@ use crate::driver::Shard;
 use crate::http::exchange::{Account, Exchange, Front, Input, StreamInput};
 use crate::http::response::Response;
 use crate::session;
-use crate::task::isolated;
+use crate::task::{First, first, isolated};
 
 /// What the requests of one connection have in common.
 pub(super) struct Origin {
@@ -47,13 +48,13 @@ impl Drop for Counted {
     }
 }
 
-/// A stream whose answer has not begun.
-pub(super) struct Open {
-    pub(super) body: RecvStream,
-    pub(super) respond: SendResponse<Bytes>,
+/// The body of a stream whose answer has not begun, and whether it is still open.
+struct Incoming {
+    body: RecvStream,
+    respond: Rc<RefCell<SendResponse<Bytes>>>,
 }
 
-impl StreamInput for Open {
+impl StreamInput for Incoming {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         let piece = ready!(self.body.poll_data(cx)).transpose();
         let piece = piece.map_err(io::Error::other)?;
@@ -65,7 +66,7 @@ impl StreamInput for Open {
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.respond.poll_reset(cx).map(|_| ())
+        self.respond.borrow_mut().poll_reset(cx).map(|_| ())
     }
 }
 
@@ -74,26 +75,26 @@ pub(super) fn start(
     origin: &Rc<Origin>,
     carrier: &Carrier,
     request: http::Request<RecvStream>,
-    respond: SendResponse<Bytes>,
+    mut respond: SendResponse<Bytes>,
 ) {
     let (head, body) = request.into_parts();
-    let mut open = Open { body, respond };
-    let request = match understand(origin, &head, open.body.is_end_stream()) {
+    let request = match understand(origin, &head, body.is_end_stream()) {
         Ok(request) => request,
         Err(bad) => {
             session::tell_malformed(&origin.shard, origin.peer, bad.status, bad.reason);
             carrier.charge(RESET_COST);
             if bad.status == 400 {
                 // RFC 9113 section 8.1.1.
-                open.respond.send_reset(Reason::PROTOCOL_ERROR);
-                return;
+                respond.send_reset(Reason::PROTOCOL_ERROR);
+            } else {
+                refuse(origin, respond, bad);
             }
-            return refuse(origin, open, bad);
+            return;
         }
     };
     let (counted, shard) = (Counted::new(origin), Rc::clone(&origin.shard));
     // Boxed once: each layer around a future would hold it twice otherwise.
-    let serving = Box::pin(serve(counted, open, request));
+    let serving = Box::pin(serve(counted, body, respond, request));
     origin.shard.tasks.spawn(async move {
         if let Err(panic) = isolated(serving).await {
             shard.probe.panics.add(1);
@@ -141,27 +142,52 @@ fn understand(
     Request::from_fields(given, &limits)
 }
 
-async fn serve(counted: Counted, mut open: Open, request: Request) {
+async fn serve(counted: Counted, body: RecvStream, respond: SendResponse<Bytes>, request: Request) {
     let origin = &counted.0;
     let shard = &origin.shard;
     let proxies = &shard.config().limits.trusted_proxies;
     let account = Account::open(shard, client(proxies, origin.peer, request.headers()));
+    let respond = Rc::new(RefCell::new(respond));
+    let mut incoming = Incoming {
+        body,
+        respond: Rc::clone(&respond),
+    };
     let exchange = Exchange {
         shard: Rc::clone(shard),
         front: origin.front,
         account,
         request: &request,
-        input: Input::Stream(&mut open),
+        input: Input::Stream(&mut incoming),
     };
-    // Where the peer has gone meanwhile, the stream ends with what holds it.
-    if let Some(response) = session::answer(exchange).await {
+    // Whatever the answer waits for, nobody waits for it once the stream is reset.
+    let reset = poll_fn(|cx| respond.borrow_mut().poll_reset(cx));
+    let First::Left(Some(response)) = first(Box::pin(session::answer(exchange)), reset).await
+    else {
+        return;
+    };
+    let Incoming {
+        body,
+        respond: other,
+    } = incoming;
+    drop(other);
+    if let Some(respond) = Rc::into_inner(respond) {
+        let open = Open {
+            body,
+            respond: respond.into_inner(),
+        };
         answer::send(shard, open, account, &request, response).await;
     }
 }
 
+/// A stream whose answer is about to begin.
+pub(super) struct Open {
+    pub(super) body: RecvStream,
+    pub(super) respond: SendResponse<Bytes>,
+}
+
 /// Answers a request that is not understood.
-fn refuse(origin: &Rc<Origin>, open: Open, bad: BadRequest) {
+fn refuse(origin: &Rc<Origin>, respond: SendResponse<Bytes>, bad: BadRequest) {
     let mut response = Response::plain(bad.status, bad.reason);
     response.complete(origin.front, &origin.shard.config());
-    answer::send_short(open, response);
+    answer::send_short(respond, response);
 }

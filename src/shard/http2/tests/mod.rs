@@ -19,10 +19,13 @@ use crate::testing::{BACKENDS, Node, Seen, config};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The same for every engine.
-fn on_each(test: impl AsyncFn(&mut Node)) {
-    for backend in BACKENDS {
-        run(&mut Node::start(backend, 1, config()), &test);
-    }
+fn on_each(test: impl AsyncFn(&mut Node) + Sync) {
+    std::thread::scope(|scope| {
+        for backend in BACKENDS {
+            let test = &test;
+            scope.spawn(move || run(&mut Node::start(backend, 1, config()), test));
+        }
+    });
 }
 
 fn run(node: &mut Node, test: impl AsyncFn(&mut Node)) {
@@ -274,17 +277,22 @@ fn who_resets_is_forgotten() {
         let (status, _, listener, mut listening) =
             client.open(get("/live"), true).await.head().await;
         assert_eq!((status, node.seats.listeners.taken()), (200, 1));
+        let mut waits = client.open(get("/api/silent"), true).await;
+        assert_eq!(client.get("/health").await.status, 200);
         handle.send_reset(Reason::CANCEL);
+        waits.body.send_reset(Reason::CANCEL);
         listening.send_reset(Reason::CANCEL);
         drop(listener);
         // The connection moves on while the test waits.
         assert_eq!(client.get("/health").await.status, 200);
-        let ended = |node: &Node| {
-            node.seen
-                .try_iter()
-                .any(|seen| matches!(seen, Seen::RequestEnded))
-        };
-        node.wait_until("control is told", ended);
+        let mut ended = 0;
+        node.wait_until("control is told of both", |node| {
+            let seen = node.seen.try_iter();
+            ended += seen
+                .filter(|seen| matches!(seen, Seen::RequestEnded))
+                .count();
+            ended == 2
+        });
         node.wait_until("the seat is free", |node| node.seats.listeners.taken() == 0);
     });
 }
