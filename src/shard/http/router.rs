@@ -28,6 +28,8 @@ pub(crate) fn route(request: &Request) -> Route {
         Method::Put if !reserved => Route::Source,
         Method::Get | Method::Head if !reserved && is_hls(request.path()) => Route::Hls,
         Method::Get | Method::Head if !reserved && !is_playlist(request.path()) => Route::Listener,
+        // A WebSocket is opened where a stream is; nothing waits for a body there.
+        Method::Connect => Route::Listener,
         Method::Options if !reserved && request.path().starts_with('/') => Route::Preflight,
         _ => Route::Control,
     }

@@ -34,6 +34,10 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> Option<Response> {
         return Some(refuse(&shard, &refused(JoinRefusal::NotFound)));
     };
     let websocket = websocket::wish(request);
+    if request.method() == Method::Connect && websocket.is_none() {
+        // RFC 9220 section 3.
+        return Some(Response::plain(501, "only WebSockets are spoken in a CONNECT"));
+    }
     let stream = match &websocket {
         Some(_) if stream.output() == Some(Output::Flv) => stream.with_output(Output::WsFlv),
         Some(Wished::Connect) => return Some(Response::plain(404, "no WebSocket is here")),
