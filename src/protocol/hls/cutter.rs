@@ -4,7 +4,9 @@
 //! back, until the next says how long it lasts. Parts are never longer than the part target, and
 //! reach [`PART_FILL_PERCENT`] of it unless they are the last of their segment
 //! (draft-pantos-hls-rfc8216bis section 4.4.4.9). Where frames do not add up to that, a picture's
-//! decode time is moved ahead; when it is shown does not change. Time without units becomes gaps.
+//! decode time is moved ahead. When it is shown does not change, unless it is the first of its
+//! segment: that is shown where the segment starts, because dates and the other renditions say so.
+//! Time without units becomes gaps.
 
 use bytes::Bytes;
 use corecast_media::track::TrackKind;
@@ -71,8 +73,12 @@ pub(super) struct Cutter {
     held: Option<Timed>,
     /// Where what was given out or is in the open part ends.
     position: u64,
+    /// The latest tick at which something is shown.
+    newest_shown: u64,
     /// Whether nothing came yet.
     fresh: bool,
+    /// Whether the next unit is the first of its segment.
+    opens: bool,
 }
 
 impl Cutter {
@@ -97,7 +103,9 @@ impl Cutter {
             samples: Vec::new(),
             held: None,
             position: start,
+            newest_shown: start,
             fresh: true,
+            opens: true,
         }
     }
 
@@ -161,13 +169,24 @@ impl Cutter {
         }
         self.settle(unit.start, boundary, unit.keyframe, out);
         if self.kind == TrackKind::Video {
-            unit.composition = unit
-                .composition
-                .saturating_add_unsigned(unit.start)
-                .saturating_sub_unsigned(self.position);
+            unit.composition = self.moved(&unit);
         }
         unit.start = self.position;
         self.held = Some(unit);
+    }
+
+    /// How much later than decoded a picture is shown that is decoded at the position.
+    fn moved(&mut self, unit: &Timed) -> i64 {
+        let opens = std::mem::take(&mut self.opens);
+        let is_first = opens && unit.composition.unsigned_abs() <= self.usual / 2;
+        let shown = unit.start.saturating_add_signed(unit.composition);
+        let shown = if is_first {
+            shown.min(self.position.max(self.newest_shown + 1))
+        } else {
+            shown
+        };
+        self.newest_shown = self.newest_shown.max(shown);
+        shown.cast_signed().saturating_sub_unsigned(self.position)
     }
 
     /// Gives out what is there and fills the time up to `to` with gaps, as far as whole parts go;
@@ -184,7 +203,7 @@ impl Cutter {
         }
         if boundary {
             self.gap(to, out);
-            out.push(Cut::SegmentEnd { at: self.position });
+            self.end_segment(out);
         }
     }
 
@@ -197,7 +216,12 @@ impl Cutter {
             self.settle(to, false, false, out);
         }
         self.close_part(out);
+        self.end_segment(out);
+    }
+
+    fn end_segment(&mut self, out: &mut Vec<Cut>) {
         out.push(Cut::SegmentEnd { at: self.position });
+        self.opens = true;
     }
 
     /// Goes on at `start`, which is not before the end.
@@ -206,7 +230,9 @@ impl Cutter {
         self.samples.clear();
         self.part_start = start;
         self.position = start;
+        self.newest_shown = start;
         self.fresh = true;
+        self.opens = true;
     }
 
     /// The unit that is held back lasts until `next`, where another one or nothing follows.
@@ -217,7 +243,7 @@ impl Cutter {
         }
         if boundary {
             self.close_part(out);
-            out.push(Cut::SegmentEnd { at: self.position });
+            self.end_segment(out);
         }
     }
 

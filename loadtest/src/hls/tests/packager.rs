@@ -12,7 +12,7 @@ use corecast_protocol::hls::{
     Answer, Directives, Origin, Packager, PackagerSettings, Request, Resource,
 };
 
-use super::show::{CHANGE_MS, END_MS, JITTER_MS, OUTAGE_MS, Show};
+use super::show::{CHANGE_MS, END_MS, HOLE_MS, JITTER_MS, OUTAGE_MS, Show};
 use crate::hls::findings::{Check, judge, report};
 use crate::hls::history::{
     Ask, Digest, Exchange, History, MS, Purpose, Rendition, Sample, SkipAsk,
@@ -101,7 +101,7 @@ impl World {
             origin: Origin::new(),
             history: History {
                 renditions: names.iter().map(|name| rendition(name)).collect(),
-                slack_ns: (JITTER_MS + 40) * MS,
+                slack_ns: (JITTER_MS + HOLE_MS + 40) * MS,
                 ..History::default()
             },
             asking,
@@ -392,7 +392,7 @@ fn live(show: &Show) -> World {
         if now_ms % 2_000 == 1_005 && now_ms > 10_000 && now_ms < END_MS {
             world.probe(now_ms);
         }
-        if now_ms == END_MS - 5 {
+        if now_ms == END_MS + 1_000 {
             let exchange = world.request(now_ms, now_ms, "main.m3u8", "");
             let text = exchange.and_then(|exchange| exchange.text).expect("a list");
             world.history.multivariant = Some(Multivariant::parse(&text));

@@ -16,6 +16,9 @@ pub(super) const CHANGE_MS: u64 = 200_000;
 pub(super) const END_MS: u64 = 300_000;
 /// Pictures from one keyframe to the next.
 const GOP: i64 = 25;
+/// The film is played in a loop of so many pictures, and its sound is so much longer.
+const LOOP: i64 = 40 * GOP;
+pub(super) const HOLE_MS: u64 = 120;
 
 /// What is sent, and what it is listed as.
 pub(super) struct Show {
@@ -122,7 +125,9 @@ fn units() -> Vec<(u64, AccessUnit)> {
     let mut units = Vec::new();
     let (mut seed, mut pictures, mut sounds) = (1_u64, 0_i64, 0_i64);
     loop {
-        let (picture_ns, sound_ns) = (pictures * 40_000_000, sounds * 1_024_000_000 / 48);
+        let holes_ns = pictures / LOOP * (HOLE_MS * MS).cast_signed();
+        let picture_ns = pictures * 40_000_000 + holes_ns;
+        let sound_ns = sounds * 1_024_000_000 / 48;
         let video = picture_ns <= sound_ns;
         let dts_ns = if video { picture_ns } else { sound_ns };
         let due_ms = dts_ns.cast_unsigned() / MS;

@@ -172,6 +172,33 @@ fn irregular_pictures_keep_every_rule() {
 }
 
 #[test]
+fn a_hole_before_a_segment_keeps_every_rule() {
+    // A film that is played in a loop has one wherever its sound is longer than its pictures.
+    for (hole_us, b_frames, audio) in [
+        (7_000, 0, vec![48_000]),
+        (33_000, 2, vec![48_000]),
+        (150_000, 0, vec![48_000]),
+        (150_000, 2, vec![44_100, 48_000]),
+        (390_000, 2, vec![48_000]),
+        (700_000, 0, vec![48_000]),
+    ] {
+        let scene = Scene {
+            video: vec![Video {
+                b_frames,
+                hole_us,
+                // The last picture of a group is shown last.
+                ..Video::regular(40_000, 49)
+            }],
+            audio,
+            seconds: 22,
+            network_us: 60_000,
+            ..Scene::default()
+        };
+        packaged(&scene, settings(2_000, 200, 30));
+    }
+}
+
+#[test]
 fn a_usual_source_keeps_every_rule() {
     let station = packaged(&Scene::default(), settings(2_000, 200, 20));
     let seen = &station.seen[&V0];

@@ -32,6 +32,8 @@ pub(super) struct Video {
     pub(super) late_us: u64,
     /// So many in a hundred pictures are not sent at all.
     pub(super) dropped_percent: u64,
+    /// Before each keyframe but the first two there is so much time without pictures.
+    pub(super) hole_us: u64,
 }
 
 impl Video {
@@ -42,7 +44,18 @@ impl Video {
             b_frames: 0,
             late_us: 0,
             dropped_percent: 0,
+            hole_us: 0,
         }
+    }
+
+    /// How much time without pictures there is before the picture of this number.
+    fn holes_before_us(&self, number: u64) -> u64 {
+        (number / self.gop).saturating_sub(1) * self.hole_us
+    }
+
+    /// How much there is in so many seconds of pictures.
+    fn holes_us(&self, seconds: u64) -> u64 {
+        self.holes_before_us(seconds * 1_000_000 / self.frame_us)
     }
 }
 
@@ -155,7 +168,8 @@ impl Scene {
                 continue;
             }
             let late_us = seeded.below(video.late_us + 1);
-            let dts_us = (at * video.frame_us + late_us).max(last_us + 1_000);
+            let holes_us = video.holes_before_us(at);
+            let dts_us = (at * video.frame_us + late_us + holes_us).max(last_us + 1_000);
             last_us = dts_us;
             // Decoded I P B B: the P is shown after its Bs; all are one picture late.
             let ahead = match (in_gop, video.b_frames) {
@@ -179,7 +193,9 @@ impl Scene {
     }
 
     fn sounds(&self, id: u8, rate: u32) -> Vec<(u64, AccessUnit)> {
-        let count = self.seconds * u64::from(rate) / 1_024;
+        let holes = self.video.iter().map(|video| video.holes_us(self.seconds));
+        let length_us = self.seconds * 1_000_000 + holes.max().unwrap_or(0);
+        let count = length_us * u64::from(rate) / 1_024_000_000;
         (0..count)
             .map(|at| {
                 let dts_us = at * 1_024_000_000 / u64::from(rate);

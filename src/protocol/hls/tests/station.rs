@@ -27,6 +27,8 @@ pub(super) struct Seen {
     discontinuities: BTreeMap<u64, bool>,
     /// The units that came out, with the ticks at which they are shown.
     pub(super) payloads: Vec<(Bytes, i64)>,
+    /// Which of them start a segment, but for the first.
+    firsts: Vec<usize>,
     /// Where the next part starts, in ticks; none after a gap or at the start.
     next_ticks: Option<u64>,
     /// The first decode time of segments, in ticks.
@@ -399,6 +401,9 @@ impl Seen {
                 assert_eq!(line.independent, has_keyframe, "rule 19");
                 assert!(!line.gap, "rule 10");
             }
+            if piece.part == 0 && !self.payloads.is_empty() {
+                self.firsts.push(self.payloads.len());
+            }
             for sample in &fragment.samples {
                 let shown = sample.decode_time_ticks as i64 + sample.composition_offset_ticks;
                 self.payloads
@@ -424,7 +429,8 @@ impl Seen {
     }
 
     /// The units of a track that came in, from the first that came out on: each came out once, in
-    /// order, whole, and is shown when it should be, within `off_us`.
+    /// order, whole, and is shown when it should be, within `off_us`; the first of a segment may be
+    /// shown earlier, if that is behind what was shown before it.
     pub(super) fn check_payloads(
         &self,
         happenings: &[Happening],
@@ -441,15 +447,19 @@ impl Seen {
         let skipped = units.iter().position(|unit| unit.payload == first.0);
         let skipped = skipped.expect("the first one came in");
         assert_eq!(self.payloads.len(), units.len() - skipped, "track {track}");
-        for (unit, (payload, shown)) in units[skipped..].iter().zip(&self.payloads) {
+        let mut newest = i64::MIN;
+        let pairs = units[skipped..].iter().zip(&self.payloads);
+        for (at, (unit, (payload, shown))) in pairs.enumerate() {
             assert!(unit.payload == *payload, "another payload");
             let zero_us = first.1 * 1_000_000 / i64::from(timescale);
             let shown_us = shown * 1_000_000 / i64::from(timescale) - zero_us;
             let expected_us = unit.pts.since(units[skipped].pts) / 1_000;
+            let is_earlier = self.firsts.contains(&at) && shown_us < expected_us;
             assert!(
-                (shown_us - expected_us).abs() <= off_us,
+                (shown_us - expected_us).abs() <= off_us || is_earlier && *shown > newest,
                 "shown at {shown_us} us, not at {expected_us} us"
             );
+            newest = newest.max(*shown);
         }
         skipped
     }
