@@ -16,7 +16,7 @@ mod heads;
 mod hostile;
 mod linger;
 mod listeners;
-mod peers;
+pub(crate) mod peers;
 mod reload;
 mod slow;
 mod sources;

@@ -2,11 +2,11 @@
 //! a raw HTTP client, an MP3 source whose every frame is known, and fixtures.
 //!
 //! Reading order: [`server`] (the program on a port of its own), [`http`] (bytes in, bytes out),
-//! [`mpeg`] (frames that say their number), [`station`] (plays them), [`icy`] (hears them),
-//! [`client`] (other people's programs), [`fixture`] (files that ffmpeg makes once), [`borders`]
-//! (where their frames begin), [`chromium`] and [`firefox`] (browsers), [`desktop`] (what programs
-//! with a window need), [`icecast`] (a real one), [`script`] (an operator's, asked and told by
-//! HTTP).
+//! [`http2`] (frames in, frames out), [`mpeg`] (frames that say their number), [`station`] (plays
+//! them), [`icy`] (hears them), [`client`] (other people's programs), [`fixture`] (files that
+//! ffmpeg makes once), [`borders`] (where their frames begin), [`chromium`] and [`firefox`]
+//! (browsers), [`desktop`] (what programs with a window need), [`icecast`] (a real one), [`script`]
+//! (an operator's, asked and told by HTTP).
 
 pub(crate) mod borders;
 pub(crate) mod chromium;
@@ -15,6 +15,7 @@ pub(crate) mod desktop;
 pub(crate) mod firefox;
 pub(crate) mod fixture;
 pub(crate) mod http;
+pub(crate) mod http2;
 pub(crate) mod icecast;
 pub(crate) mod icy;
 pub(crate) mod mpeg;

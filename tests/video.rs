@@ -3,7 +3,7 @@
 
 mod audience;
 mod boxes;
-mod browsers;
+pub(crate) mod browsers;
 mod enhanced;
 mod forward;
 mod hls;
@@ -23,11 +23,11 @@ use serde_json::Value;
 use crate::harness::{Client, Server, client, program, wait_for};
 
 /// Publishes the film with its own pace, once.
-fn publish(server: &Server, film: &Path, mount: &str) -> Client {
+pub(crate) fn publish(server: &Server, film: &Path, mount: &str) -> Client {
     publish_to(&server.publish_url(mount), film)
 }
 
-fn publish_to(url: &str, film: &Path) -> Client {
+pub(crate) fn publish_to(url: &str, film: &Path) -> Client {
     let options = ["-nostdin", "-v", "error", "-re", "-i"];
     let output = ["-c", "copy", "-f", "flv"];
     let mut ffmpeg = program("ffmpeg");

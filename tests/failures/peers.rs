@@ -10,7 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::harness::http;
 
 /// Raises the limit of open files as far as it goes: a crowd is many connections.
-pub(super) fn raise_open_files() {
+pub(crate) fn raise_open_files() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: maximum,
@@ -20,7 +20,7 @@ pub(super) fn raise_open_files() {
 }
 
 /// A connection on which `bytes` were sent.
-pub(super) fn say(address: SocketAddr, bytes: &[u8]) -> TcpStream {
+pub(crate) fn say(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     let mut stream = http::connect(address).expect("the server takes connections");
     stream.write_all(bytes).expect("a few bytes fit");
     stream
@@ -28,12 +28,12 @@ pub(super) fn say(address: SocketAddr, bytes: &[u8]) -> TcpStream {
 
 /// A connection whose peer's window is so small that a listener that does not read is noticed
 /// after a few seconds of audio, not after megabytes.
-pub(super) fn narrow(address: SocketAddr, bytes: &[u8]) -> TcpStream {
+pub(crate) fn narrow(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     narrow_from([127, 0, 0, 1], address, bytes)
 }
 
 /// As [`narrow`], from an address of this machine.
-pub(super) fn narrow_from(from: [u8; 4], address: SocketAddr, bytes: &[u8]) -> TcpStream {
+pub(crate) fn narrow_from(from: [u8; 4], address: SocketAddr, bytes: &[u8]) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).expect("a socket");
     socket
         .set_recv_buffer_size(4_096)
@@ -54,7 +54,7 @@ pub(super) fn narrow_from(from: [u8; 4], address: SocketAddr, bytes: &[u8]) -> T
 }
 
 /// Closes with a reset.
-pub(super) fn reset(stream: TcpStream) {
+pub(crate) fn reset(stream: TcpStream) {
     let socket = socket2::SockRef::from(&stream);
     socket
         .set_linger(Some(Duration::ZERO))
@@ -63,7 +63,7 @@ pub(super) fn reset(stream: TcpStream) {
 
 /// Everything up to the end of the connection, and whether it ended within `limit`. An end by a
 /// reset is an end.
-pub(super) fn read_to_end(stream: &mut TcpStream, limit: Duration) -> (Vec<u8>, bool) {
+pub(crate) fn read_to_end(stream: &mut TcpStream, limit: Duration) -> (Vec<u8>, bool) {
     let deadline = Instant::now() + limit;
     let mut all = Vec::new();
     let mut piece = [0; 16 * 1024];
@@ -83,13 +83,13 @@ pub(super) fn read_to_end(stream: &mut TcpStream, limit: Duration) -> (Vec<u8>, 
 }
 
 /// Descriptors that a process has open.
-pub(super) fn open_files(pid: u32) -> usize {
+pub(crate) fn open_files(pid: u32) -> usize {
     let files = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the process is there");
     files.count()
 }
 
 /// Memory of a process in KiB (`VmRSS`).
-pub(super) fn memory_kib(pid: u32) -> u64 {
+pub(crate) fn memory_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
     let status = status.expect("the process is there");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -98,7 +98,7 @@ pub(super) fn memory_kib(pid: u32) -> u64 {
 }
 
 /// CPU time of a process so far.
-pub(super) fn cpu_time(pid: u32) -> Duration {
+pub(crate) fn cpu_time(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is there");
     let (_, after) = stat.rsplit_once(')').expect("the name is in brackets");
     let ticks = after.split_whitespace().skip(11).take(2);
@@ -107,7 +107,7 @@ pub(super) fn cpu_time(pid: u32) -> Duration {
 }
 
 /// The number of the thread of a process that has this name.
-pub(super) fn thread_named(pid: u32, name: &str) -> i32 {
+pub(crate) fn thread_named(pid: u32, name: &str) -> i32 {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process is there");
     let found = tasks.flatten().find(|task| {
         std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name)
@@ -117,7 +117,7 @@ pub(super) fn thread_named(pid: u32, name: &str) -> i32 {
 }
 
 /// How long a thread was ready to run so far and had no CPU.
-pub(super) fn waited_for_cpu(pid: u32, thread: i32) -> Duration {
+pub(crate) fn waited_for_cpu(pid: u32, thread: i32) -> Duration {
     let path = format!("/proc/{pid}/task/{thread}/schedstat");
     let text = std::fs::read_to_string(path).expect("the thread is there");
     let waited = text

@@ -14,7 +14,7 @@ use crate::harness::server::SOURCE_PASSWORD;
 use crate::harness::{Backend, Client, Server, Station, fixture, program, wait_for};
 
 /// What the page says of hls.js, whose errors are noted from the first look on.
-const HLS: &str = "(() => { const page = window.corecast; const hls = page?.player?.hls; \
+pub(crate) const HLS: &str = "(() => { const page = window.corecast; const hls = page?.player?.hls; \
      if (hls && hls.faults === undefined) { hls.faults = []; \
          hls.on('hlsError', (_, error) => hls.faults.push(error.details)); } \
      const list = hls?.latestLevelDetails; \
@@ -55,7 +55,7 @@ fn number(value: &Value) -> f64 {
 }
 
 /// Watches a player that plays by `see`; answers what is wrong with it.
-fn watch(mut see: impl FnMut() -> Value, what: &str) -> Option<String> {
+pub(crate) fn watch(mut see: impl FnMut() -> Value, what: &str) -> Option<String> {
     let began = Instant::now();
     while number(&see()["position"]) <= 0.0 {
         if began.elapsed() > ANSWER_LIMIT {
@@ -84,7 +84,7 @@ fn watch(mut see: impl FnMut() -> Value, what: &str) -> Option<String> {
 }
 
 /// Looks until one look is good; `load` begins again.
-fn assert_keeps_up(what: &str, mut look: impl FnMut() -> Option<String>) {
+pub(crate) fn assert_keeps_up(what: &str, mut look: impl FnMut() -> Option<String>) {
     let mut faults = Vec::new();
     while faults.len() < LOOKS {
         match look() {
@@ -98,7 +98,7 @@ fn assert_keeps_up(what: &str, mut look: impl FnMut() -> Option<String>) {
     panic!("{what}: {faults:#?}");
 }
 
-fn start_film(server: &Server) -> Client {
+pub(crate) fn start_film(server: &Server) -> Client {
     // Long enough for every look.
     let seconds = watched_s().saturating_sub(WATCHED_S) * 3 + 90;
     let film = fixture::film("player.flv", seconds, &["-g", "30", "-bf", "0"]);
