@@ -18,7 +18,7 @@ use super::tcp::{self, TcpConnection, TcpSocket};
 
 /// The most bytes that a peer may send before the handshake is over: a hello with keys for
 /// groups of the day and a ticket is two thousand bytes.
-const HANDSHAKE_BYTES_MAX: usize = 32 * 1024;
+const HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
 
 /// What each TLS connection begins with: the type of a handshake record (RFC 8446, section 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
