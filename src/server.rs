@@ -335,17 +335,23 @@ impl ReadyLine {
         } else {
             "any".into()
         };
-        let url = |address| url(&config.server.hostname, address);
         let acceptors = ground.addresses.iter().copied().zip(&config.listen);
-        let pages = acceptors
-            .filter(|(_, listen)| listen.protocol == ListenProtocol::Http)
-            .map(|(address, _)| address);
+        let pages = acceptors.filter_map(|(address, listen)| {
+            let scheme = match listen.protocol {
+                ListenProtocol::Http => "http",
+                ListenProtocol::Https => "https",
+                ListenProtocol::Rtmp | ListenProtocol::Rtmps | ListenProtocol::Shoutcast => {
+                    return None;
+                }
+            };
+            Some(url(scheme, &config.server.hostname, address))
+        });
         ReadyLine {
             io: ground.backend.to_string(),
             shards: ground.topology.shards(),
             cpus,
             listen: words(ground.addresses.iter().map(ToString::to_string).collect()),
-            urls: words(pages.map(url).collect()),
+            urls: words(pages.collect()),
             connections_max: ground.connections_max,
         }
     }
@@ -366,10 +372,10 @@ impl ReadyLine {
 }
 
 /// Where people find what listens at `address`.
-fn url(hostname: &str, address: SocketAddr) -> String {
+fn url(scheme: &str, hostname: &str, address: SocketAddr) -> String {
     let port = address.port();
     match address {
-        _ if address.ip().is_unspecified() => format!("http://{hostname}:{port}/"),
-        _ => format!("http://{address}/"),
+        _ if address.ip().is_unspecified() => format!("{scheme}://{hostname}:{port}/"),
+        _ => format!("{scheme}://{address}/"),
     }
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::fault::Place;
 use crate::load::{Draft, mount_path};
 use crate::section::{Config, ListenProtocol};
-use crate::{master, relay};
+use crate::{master, relay, tls};
 
 /// The most acceptors.
 pub(crate) const LISTEN_MAX: usize = 64;
@@ -47,6 +47,8 @@ pub(crate) fn check(draft: &mut Draft) {
     check_fallbacks(draft);
     let mut faults = relay::check(&draft.relays);
     faults.append(&mut master::check(&draft.masters));
+    let place = |path: &str| place(draft, path);
+    faults.append(&mut tls::check(&draft.config, &draft.certificates, place));
     draft.faults.append(&mut faults);
 }
 
@@ -60,6 +62,11 @@ fn check_listen(draft: &mut Draft) {
             faults.push(place.fault("listen.address", message));
         }
         seen.push((address, place));
+        if listen.protocol.is_tls() && !draft.config.may_speak_tls() {
+            let message = "needs a certificate: tls.certificate_file, a [[certificate]], or \
+                           tls.self_signed = true for development";
+            faults.push(place.fault("listen.protocol", message));
+        }
         let mount = &listen.shoutcast_mount;
         let takes_sources = listen.protocol == ListenProtocol::Shoutcast;
         if takes_sources && (mount.is_empty() || is_reserved_path(mount)) {

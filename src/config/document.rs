@@ -5,7 +5,7 @@ use std::ops::Range;
 use toml_edit::{Document, Item, Table as TomlTable, TableLike};
 
 use crate::fault::{Fault, Place};
-use crate::load::{Draft, File, Given, MASTER, MOUNT, MOUNT_NAME, MountDraft, RELAY};
+use crate::load::{CERTIFICATE, Draft, File, Given, MASTER, MOUNT, MOUNT_NAME, MountDraft, RELAY};
 use crate::property::{Named, Section};
 use crate::section::{Listen, Mount};
 use crate::value;
@@ -46,6 +46,11 @@ pub(crate) fn read(file: File<'_>, draft: &mut Draft) -> bool {
             for (table, place) in tables(&text, key, item, &place, draft) {
                 let master = read_named(&text, table, place, draft);
                 draft.masters.push(master);
+            }
+        } else if key == CERTIFICATE {
+            for (table, place) in tables(&text, key, item, &place, draft) {
+                let certificate = read_named(&text, table, place, draft);
+                draft.certificates.push(certificate);
             }
         } else {
             draft.unknown_section(key, &place);

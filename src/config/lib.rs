@@ -28,6 +28,7 @@ mod relay;
 mod reload;
 pub mod section;
 mod state;
+mod tls;
 mod value;
 
 pub use check::{RESERVED_PATHS, RESERVED_PREFIXES, is_reserved_path};
@@ -42,6 +43,7 @@ pub use relay::{HttpUrl, Relay};
 pub use reload::{Change, apply_reloadable, diff};
 pub use section::*;
 pub use state::{SECRETS_FILE, Secret, Secrets, missing_secrets, state_dir};
+pub use tls::{Certificate, DEFAULT_CERTIFICATE, Tls, TlsVersion};
 
 #[cfg(test)]
 mod tests;

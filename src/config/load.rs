@@ -7,6 +7,7 @@ use crate::master::Master;
 use crate::property::{Declaration, Named, Section, Table, Value};
 use crate::relay::Relay;
 use crate::section::{Config, Listen, Mount};
+use crate::tls::Certificate;
 use crate::{check, document, overrides, value};
 
 /// Where settings come from; what is listed later wins.
@@ -66,6 +67,7 @@ pub(crate) struct Draft {
     pub(crate) mounts: Vec<MountDraft>,
     pub(crate) relays: Vec<(Relay, Place)>,
     pub(crate) masters: Vec<(Master, Place)>,
+    pub(crate) certificates: Vec<(Certificate, Place)>,
     pub(crate) places: BTreeMap<String, Place>,
     pub(crate) faults: Vec<Fault>,
 }
@@ -92,6 +94,7 @@ pub(crate) const MOUNT: &str = "mount";
 pub(crate) const MOUNT_NAME: &str = "name";
 pub(crate) const RELAY: &str = Relay::NAME;
 pub(crate) const MASTER: &str = Master::NAME;
+pub(crate) const CERTIFICATE: &str = Certificate::NAME;
 
 impl Draft {
     /// Sets a key of a section that stands once.
@@ -176,7 +179,13 @@ impl Draft {
     }
 
     fn finish(mut self, whole: bool) -> Result<Loaded, Vec<Fault>> {
-        if !self.listen.is_empty() {
+        let own = |(certificate, _): &(Certificate, Place)| certificate.clone();
+        self.config.certificates = self.certificates.iter().map(own).collect();
+        if self.listen.is_empty() {
+            let may_speak_tls = self.config.may_speak_tls();
+            let listen = &mut self.config.listen;
+            listen.retain(|listen| may_speak_tls || !listen.protocol.is_tls());
+        } else {
             self.config.listen = self
                 .listen
                 .iter()
@@ -224,7 +233,7 @@ pub(crate) fn mount_path(name: &str, key: &str) -> String {
 pub(crate) fn section_names() -> Vec<&'static str> {
     let config = Config::default();
     let mut names: Vec<&'static str> = config.tables().iter().map(|table| table.name()).collect();
-    names.extend([Listen::NAME, MOUNT, RELAY, MASTER]);
+    names.extend([Listen::NAME, CERTIFICATE, MOUNT, RELAY, MASTER]);
     names
 }
 

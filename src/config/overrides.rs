@@ -1,13 +1,16 @@
 //! Settings from the environment and the command line.
 
 use crate::fault::Place;
-use crate::load::{Draft, MASTER, MOUNT, RELAY, section_names};
+use crate::load::{CERTIFICATE, Draft, MASTER, MOUNT, RELAY, section_names};
 use crate::property::{Kind, Named, Section, Value};
 use crate::section::{Listen, ListenProtocol, Mount};
 use crate::value;
 
 /// What the names of our environment variables start with.
 pub const ENVIRONMENT_PREFIX: &str = "CORECAST_";
+
+/// The sections whose overrides say which one of them is meant.
+const NAMED: [&str; 4] = [MOUNT, RELAY, MASTER, CERTIFICATE];
 
 /// The name of a setting's environment variable.
 pub(crate) fn environment_name(section: &str, key: &str) -> String {
@@ -47,7 +50,7 @@ pub(crate) fn read_environment(environment: &[(String, String)], whole: bool, dr
             continue;
         };
         let section = section.to_lowercase();
-        if ![MOUNT, RELAY, MASTER].contains(&section.as_str()) {
+        if !NAMED.contains(&section.as_str()) {
             set(&section, &key.to_lowercase(), text, place, draft);
             continue;
         }
@@ -79,7 +82,7 @@ pub(crate) fn read_arguments(arguments: &[String], whole: bool, draft: &mut Draf
                 .push(place.fault("", "must be section.key=value"));
             continue;
         };
-        if ![MOUNT, RELAY, MASTER].contains(&section) {
+        if !NAMED.contains(&section) {
             set(section, key, text, place, draft);
         } else if whole {
             let (mount, key) = key.rsplit_once('.').unwrap_or((key, ""));
@@ -123,8 +126,8 @@ fn set(section: &str, key: &str, text: &str, place: Place, draft: &mut Draft) {
     }
 }
 
-/// All acceptors at once, separated by commas; those of the file are forgotten. `shoutcast:` or
-/// `rtmp:` before an address says what is spoken there.
+/// All acceptors at once, separated by commas; those of the file are forgotten. A protocol before
+/// an address (`rtmp:`) says what is spoken there.
 fn set_listen(key: &str, text: &str, place: &Place, draft: &mut Draft) {
     const ADDRESS: &str = "address";
     if key != ADDRESS && Listen::property(key).is_some() {
@@ -139,8 +142,10 @@ fn set_listen(key: &str, text: &str, place: &Place, draft: &mut Draft) {
         let mut listen = Listen::default();
         let mut address = address.trim();
         for (prefix, protocol) in [
-            ("shoutcast:", ListenProtocol::Shoutcast),
+            ("https:", ListenProtocol::Https),
             ("rtmp:", ListenProtocol::Rtmp),
+            ("rtmps:", ListenProtocol::Rtmps),
+            ("shoutcast:", ListenProtocol::Shoutcast),
         ] {
             if let Some(rest) = address.strip_prefix(prefix) {
                 (address, listen.protocol) = (rest, protocol);
@@ -153,7 +158,7 @@ fn set_listen(key: &str, text: &str, place: &Place, draft: &mut Draft) {
     draft.places.insert(Listen::NAME.to_owned(), place.clone());
 }
 
-/// Sets a key of the one mount, relay or master that is meant; `path` is how a fault calls it.
+/// Sets a key of the one mount, relay, master or certificate that is meant; `path` is how a fault calls it.
 fn set_of_one(
     section: &str,
     is_meant: impl Fn(&str) -> bool,
@@ -168,6 +173,11 @@ fn set_of_one(
             let mut relays = std::mem::take(&mut draft.relays);
             set_named(&mut relays, is_meant, path, text, place, draft);
             draft.relays = relays;
+        }
+        CERTIFICATE => {
+            let mut certificates = std::mem::take(&mut draft.certificates);
+            set_named(&mut certificates, is_meant, path, text, place, draft);
+            draft.certificates = certificates;
         }
         _ => {
             let mut masters = std::mem::take(&mut draft.masters);

@@ -6,6 +6,7 @@ use crate::overrides::environment_name;
 use crate::property::{Declaration, Kind, Named, Section, Table, TakesEffect, Value, one_line};
 use crate::relay::Relay;
 use crate::section::{Config, Listen};
+use crate::tls::Certificate;
 use crate::value;
 
 const MOUNT_DOC: &str = "A configured mount, as many as wanted. It has the keys of \
@@ -52,6 +53,8 @@ fn chapters() -> Vec<Chapter> {
             .map_or(0, |index| index + 1)
     };
     chapters.insert(after(&chapters, "[server]"), listen);
+    let at = after(&chapters, "[tls]");
+    chapters.insert(at, named_chapter::<Certificate>());
     chapters.insert(after(&chapters, "[mount_defaults]"), mount);
     let at = after(&chapters, &format!("[[{MOUNT}]]"));
     chapters.insert(at, named_chapter::<Relay>());
@@ -249,6 +252,7 @@ pub fn effective(loaded: &Loaded) -> String {
         });
         text.push('\n');
     }
+    push_named(&mut text, &config.certificates, place);
     push_named(&mut text, &config.relays, place);
     push_named(&mut text, &config.masters, place);
     text.truncate(text.trim_end().len());
@@ -341,6 +345,7 @@ mod tests {
             config,
             Config {
                 mounts: mounts.into(),
+                certificates: vec![Certificate::example()],
                 relays: vec![Relay::example()],
                 masters: vec![Master::example()],
                 ..Config::default()
@@ -355,7 +360,8 @@ mod tests {
                     [server]\nlocation = 'a \"b\" \\c'\n\
                     [[mount]]\nname = '/a'\nlatency = 'live'\n[[mount]]\nname = '/b'\n\
                     [[relay]]\nmount = '/r'\nurl = 'http://a/b http://c/d'\n\
-                    [[master]]\nname = 'm'\nurl = 'http://a'\nexcept = ['x', 'y']\n";
+                    [[master]]\nname = 'm'\nurl = 'http://a'\nexcept = ['x', 'y']\n\
+                    [tls]\nmin_version = '1.3'\n[[certificate]]\nname = 'c'\nfile = '/c.pem'\n";
         let loaded = load_text(text);
         let effective = effective(&loaded);
         assert_eq!(load_text(&effective).config, loaded.config);

@@ -56,7 +56,12 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
             .iter()
             .map(|listen| match listen.protocol {
                 ListenProtocol::Http => format!("\"{}\"", listen.address),
-                ListenProtocol::Rtmp => format!("\"rtmp:{}\"", listen.address),
+                ListenProtocol::Https if !listen.http3 => {
+                    format!("\"https:{} without HTTP/3\"", listen.address)
+                }
+                ListenProtocol::Https | ListenProtocol::Rtmp | ListenProtocol::Rtmps => {
+                    format!("\"{}:{}\"", listen.protocol.word(), listen.address)
+                }
                 ListenProtocol::Shoutcast => {
                     format!("\"shoutcast:{}{}\"", listen.address, listen.shoutcast_mount)
                 }
@@ -78,6 +83,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         let section = old.name();
         changes.extend(changes_of(old, new, |key| format!("{section}.{key}")));
     }
+    changes.extend(named_changes(&old.certificates, &new.certificates));
     changes.extend(mount_changes(old, new));
     changes.extend(named_changes(&old.relays, &new.relays));
     changes.extend(named_changes(&old.masters, &new.masters));

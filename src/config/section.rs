@@ -11,6 +11,7 @@ use crate::property::{
     Kind, Setting, Table, Value, bytes, bytes_or_zero, choice, count, millis, section, text,
 };
 use crate::relay::Relay;
+use crate::tls::{Certificate, Tls};
 
 /// The whole configuration; immutable, shared by `Arc`, replaced as a whole on reload.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +20,10 @@ pub struct Config {
     pub server: Server,
     /// The acceptors.
     pub listen: Vec<Listen>,
+    /// TLS.
+    pub tls: Tls,
+    /// Certificates beside that of `tls`.
+    pub certificates: Vec<Certificate>,
     /// The data plane.
     pub shards: Shards,
     /// Bounds on what peers may use.
@@ -46,7 +51,9 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             server: Server::default(),
-            listen: vec![Listen::default(), Listen::rtmp()],
+            listen: vec![Listen::default(), Listen::https(), Listen::rtmp()],
+            tls: Tls::default(),
+            certificates: Vec::new(),
             shards: Shards::default(),
             limits: Limits::default(),
             auth: Auth::default(),
@@ -67,17 +74,27 @@ impl Config {
         self.configured_mount(name).unwrap_or(&self.mount_defaults)
     }
 
-    /// Where pages and streams are served: the first acceptor that speaks HTTP, if one does.
-    pub fn http_address(&self) -> Option<SocketAddr> {
-        let mut listen = self.listen.iter();
-        let http = listen.find(|listen| listen.protocol == ListenProtocol::Http);
-        http.map(|listen| listen.address)
+    /// The scheme and the port that the server is known by: those of the first acceptor of plain
+    /// HTTP, else of the first one of HTTPS.
+    pub fn site(&self) -> (&'static str, u16) {
+        let port = |wanted| {
+            let mut listen = self.listen.iter();
+            listen
+                .find(|listen| listen.protocol == wanted)
+                .map(|listen| listen.address.port())
+        };
+        match (port(ListenProtocol::Http), port(ListenProtocol::Https)) {
+            (Some(port), _) => ("http", port),
+            (None, Some(port)) => ("https", port),
+            (None, None) => ("http", 8_000),
+        }
     }
 
     /// The sections that stand once in the file.
-    pub(crate) fn tables(&self) -> [&dyn Table; 7] {
+    pub(crate) fn tables(&self) -> [&dyn Table; 8] {
         let Config {
             server,
+            tls,
             shards,
             limits,
             auth,
@@ -85,18 +102,29 @@ impl Config {
             directory,
             log,
             listen: _,
+            certificates: _,
             mounts: _,
             relays: _,
             masters: _,
             relays_listed: _,
         } = self;
-        [server, shards, limits, auth, mount_defaults, directory, log]
+        [
+            server,
+            tls,
+            shards,
+            limits,
+            auth,
+            mount_defaults,
+            directory,
+            log,
+        ]
     }
 
     /// The section `name`, where it stands once in the file.
     pub(crate) fn table_mut(&mut self, name: &str) -> Option<&mut dyn Table> {
         let Config {
             server,
+            tls,
             shards,
             limits,
             auth,
@@ -104,13 +132,22 @@ impl Config {
             directory,
             log,
             listen: _,
+            certificates: _,
             mounts: _,
             relays: _,
             masters: _,
             relays_listed: _,
         } = self;
-        let tables: [&mut dyn Table; 7] =
-            [server, shards, limits, auth, mount_defaults, directory, log];
+        let tables: [&mut dyn Table; 8] = [
+            server,
+            tls,
+            shards,
+            limits,
+            auth,
+            mount_defaults,
+            directory,
+            log,
+        ];
         tables.into_iter().find(|table| table.name() == name)
     }
 
@@ -147,18 +184,22 @@ section! {
 
 section! {
     /// One acceptor each; as many as wanted. The environment and the command line give the
-    /// addresses of all of them at once, separated by commas; before one for Shoutcast sources
-    /// stands `shoutcast:`, before one for RTMP `rtmp:`. Without any there are two: HTTP on port
-    /// 8000 and RTMP on port 1935.
+    /// addresses of all of them at once, separated by commas; before one that does not speak HTTP
+    /// stands what it speaks: `https:`, `rtmp:`, `rtmps:` or `shoutcast:`. Without any there are
+    /// three: HTTP on port 8000, HTTPS on port 8443 (TCP and UDP; where there is a certificate or
+    /// `tls.self_signed` allows to make one) and RTMP on port 1935.
     pub struct Listen in "listen" {
         /// Address and port; `[::]:8000` takes IPv4 too.
         address: SocketAddr =
             SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8_000)), Kind::Address, Restart;
-        /// What is spoken there: `"http"`, `"rtmp"` for encoders and players of video, or
-        /// `"shoutcast"` for sources that speak nothing newer. Their encoders connect to the port
-        /// after the one that they are told.
+        /// What is spoken there: `"http"`, `"https"` (HTTP/1.1 and 2 inside TLS), `"rtmp"` for
+        /// encoders and players of video, `"rtmps"` for the same inside TLS, or `"shoutcast"` for
+        /// sources that speak nothing newer. Their encoders connect to the port after the one that
+        /// they are told.
         protocol: ListenProtocol =
             ListenProtocol::Http, Kind::Choice(ListenProtocol::WORDS), Restart;
+        /// Whether HTTP/3 is spoken at the same port of UDP where `https` is.
+        http3: bool = true, Kind::Bool, Restart;
         /// The mount that Shoutcast sources feed, since they name none.
         shoutcast_mount: String = "/stream".to_owned(), Kind::MountName, Restart;
     }
@@ -170,14 +211,32 @@ choice! {
         /// HTTP.
         #[default]
         Http = "http",
+        /// HTTP inside TLS.
+        Https = "https",
         /// RTMP: publishers and players.
         Rtmp = "rtmp",
+        /// The same inside TLS.
+        Rtmps = "rtmps",
         /// Legacy Shoutcast sources.
         Shoutcast = "shoutcast",
     }
 }
 
 impl Listen {
+    /// The acceptor for HTTPS that is there where the settings name none at all.
+    pub fn https() -> Self {
+        Listen {
+            address: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8_443)),
+            protocol: ListenProtocol::Https,
+            ..Listen::default()
+        }
+    }
+
+    /// Whether HTTP/3 is spoken there.
+    pub fn speaks_http3(&self) -> bool {
+        self.protocol == ListenProtocol::Https && self.http3
+    }
+
     /// The acceptor for RTMP that is there where the settings name none at all.
     pub fn rtmp() -> Self {
         Listen {

@@ -426,7 +426,8 @@ name = '/c'
     assert_eq!(
         changes,
         [
-            "listen: [\"[::]:8000\", \"rtmp:[::]:1935\"] -> [\"127.0.0.1:1\"] (after a restart)",
+            "listen: [\"[::]:8000\", \"https:[::]:8443\", \"rtmp:[::]:1935\"] -> \
+             [\"127.0.0.1:1\"] (after a restart)",
             "limits.sources_max: 100 -> 200",
             "limits.connections_max: 0 -> 9 (after a restart)",
             "auth.source_password: \"\" -> \"********\"",
@@ -542,10 +543,7 @@ fn a_door_for_shoutcast_sources_is_an_acceptor_with_a_mount() {
     let doors: Vec<_> = config.listen.iter().map(|door| door.protocol).collect();
     assert_eq!(doors, [ListenProtocol::Http, ListenProtocol::Shoutcast]);
     assert_eq!(config.listen[1].shoutcast_mount, "/old");
-    assert_eq!(
-        config.http_address().map(|address| address.port()),
-        Some(8_000)
-    );
+    assert_eq!(config.site(), ("http", 8_000));
 
     let given = [
         "listen.address=shoutcast:127.0.0.1:9001, 127.0.0.1:9000,rtmp:127.0.0.1:9002".to_owned(),
@@ -557,10 +555,7 @@ fn a_door_for_shoutcast_sources_is_an_acceptor_with_a_mount() {
     let config = overridden.expect("good").config;
     assert_eq!(config.listen[0].protocol, ListenProtocol::Shoutcast);
     assert_eq!(config.listen[2].protocol, ListenProtocol::Rtmp);
-    assert_eq!(
-        config.http_address().map(|address| address.port()),
-        Some(9_000)
-    );
+    assert_eq!(config.site(), ("http", 9_000));
 
     for bad in ["''", "'/admin/x'", "'no-slash'"] {
         let text = format!(

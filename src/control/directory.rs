@@ -373,13 +373,12 @@ fn card(config: &Config, report: &MountReport) -> String {
     let name = report.mount.as_str();
     let settings = config.mount(name);
     let info = &report.info;
-    let port = config.http_address();
-    let port = port.map_or(8_000, |address| address.port());
+    let (scheme, port) = config.site();
     let host = match config.server.hostname.parse::<std::net::Ipv6Addr>() {
         Ok(ip) => format!("[{ip}]"),
         Err(_) => config.server.hostname.clone(),
     };
-    let listen_url = format!("http://{host}:{port}{}", path_of(name));
+    let listen_url = format!("{scheme}://{host}:{port}{}", path_of(name));
     form(&[
         ("action", "add"),
         ("sn", laid_over(&settings.stream_name, &info.name)),

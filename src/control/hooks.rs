@@ -375,6 +375,5 @@ fn with_query(mount: &MountName, target: &str) -> String {
 
 /// The port that the server is known by.
 fn port(config: &Config) -> String {
-    let address = config.http_address();
-    address.map_or(8_000, |address| address.port()).to_string()
+    config.site().1.to_string()
 }

@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use corecast_config::{Config, ListenProtocol, Mount};
+use corecast_config::{Config, Mount};
 use corecast_mesh::message::{MountReport, SourceState};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HOST, PRAGMA, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
@@ -149,15 +149,11 @@ fn base_url(headers: &HeaderMap, config: &Config) -> String {
     match host {
         Some(host) => format!("http://{host}"),
         None => {
-            let port = config
-                .listen
-                .iter()
-                .find(|listen| listen.protocol == ListenProtocol::Http)
-                .map_or(8_000, |listen| listen.address.port());
+            let (scheme, port) = config.site();
             let name = &config.server.hostname;
             match name.parse() {
-                Ok(ip) => format!("http://{}", SocketAddr::new(ip, port)),
-                Err(_) => format!("http://{name}:{port}"),
+                Ok(ip) => format!("{scheme}://{}", SocketAddr::new(ip, port)),
+                Err(_) => format!("{scheme}://{name}:{port}"),
             }
         }
     }

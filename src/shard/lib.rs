@@ -142,14 +142,15 @@ async fn serve(settings: ShardSettings, listeners: Vec<(TcpListener, Listen)>) -
     for (listener, listen) in listeners {
         let listener = Rc::new(listener);
         let speech = match listen.protocol {
-            ListenProtocol::Http => Speech::Http,
-            ListenProtocol::Rtmp => Speech::Rtmp,
+            ListenProtocol::Http | ListenProtocol::Https => Speech::Http,
+            ListenProtocol::Rtmp | ListenProtocol::Rtmps => Speech::Rtmp,
             ListenProtocol::Shoutcast => Speech::Shoutcast(shoutcast_mount(&listen)?),
         };
-        let door = Door {
-            speech,
-            front: Front::default(),
+        let front = Front {
+            secure: listen.protocol.is_tls(),
+            http3_port: None,
         };
+        let door = Door { speech, front };
         spawn_part(&shard, "acceptor", move |shard| {
             let (listener, door) = (Rc::clone(&listener), door.clone());
             async move {

@@ -226,6 +226,7 @@ impl Plan {
             address,
             protocol: ListenProtocol::Shoutcast,
             shoutcast_mount: mount.to_owned(),
+            ..Listen::default()
         };
         self.add_listen(listen, entry, path);
     }

@@ -3,6 +3,7 @@
 /// What tells one of several sections of a kind from the others. With another name it is another
 /// section.
 pub(super) const NAMES: &[(&str, &str, &str)] = &[
+    ("[[certificate]]", "name", "other"),
     ("[[mount]]", "name", "/own"),
     ("[[relay]]", "mount", "/relayed"),
     ("[[master]]", "name", "far"),
@@ -21,7 +22,21 @@ drain_grace_ms = 5000 -> 4000
 [[listen]]
 address = "127.0.0.1:{port}" -> "127.0.0.1:{other}"
 protocol = "http" -> "shoutcast"
+http3 = true -> false
 shoutcast_mount = "/one" -> "/two"
+[tls]
+certificate_file = "" -> "{folder}/certificate.pem"
+key_file = "" -> "{folder}/key.pem"
+ocsp_file = "" -> "{folder}/ocsp.der"
+self_signed = true -> false
+min_version = "1.2" -> "1.3"
+refuse_unknown_names = false -> true
+redirect_http = false -> true
+hsts_seconds = 0 -> 3600
+[[certificate]]
+file = "{folder}/other.pem" -> "{folder}/newer.pem"
+key_file = "" -> "{folder}/newer-key.pem"
+ocsp_file = "" -> "{folder}/newer-ocsp.der"
 [shards]
 count = 2 -> 1
 backend = "{engine}" -> "{other_engine}"
