@@ -7,6 +7,7 @@ pub(crate) mod browsers;
 mod enhanced;
 mod forward;
 mod hls;
+mod http2;
 mod obs;
 mod outputs;
 mod player;
