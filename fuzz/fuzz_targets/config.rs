@@ -46,11 +46,13 @@ fn without_secrets(mut config: Config) -> Config {
     config.auth.source_password.clear();
     config.auth.admin_password.clear();
     config.auth.relay_password.clear();
-    let mounts = config.mounts.iter_mut().map(|(_, mount)| mount);
-    for mount in mounts.chain([&mut config.mount_defaults]) {
+    let mut mounts: Vec<_> = config.mounts.iter().cloned().collect();
+    let each = mounts.iter_mut().map(|(_, mount)| mount);
+    for mount in each.chain([&mut config.mount_defaults]) {
         mount.password.clear();
         mount.hook_password.clear();
     }
+    config.mounts = mounts.into();
     for relay in &mut config.relays {
         relay.password.clear();
     }
