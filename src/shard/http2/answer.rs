@@ -21,7 +21,7 @@ use crate::net::ReaderSocket;
 use crate::task::{First, first};
 
 /// How long the peer may take nothing of an answer.
-const SEND_STEP_MAX: Duration = Duration::from_secs(30);
+const SEND_STEP_MAX: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 30 });
 
 /// Room that a stream asks for at once: what it is given and does not use, others lack.
 const ROOM_BYTES_MAX: usize = 64 * 1024;
@@ -74,14 +74,15 @@ pub(super) async fn send(
         body: input,
         mut respond,
     } = open;
+    // What the peer says beside its request is no part of anything, but where both talk.
+    let input = (request.method() == Method::Connect).then_some(input);
     let ends = bodiless || body.length() == Some(0);
     let mut sent = 0;
     let whole = match (respond.send_response(head, ends), body) {
         (Err(_), _) => Err(Cut),
         (Ok(_), _) if ends => Ok(()),
         (Ok(stream), Body::Reader(joining)) => {
-            let talks = request.method() == Method::Connect;
-            let reader = StreamReader::new(stream, talks.then_some(input));
+            let reader = StreamReader::new(stream, input);
             joining.attach(ReaderSocket::Stream(Box::new(reader)), Bytes::new());
             return;
         }

@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use corecast_config::{Config, Mount};
 use h2::client::SendRequest;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request};
@@ -20,10 +21,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The same for every engine.
 fn on_each(test: impl AsyncFn(&mut Node) + Sync) {
+    on_each_with(config, test);
+}
+
+/// The same with settings of its own.
+fn on_each_with(config: impl Fn() -> Config, test: impl AsyncFn(&mut Node) + Sync) {
     std::thread::scope(|scope| {
         for backend in BACKENDS {
-            let test = &test;
-            scope.spawn(move || run(&mut Node::start(backend, 1, config()), test));
+            let (test, config) = (&test, config());
+            scope.spawn(move || run(&mut Node::start(backend, 1, config), test));
         }
     });
 }
@@ -313,5 +319,41 @@ fn a_stream_that_is_stuck_holds_up_no_other() {
         }
         let big = stuck.remove(0).whole().await;
         assert_eq!(big.body.len(), 40 * 64 * 1024);
+    });
+}
+
+#[test]
+fn who_takes_nothing_is_cut_off() {
+    let impatient = || Config {
+        mount_defaults: Mount {
+            slow_reader_budget: Duration::from_millis(400),
+            ..config().mount_defaults
+        },
+        ..config()
+    };
+    on_each_with(impatient, async |node| {
+        let mut source = publish(node, "/live");
+        let mut client = Client::connect_with(node, 1_000).await;
+        let (_, _, mut stuck, _handle) = client.open(get("/api/big"), true).await.head().await;
+        let (_, _, mut slow, _handle) = client.open(get("/live"), true).await.head().await;
+        let (_, _, mut keen, _handle) = client.open(get("/live"), true).await.head().await;
+        let mut heard = 0;
+        while node.seats.listeners.taken() == 2 {
+            std::io::Write::write_all(&mut source, &pattern(0, 5_000)).expect("the node reads");
+            heard += read(&mut keen, 4_000).await.len();
+        }
+        assert!(heard > 0);
+        let cut = async |body: &mut RecvStream| {
+            loop {
+                match body.data().await {
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => break error.reason(),
+                    None => break None,
+                }
+            }
+        };
+        assert_eq!(cut(&mut slow).await, Some(Reason::CANCEL));
+        assert_eq!(cut(&mut stuck).await, Some(Reason::CANCEL));
+        assert_eq!(client.get("/health").await.status, 200);
     });
 }
