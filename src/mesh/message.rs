@@ -135,6 +135,8 @@ pub enum ShardMessage {
         /// What is said of it.
         message: HlsMessage,
     },
+    /// Packets of QUIC that came to another shard than that of their connection.
+    Datagrams(Datagrams),
     /// Any shard -> home: a title from outside the stream (an admin's update).
     SetMetadata {
         /// The mount.
@@ -142,6 +144,21 @@ pub enum ShardMessage {
         /// The title.
         metadata: Metadata,
     },
+}
+
+/// What one read of a socket brought, for the shard of its connection.
+#[derive(Debug)]
+pub struct Datagrams {
+    /// The acceptor that it came to, counted the same on all shards.
+    pub acceptor: u16,
+    /// The peer.
+    pub from: SocketAddr,
+    /// Our address.
+    pub to: SocketAddr,
+    /// Bytes of each packet but the last.
+    pub stride: usize,
+    /// The packets, one behind the other.
+    pub packets: Vec<u8>,
 }
 
 /// What home and reader's shard say of a mount's HLS.

@@ -19,6 +19,7 @@ pub mod mpa;
 pub mod mpegts;
 pub mod ogg;
 pub mod output;
+pub mod quic;
 pub mod radio;
 pub mod rtmp;
 pub mod text;

@@ -14,7 +14,8 @@ use corecast_config::Config;
 use corecast_media::name::{SessionId, ShardId};
 use corecast_media::time::Time;
 use corecast_mesh::message::{
-    AccessRecord, EndReason, Event, FromControl, JoinRefusal, PublishRefusal, ToControl, Verdict,
+    AccessRecord, EndReason, Event, FromControl, JoinRefusal, PublishRefusal, ShardMessage,
+    ToControl, Verdict,
 };
 use corecast_mesh::port::{Plane, Received, ShardPort};
 use corecast_mesh::seats::NodeSeats;
@@ -32,6 +33,7 @@ use crate::net::ReaderSocket;
 use crate::net::buffer::Scratch;
 use crate::net::ready::{Readiness, Turn};
 use crate::probe::{FullRing, ShardProbe, backend_index, reason_index};
+use crate::quic::Endpoints;
 use crate::relay::Relays;
 use crate::session::passes::Passes;
 use crate::starts::Starts;
@@ -65,7 +67,9 @@ pub(crate) struct Shard {
     pub(crate) refusals: Cell<u32>,
     config: RefCell<Arc<Config>>,
     credentials: RefCell<Option<Arc<Credentials>>>,
-    started: std::time::Instant,
+    pub(crate) started: std::time::Instant,
+    pub(crate) shards: u16,
+    pub(crate) endpoints: Endpoints,
     sequence: Cell<u64>,
     hub: RefCell<Hub<ReaderSocket>>,
     port: RefCell<ShardPort>,
@@ -140,6 +144,8 @@ impl Shard {
             config: RefCell::new(config),
             credentials: RefCell::new(tls),
             started,
+            shards: topology.shards(),
+            endpoints: Endpoints::default(),
             sequence: Cell::new(0),
             hub: RefCell::new(hub),
             port: RefCell::new(port),
@@ -176,6 +182,15 @@ impl Shard {
         let since = (Instant::now() + step / 2).saturating_duration_since(self.first_beat);
         let steps = since.as_nanos().div_ceil(step.as_nanos());
         self.first_beat + step * u32::try_from(steps).unwrap_or(u32::MAX)
+    }
+
+    /// Sends to another shard now, or not at all.
+    pub(crate) fn send_message(&self, to: ShardId, message: ShardMessage) {
+        let mut port = self.port.borrow_mut();
+        if port.send(to, message).is_err() {
+            self.probe.ring_full.at(FullRing::Shard as usize).add(1);
+        }
+        port.flush();
     }
 
     /// The settings that hold now.
@@ -511,6 +526,9 @@ impl Shard {
                 match received {
                     None => break,
                     Some(Received::Control(message)) => self.handle_control(message),
+                    Some(Received::Shard(_, ShardMessage::Datagrams(datagrams))) => {
+                        self.endpoints.handle_datagrams(datagrams);
+                    }
                     Some(Received::Shard(from, message)) => {
                         self.with_hub(|hub, now| hub.handle_message(now, from, message));
                     }

@@ -559,6 +559,8 @@ impl<S: Socket> Hub<S> {
             ShardMessage::SetMetadata { mount, metadata } => {
                 self.handle_set_metadata(now, &mount, metadata);
             }
+            // Never for the hub: the driver knows where they go.
+            ShardMessage::Datagrams(_) => {}
             ShardMessage::Hls { mount, message } => self.dispatch_hls(now, from, mount, message),
         }
     }

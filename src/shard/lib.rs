@@ -17,6 +17,7 @@ mod http;
 mod http2;
 mod joining;
 mod publication;
+mod quic;
 mod relay;
 mod session;
 mod starts;
@@ -95,7 +96,8 @@ pub fn run(mut settings: ShardSettings) -> io::Result<()> {
     }
     let backend = settings.backend;
     let listeners = std::mem::take(&mut settings.listeners);
-    backend.block_on(serve(settings, listeners))?
+    let datagrams = std::mem::take(&mut settings.datagrams);
+    backend.block_on(serve(settings, listeners, datagrams))?
 }
 
 /// Pins this thread. A shard that cannot be pinned serves all the same.
@@ -115,7 +117,11 @@ fn pin(shard: ShardId, cpu: usize) {
     }
 }
 
-async fn serve(settings: ShardSettings, listeners: Vec<(TcpListener, Listen)>) -> io::Result<()> {
+async fn serve(
+    settings: ShardSettings,
+    listeners: Vec<(TcpListener, Listen)>,
+    datagrams: Vec<(UdpSocket, Listen)>,
+) -> io::Result<()> {
     let shard = Shard::new(settings);
     spawn_part(
         &shard,
@@ -157,6 +163,13 @@ async fn serve(settings: ShardSettings, listeners: Vec<(TcpListener, Listen)>) -
                 let handle = |accept| session::handle_accept(&shard, accept, &door);
                 acceptor::run(listener.try_clone()?, handle).await
             }
+        });
+    }
+    for (number, (socket, _)) in (0..).zip(datagrams) {
+        let socket = Rc::new(socket);
+        spawn_part(&shard, "quic", move |shard| {
+            let socket = Rc::clone(&socket);
+            async move { quic::run(shard, socket.try_clone()?, number).await }
         });
     }
     shard.drained().await;

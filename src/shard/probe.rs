@@ -135,6 +135,15 @@ probe! {
         ring_full: Family<Counter> = "corecast_ring_full_total" by "ring" in RINGS;
         /// Requests that control did not answer in time.
         control_late: Counter = "corecast_control_late_total";
+        /// Connections of QUIC that are open now, handshakes among them.
+        quic_connections: Gauge = "corecast_quic_connections";
+        /// Packets of QUIC, those received together counted once, that came to another shard than
+        /// that of their connection.
+        quic_crossings: Counter = "corecast_quic_crossings_total";
+        /// Clients of QUIC that were told to show that they live where they say.
+        quic_retries: Counter = "corecast_quic_retries_total";
+        /// Clients that were told that nobody knows their connection of QUIC any more.
+        quic_resets: Counter = "corecast_quic_resets_total";
         /// Tasks that panicked; each ended one session.
         panics: Counter = "corecast_task_panics_total";
         /// How late the shard's canary timer was.

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`backend`] (which engine works here), [`acceptor`] (new connections), [`tcp`]
 //! (one connection), [`records`] and [`tls`] (the same over TLS), [`link`] (either), [`stream`] (a
-//! link for crates that poll), [`buffer`], [`ready`], [`fd`].
+//! link for crates that poll), [`udp`] (packets of QUIC), [`buffer`], [`ready`], [`fd`].
 //!
 //! The runtime is asked for readiness, accepts and timers, never for a read into a buffer of
 //! ours: a wait that is given up leaves nothing behind, and no buffer waits for a silent peer.
@@ -18,6 +18,7 @@ mod records;
 pub(crate) mod stream;
 pub(crate) mod tcp;
 pub(crate) mod tls;
+pub mod udp;
 
 pub use link::LinkSocket;
 pub use reader::{ReaderSocket, StreamSocket};

@@ -29,6 +29,14 @@ impl Readiness {
     pub(crate) async fn wait(&self) -> io::Result<()> {
         self.0.readable(false).await
     }
+
+    /// Waits until the descriptor is writable. May be dropped.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub(crate) async fn wait_writable(&self) -> io::Result<()> {
+        self.0.writable(false).await
+    }
 }
 
 /// Lets a task that has more to do end its turn, so that the runtime reaps completions and runs

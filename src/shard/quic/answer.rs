@@ -1,0 +1,325 @@
+//! The task of a request: checks it, has it answered, and sends the answer (RFC 9114 section 4).
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use corecast_protocol::hls::Resource;
+use corecast_protocol::http::{
+    BadRequest, BodyFraming, Limits, Method, Request, RequestFields, Version,
+};
+use quiche::h3::{Header, NameValue};
+
+use super::code;
+use super::stream::{Gone, RequestStream};
+use crate::admission::client::client;
+use crate::driver::Shard;
+use crate::http::control::{Chunk, ControlBody};
+use crate::http::exchange::{Account, Exchange, Front, Input, Sent, StreamInput};
+use crate::http::hls_path::named;
+use crate::http::response::{Body, Response, is_bodiless};
+use crate::net::ReaderSocket;
+use crate::session;
+use crate::task::{First, first, isolated};
+
+/// Fields that only mean something for a connection of HTTP/1 (RFC 9114 section 4.2), and the one
+/// that is said apart.
+const FRAMING_FIELDS: [&str; 6] = [
+    "connection",
+    "content-length",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// How urgent answers are where the client does not say so (RFC 9218): what a player needs first.
+const URGENCY_PLAYLIST: u8 = 1;
+const URGENCY_PART: u8 = 2;
+const URGENCY: u8 = 3;
+
+/// What the requests of an endpoint have in common.
+pub(super) struct Origin {
+    pub(super) shard: Rc<Shard>,
+    pub(super) front: Front,
+}
+
+/// Serves one request.
+pub(super) async fn serve(origin: Origin, stream: RequestStream) {
+    let shard = Rc::clone(&origin.shard);
+    // Boxed once: each layer around a future would hold it twice otherwise.
+    let serving = Box::pin(serve_request(origin, stream));
+    if let Err(panic) = isolated(serving).await {
+        shard.probe.panics.add(1);
+        tracing::error!(
+            shard = shard.id.0,
+            panic,
+            "a request panicked and was ended"
+        );
+    }
+}
+
+async fn serve_request(origin: Origin, stream: RequestStream) {
+    let Origin { shard, front } = origin;
+    let peer = stream.peer();
+    let request = match understand(&shard, &stream) {
+        Ok(request) => request,
+        Err(bad) => return refuse(&shard, front, peer, stream, bad),
+    };
+    if stream.is_early() && !may_come_early(&request) {
+        // RFC 8470 section 5.2.
+        let bad = BadRequest::new(425, "send it again once the handshake is over");
+        return refuse(&shard, front, peer, stream, bad);
+    }
+    let proxies = &shard.config().limits.trusted_proxies;
+    let account = Account::open(&shard, client(proxies, peer, request.headers()));
+    let mut incoming = Incoming {
+        stream: &stream,
+        left: match request.body_framing() {
+            BodyFraming::Length(length) => Some(length),
+            _ => None,
+        },
+    };
+    let exchange = Exchange {
+        shard: Rc::clone(&shard),
+        front,
+        account,
+        request: &request,
+        input: Input::Stream(&mut incoming),
+    };
+    // Whatever the answer waits for, nobody waits for it once the stream is reset.
+    let gone = std::future::poll_fn(|cx| stream.poll_gone(cx));
+    let First::Left(Some(response)) = first(Box::pin(session::answer(exchange)), gone).await else {
+        stream.reset(code::REQUEST_CANCELLED);
+        return;
+    };
+    send(&shard, stream, account, &request, response).await;
+}
+
+/// Whether a request may be served though somebody may have sent it again (RFC 8470 section 4).
+fn may_come_early(request: &Request) -> bool {
+    matches!(
+        request.method(),
+        Method::Get | Method::Head | Method::Options
+    ) && request.body_framing() == BodyFraming::None
+}
+
+/// The body of a request.
+struct Incoming<'s> {
+    stream: &'s RequestStream,
+    /// What `Content-Length` still promises.
+    left: Option<u64>,
+}
+
+impl StreamInput for Incoming<'_> {
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        let piece = ready!(self.stream.poll_body(cx))?;
+        if let Some(left) = &mut self.left {
+            let length = piece.as_ref().map_or(0, Bytes::len) as u64;
+            let rest = left.checked_sub(length);
+            if rest.is_none_or(|rest| piece.is_none() && rest > 0) {
+                // RFC 9114 section 4.1.2.
+                self.stream.reset(code::MESSAGE_ERROR);
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
+            *left = rest.unwrap_or_default();
+        }
+        Poll::Ready(Ok(piece))
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_gone(cx)
+    }
+}
+
+/// Makes a checked request of the fields.
+fn understand(shard: &Shard, stream: &RequestStream) -> Result<Request, BadRequest> {
+    let config = shard.config();
+    let limits = Limits {
+        head_bytes_max: config.limits.header_bytes_max as usize,
+        header_count_max: usize::from(config.limits.header_count_max),
+        ..Limits::default()
+    };
+    let (pseudo, rest) = pseudo_fields(stream.head())?;
+    let said = |name: &[u8]| pseudo.get(name).copied();
+    let mut fields = rest.iter().map(|field| (field.name(), field.value()));
+    let given = RequestFields {
+        version: Version::Http3,
+        method: said(b":method").ok_or(BadRequest::new(400, "no method"))?,
+        scheme: said(b":scheme"),
+        authority: said(b":authority"),
+        path: said(b":path"),
+        protocol: said(b":protocol"),
+        fields: &mut fields,
+        ends: stream.ends(),
+    };
+    Request::from_fields(given, &limits)
+}
+
+type Pseudo<'f> = HashMap<&'f [u8], &'f [u8]>;
+
+/// The pseudo fields, each at most once and before the others (RFC 9114 section 4.3), and the
+/// others.
+fn pseudo_fields(fields: &[Header]) -> Result<(Pseudo<'_>, &[Header]), BadRequest> {
+    const KNOWN: [&[u8]; 5] = [
+        b":method",
+        b":scheme",
+        b":authority",
+        b":path",
+        b":protocol",
+    ];
+    let count = fields
+        .iter()
+        .take_while(|field| field.name().first() == Some(&b':'))
+        .count();
+    let (front, rest) = fields.split_at_checked(count).unwrap_or_default();
+    let mut pseudo = HashMap::with_capacity(KNOWN.len());
+    for field in front {
+        let known = KNOWN.contains(&field.name());
+        if !known || pseudo.insert(field.name(), field.value()).is_some() {
+            return Err(BadRequest::new(400, "bad pseudo field"));
+        }
+    }
+    let late = rest.iter().any(|field| field.name().first() == Some(&b':'));
+    if late {
+        return Err(BadRequest::new(400, "pseudo field after others"));
+    }
+    Ok((pseudo, rest))
+}
+
+/// Answers a request that is not served.
+fn refuse(shard: &Shard, front: Front, peer: SocketAddr, stream: RequestStream, bad: BadRequest) {
+    session::tell_malformed(shard, peer, bad.status, bad.reason);
+    if bad.status == 400 {
+        // RFC 9114 section 4.1.2.
+        return stream.reset(code::MESSAGE_ERROR);
+    }
+    let mut response = Response::plain(bad.status, bad.reason);
+    response.complete(front, &shard.config());
+    stream.send_head(head_of(&response), URGENCY, false);
+    if let Body::Pieces(pieces) = response.body {
+        stream.send_pieces(pieces);
+    }
+}
+
+/// Sends an answer, and counts it.
+async fn send(
+    shard: &Rc<Shard>,
+    stream: RequestStream,
+    account: Account,
+    request: &Request,
+    response: Response,
+) {
+    let bodiless = is_bodiless(response.status) || request.method() == Method::Head;
+    let fields = head_of(&response);
+    let Response {
+        status,
+        body,
+        hls,
+        hold,
+        ..
+    } = response;
+    let ends = bodiless || body.length() == Some(0);
+    stream.send_head(fields, urgency(request), ends);
+    let mut sent = 0;
+    let whole = match body {
+        _ if ends => stream.sent().await,
+        Body::Reader(joining) => {
+            let talks = request.method() == Method::Connect;
+            let socket = Box::new(stream.into_socket(talks));
+            joining.attach(ReaderSocket::Stream(socket), Bytes::new());
+            return;
+        }
+        Body::Pieces(pieces) => {
+            let length: usize = pieces.iter().map(Bytes::len).sum();
+            stream.send_pieces(pieces);
+            let whole = stream.sent().await;
+            sent = length.saturating_sub(stream.waiting_bytes()) as u64;
+            whole
+        }
+        Body::Control(body) => relay(&stream, body, &mut sent).await,
+    };
+    drop(hold);
+    account.settle(
+        shard,
+        request,
+        (status, hls),
+        Sent::new(sent, whole.is_ok()),
+    );
+}
+
+/// Sends control's answer on as it comes.
+async fn relay(stream: &RequestStream, mut body: ControlBody, sent: &mut u64) -> Result<(), Gone> {
+    let mut left = body.length();
+    loop {
+        let chunk = match body.try_next() {
+            Some(chunk) => chunk,
+            None => {
+                let gone = std::future::poll_fn(|cx| stream.poll_gone(cx));
+                match first(body.next(), gone).await {
+                    First::Left(chunk) => chunk,
+                    First::Right(()) => return Err(Gone),
+                }
+            }
+        };
+        match chunk {
+            Chunk::Data(data) => {
+                let length = data.len() as u64;
+                let rest = left.map(|left| left.checked_sub(length));
+                if rest == Some(None) {
+                    break;
+                }
+                left = rest.flatten();
+                *sent += length;
+                stream.send(data).await?;
+            }
+            Chunk::End if left.is_none_or(|left| left == 0) => {
+                stream.end();
+                return stream.sent().await;
+            }
+            Chunk::End | Chunk::Broken => break,
+        }
+    }
+    // Control promised something else: only a reset tells the peer so.
+    stream.reset(code::INTERNAL_ERROR);
+    Err(Gone)
+}
+
+/// The head of an answer.
+fn head_of(response: &Response) -> Vec<Header> {
+    let mut fields = Vec::with_capacity(16);
+    fields.push(Header::new(
+        b":status",
+        response.status.to_string().as_bytes(),
+    ));
+    for (name, value) in response.fields.iter() {
+        let name = name.to_ascii_lowercase();
+        if !FRAMING_FIELDS.contains(&name.as_str()) {
+            fields.push(Header::new(name.as_bytes(), value));
+        }
+    }
+    let told = response.status >= 200 && response.status != 204;
+    if let (Some(length), true) = (response.body.length(), told) {
+        // To HEAD and 304 the length is that of the answer that was not asked for.
+        if length > 0 || !is_bodiless(response.status) {
+            fields.push(Header::new(
+                b"content-length",
+                length.to_string().as_bytes(),
+            ));
+        }
+    }
+    fields
+}
+
+fn urgency(request: &Request) -> u8 {
+    match named(request.path()).map(|named| named.resource) {
+        Some(Resource::Multivariant | Resource::Manifest | Resource::Playlist(_)) => {
+            URGENCY_PLAYLIST
+        }
+        Some(Resource::Part { .. } | Resource::Init { .. }) => URGENCY_PART,
+        _ => URGENCY,
+    }
+}

@@ -1,0 +1,582 @@
+//! One connection: what came on it, what is to be sent, and who waits for either.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::mem;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use corecast_protocol::quic::priority::{Priority, URGENCY_MAX};
+use quiche::h3::{self, Event, Header, NameValue};
+use quiche::{Error, Shutdown};
+use rustc_hash::FxHashMap;
+
+use super::endpoint::{Agenda, Id};
+use super::{Buffers, code};
+
+/// Pieces shorter than this are copied together, so that each frame carries something.
+const GATHER_BELOW: usize = 4 * 1024;
+
+/// The most bytes copied together.
+const GATHER_BYTES_MAX: usize = 16 * 1024;
+
+/// What quiche adds to the urgency of HTTP to get that of a stream: its own streams come first.
+const URGENCY_OFFSET: u8 = 124;
+
+/// Answered streams that are remembered before they are looked through.
+const FLYING_MAX: usize = 64;
+
+/// A request's head, as it came.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    /// Its stream.
+    pub(crate) stream: u64,
+    /// Pseudo fields and fields in their order.
+    pub(crate) fields: Vec<Header>,
+    /// Whether no body follows.
+    pub(crate) ends: bool,
+    /// Whether it came as 0-RTT, which anybody may have sent again.
+    pub(crate) early: bool,
+}
+
+/// An answer's head that waits to be sent.
+struct Head {
+    fields: Vec<Header>,
+    priority: Priority,
+    ends: bool,
+}
+
+/// One request's stream.
+#[derive(Default)]
+pub(crate) struct Stream {
+    /// Heads that wait; all but the last are of informational answers.
+    heads: VecDeque<Head>,
+    /// A head was sent: what follows is another one.
+    answered: bool,
+    pieces: VecDeque<Bytes>,
+    /// Bytes of `pieces`.
+    waiting_bytes: usize,
+    /// Nothing follows `pieces`.
+    ends: bool,
+    /// quiche has all of it.
+    sent: bool,
+    /// The peer has ended its side.
+    pub(crate) received: bool,
+    /// The peer does not want the answer, or gave the request up.
+    gone: bool,
+    /// The task that answers holds it.
+    held: bool,
+    /// What the peer says is thrown away.
+    discards: bool,
+    /// The task that answers, where it waits.
+    waker: Option<Waker>,
+    /// What the client said of the order of its streams, which wins over ours.
+    said: Option<Priority>,
+}
+
+impl Stream {
+    /// Whether the answer is of no use any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    /// Whether quiche has all of the answer.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.sent
+    }
+
+    /// Bytes that wait for the peer's windows.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    /// Wakes the task at the next change.
+    pub(crate) fn set_waker(&mut self, waker: &Waker) {
+        match &self.waker {
+            Some(set) if set.will_wake(waker) => {}
+            _ => self.waker = Some(waker.clone()),
+        }
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn fail(&mut self) {
+        self.gone = true;
+        self.sent = true;
+        self.heads.clear();
+        self.pieces.clear();
+        self.waiting_bytes = 0;
+        self.wake();
+    }
+
+    /// The next bytes for one frame: small pieces together.
+    fn pop_piece(&mut self) -> Option<Bytes> {
+        let first = self.pieces.pop_front()?;
+        let next = self.pieces.front().map_or(usize::MAX, Bytes::len);
+        if first.len() >= GATHER_BELOW || first.len().saturating_add(next) > GATHER_BYTES_MAX {
+            return Some(first);
+        }
+        let mut gathered = BytesMut::with_capacity(GATHER_BYTES_MAX);
+        gathered.extend_from_slice(&first);
+        while let Some(piece) = self.pieces.front() {
+            if gathered.len() + piece.len() > GATHER_BYTES_MAX {
+                break;
+            }
+            gathered.extend_from_slice(piece);
+            self.pieces.pop_front();
+        }
+        Some(gathered.freeze())
+    }
+}
+
+/// What belongs to a connection and changes.
+pub(crate) struct Inner {
+    pub(crate) quic: quiche::Connection<Buffers>,
+    pub(crate) h3: Option<h3::Connection>,
+    streams: FxHashMap<u64, Stream>,
+    /// Streams to which something was added since they were last looked at.
+    fresh: Vec<u64>,
+    /// The first stream that the peer has not used yet.
+    next_request: u64,
+    /// Requests from this stream on are refused (GOAWAY).
+    refused_from: Option<u64>,
+    /// Streams whose answers quiche has, and the peer maybe not.
+    flying: Vec<u64>,
+}
+
+/// A connection. Lives on: its shard.
+pub(crate) struct Connection {
+    /// Where the endpoint has it.
+    pub(crate) key: usize,
+    /// Where the client was first.
+    pub(crate) peer: SocketAddr,
+    /// By when it must be established.
+    pub(crate) handshake_until: Instant,
+    pub(crate) inner: RefCell<Inner>,
+    agenda: Rc<Agenda>,
+    /// It is on the agenda.
+    pub(crate) listed: Cell<bool>,
+    /// Something came since it was last served.
+    pub(crate) touched: Cell<bool>,
+    /// It was seen as established.
+    pub(crate) established: Cell<bool>,
+    /// When its timer rings.
+    pub(crate) armed: Cell<Option<Instant>>,
+    /// Nothing is sent before then (pacing).
+    pub(crate) release: Cell<Option<Instant>>,
+    /// The ids under which packets find it.
+    pub(crate) ids: RefCell<Vec<Id>>,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        key: usize,
+        peer: SocketAddr,
+        handshake_until: Instant,
+        quic: quiche::Connection<Buffers>,
+        agenda: Rc<Agenda>,
+    ) -> Self {
+        Connection {
+            key,
+            peer,
+            handshake_until,
+            inner: RefCell::new(Inner {
+                quic,
+                h3: None,
+                streams: FxHashMap::default(),
+                fresh: Vec::new(),
+                next_request: 0,
+                refused_from: None,
+                flying: Vec::new(),
+            }),
+            agenda,
+            listed: Cell::new(false),
+            touched: Cell::new(false),
+            established: Cell::new(false),
+            armed: Cell::new(None),
+            release: Cell::new(None),
+            ids: RefCell::default(),
+        }
+    }
+
+    /// Has the endpoint look at it in its next turn.
+    pub(crate) fn list(&self) {
+        if !self.listed.replace(true) {
+            self.agenda.push(self.key);
+        }
+    }
+
+    /// Looks at one stream; nothing where it is over.
+    pub(crate) fn with_stream<R>(
+        &self,
+        stream: u64,
+        look: impl FnOnce(&mut Stream) -> R,
+    ) -> Option<R> {
+        self.inner.borrow_mut().streams.get_mut(&stream).map(look)
+    }
+
+    /// Adds an answer's head.
+    pub(crate) fn push_head(&self, id: u64, fields: Vec<Header>, urgency: u8, ends: bool) {
+        let inner = &mut *self.inner.borrow_mut();
+        if let Some(stream) = inner.streams.get_mut(&id).filter(|stream| !stream.gone) {
+            let ours = Priority {
+                urgency: urgency.min(URGENCY_MAX),
+                incremental: false,
+            };
+            stream.heads.push_back(Head {
+                fields,
+                priority: stream.said.unwrap_or(ours),
+                ends,
+            });
+            stream.ends |= ends;
+            inner.fresh.push(id);
+            self.list();
+        }
+    }
+
+    /// Adds bytes of an answer's body, and says whether it ends with them.
+    pub(crate) fn push_body(&self, id: u64, pieces: impl IntoIterator<Item = Bytes>, ends: bool) {
+        let inner = &mut *self.inner.borrow_mut();
+        if let Some(stream) = inner.streams.get_mut(&id).filter(|stream| !stream.gone) {
+            for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
+                stream.waiting_bytes += piece.len();
+                stream.pieces.push_back(piece);
+            }
+            stream.ends |= ends;
+            inner.fresh.push(id);
+            self.list();
+        }
+    }
+
+    /// Reads of a request's body: some bytes, none where it is complete, or nothing where more
+    /// has to come first.
+    pub(crate) fn read_body(&self, id: u64, buf: &mut [u8]) -> Option<usize> {
+        let inner = &mut *self.inner.borrow_mut();
+        let received = inner.streams.get(&id).is_none_or(|stream| stream.received);
+        let read = inner.h3.as_mut()?.recv_body(&mut inner.quic, id, buf);
+        // It may have opened a window, or come to the end.
+        self.touched.set(true);
+        self.list();
+        match read {
+            Ok(n) => Some(n),
+            Err(_) => (received || inner.quic.stream_finished(id)).then_some(0),
+        }
+    }
+
+    /// Gives a stream up in both directions.
+    pub(crate) fn reset(&self, id: u64, error: u64) {
+        self.inner.borrow_mut().reset(id, error);
+        self.list();
+    }
+
+    /// Throws away what the peer says on a stream from now on; its end is the stream's.
+    pub(crate) fn discard_body(&self, id: u64) {
+        let inner = &mut *self.inner.borrow_mut();
+        if let Some(stream) = inner.streams.get_mut(&id) {
+            stream.discards = true;
+            let over = stream.received;
+            inner.on_body(id, over);
+        }
+        self.list();
+    }
+
+    /// The task that answers `id` is done with it.
+    pub(crate) fn let_go(&self, id: u64) {
+        let inner = &mut *self.inner.borrow_mut();
+        let Some(stream) = inner.streams.get_mut(&id) else {
+            return;
+        };
+        stream.held = false;
+        if !stream.ends && !stream.gone {
+            inner.reset(id, code::INTERNAL_ERROR);
+        }
+        inner.forget_if_over(id);
+        self.list();
+    }
+
+    /// Tells all tasks that the peer is gone.
+    pub(crate) fn end(&self) {
+        let streams = mem::take(&mut self.inner.borrow_mut().streams);
+        for (_, mut stream) in streams {
+            stream.wake();
+        }
+    }
+
+    /// When it must be looked at without anything that happens.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let timeout = self.inner.borrow().quic.timeout_instant();
+        let handshake = (!self.established.get()).then_some(self.handshake_until);
+        [timeout, handshake, self.release.get()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+impl Inner {
+    /// Whether the peer has whole answers to all that it asked.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        self.land();
+        self.streams.is_empty() && self.flying.is_empty()
+    }
+
+    /// Takes what the peer said, and hands what is ready to quiche. Requests that begin go to
+    /// `arrived`.
+    pub(crate) fn serve(
+        &mut self,
+        touched: bool,
+        settings: &h3::Config,
+        arrived: &mut Vec<Arrived>,
+    ) {
+        if self.h3.is_none() && (self.quic.is_established() || self.quic.is_in_early_data()) {
+            self.h3 = h3::Connection::with_transport(&mut self.quic, settings).ok();
+        }
+        if touched {
+            self.take_events(arrived);
+        }
+        let mut fresh = mem::take(&mut self.fresh);
+        for id in fresh.drain(..) {
+            self.pump(id);
+        }
+        self.fresh = fresh;
+        while let Some(id) = self.quic.stream_writable_next() {
+            self.pump(id);
+        }
+    }
+
+    fn take_events(&mut self, arrived: &mut Vec<Arrived>) {
+        while let Some(h3) = &mut self.h3 {
+            // An error closes the connection with the code that goes with it.
+            let Ok((id, event)) = h3.poll(&mut self.quic) else {
+                return;
+            };
+            match event {
+                Event::Headers { list, more_frames } => {
+                    if let Some(request) = self.on_head(id, list, more_frames) {
+                        arrived.push(request);
+                    }
+                }
+                Event::Data => self.on_body(id, false),
+                Event::Finished => self.on_body(id, true),
+                Event::Reset(_) => {
+                    self.fail(id);
+                    self.shut(id, Shutdown::Write, code::REQUEST_CANCELLED);
+                }
+                Event::PriorityUpdate => self.on_priority(id),
+                Event::GoAway => {}
+            }
+        }
+    }
+
+    fn on_head(&mut self, id: u64, fields: Vec<Header>, more_frames: bool) -> Option<Arrived> {
+        if self.streams.contains_key(&id) {
+            // Trailers: nothing of ours reads them.
+            return None;
+        }
+        if self.refused_from.is_some_and(|from| id >= from) {
+            self.shut(id, Shutdown::Write, code::REQUEST_REJECTED);
+            self.shut(id, Shutdown::Read, code::REQUEST_REJECTED);
+            return None;
+        }
+        self.next_request = self.next_request.max(id.saturating_add(4));
+        let said = fields
+            .iter()
+            .find(|field| field.name() == b"priority")
+            .and_then(|field| Priority::parse(field.value()));
+        self.streams.insert(
+            id,
+            Stream {
+                held: true,
+                received: !more_frames,
+                said,
+                ..Stream::default()
+            },
+        );
+        Some(Arrived {
+            stream: id,
+            fields,
+            ends: !more_frames,
+            early: self.quic.is_in_early_data(),
+        })
+    }
+
+    fn on_body(&mut self, id: u64, complete: bool) {
+        match self.streams.get_mut(&id) {
+            Some(stream) if stream.discards => {
+                let mut waste = [0; 1_024];
+                while let Some(h3) = &mut self.h3
+                    && h3.recv_body(&mut self.quic, id, &mut waste).is_ok()
+                {}
+                if complete || self.quic.stream_finished(id) {
+                    self.on_hung_up(id);
+                }
+            }
+            Some(stream) => {
+                stream.received |= complete;
+                stream.wake();
+            }
+            // A body that nobody wants (its request was answered already).
+            None if !complete => self.shut(id, Shutdown::Read, code::NO_ERROR),
+            None => {}
+        }
+    }
+
+    /// The peer of a talk has ended it.
+    fn on_hung_up(&mut self, id: u64) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.received = true;
+            if !stream.ends {
+                stream.fail();
+                self.shut(id, Shutdown::Write, code::NO_ERROR);
+            }
+        }
+    }
+
+    fn on_priority(&mut self, id: u64) {
+        let Some(h3) = &mut self.h3 else { return };
+        let said = h3.take_last_priority_update(id).ok();
+        let Some(said) = said.as_deref().and_then(Priority::parse) else {
+            return;
+        };
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.said = Some(said);
+            let urgency = URGENCY_OFFSET.saturating_add(said.urgency);
+            let _ = self.quic.stream_priority(id, urgency, said.incremental);
+        }
+    }
+
+    /// Hands as much of an answer to quiche as its windows take.
+    fn pump(&mut self, id: u64) {
+        let (Some(h3), Some(stream)) = (&mut self.h3, self.streams.get_mut(&id)) else {
+            return;
+        };
+        if stream.sent {
+            return;
+        }
+        let outcome = pump_stream(h3, &mut self.quic, id, stream);
+        match outcome {
+            Ok(()) | Err(h3::Error::Done | h3::Error::StreamBlocked) => {
+                if stream.heads.is_empty() && stream.pieces.is_empty() && stream.ends {
+                    stream.sent = true;
+                }
+                stream.wake();
+            }
+            Err(_) => {
+                stream.fail();
+                self.shut(id, Shutdown::Write, code::REQUEST_CANCELLED);
+            }
+        }
+        if self.streams.get(&id).is_some_and(|stream| stream.sent) {
+            if self.streams.get(&id).is_some_and(|stream| !stream.received) {
+                // The rest of the body is not needed (RFC 9114 section 4.1).
+                self.shut(id, Shutdown::Read, code::NO_ERROR);
+            }
+            self.forget_if_over(id);
+        }
+    }
+
+    fn fail(&mut self, id: u64) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.fail();
+        }
+        self.forget_if_over(id);
+    }
+
+    fn reset(&mut self, id: u64, error: u64) {
+        self.shut(id, Shutdown::Write, error);
+        self.shut(id, Shutdown::Read, error);
+        self.fail(id);
+    }
+
+    fn shut(&mut self, id: u64, side: Shutdown, error: u64) {
+        // Not there any more: it is shut.
+        let _ = self.quic.stream_shutdown(id, side, error);
+    }
+
+    fn forget_if_over(&mut self, id: u64) {
+        if self
+            .streams
+            .get(&id)
+            .is_some_and(|stream| stream.sent && !stream.held)
+        {
+            self.streams.remove(&id);
+            if self.flying.len() >= FLYING_MAX {
+                self.land();
+            }
+            self.flying.push(id);
+        }
+    }
+
+    /// Forgets the streams of which the peer has all.
+    fn land(&mut self) {
+        let quic = &mut self.quic;
+        self.flying.retain(|id| quic.stream_capacity(*id).is_ok());
+    }
+
+    /// Takes no more requests; those that are there go on.
+    pub(crate) fn refuse_more(&mut self) {
+        if self.refused_from.is_some() {
+            return;
+        }
+        if let Some(h3) = &mut self.h3
+            && h3.send_goaway(&mut self.quic, self.next_request).is_ok()
+        {
+            self.refused_from = Some(self.next_request);
+        }
+    }
+
+    /// Ends the connection.
+    pub(crate) fn close(&mut self, error: u64) {
+        let _ = self.quic.close(true, error, b"");
+    }
+}
+
+/// [`Inner::pump`] for one stream; `Done` where its windows are full.
+fn pump_stream(
+    h3: &mut h3::Connection,
+    quic: &mut quiche::Connection<Buffers>,
+    id: u64,
+    stream: &mut Stream,
+) -> Result<(), h3::Error> {
+    // Where the peer has said that it wants no more, this is the way to hear of it.
+    if let Err(error @ Error::StreamStopped(_)) = quic.stream_capacity(id) {
+        return Err(error.into());
+    }
+    while let Some(head) = stream.heads.front() {
+        let (fields, ends) = (&head.fields, head.ends);
+        if stream.answered {
+            h3.send_additional_headers(quic, id, fields, false, ends)?;
+        } else {
+            let priority = h3::Priority::new(head.priority.urgency, head.priority.incremental);
+            h3.send_response_with_priority(quic, id, fields, &priority, ends)?;
+        }
+        stream.answered = true;
+        stream.sent |= ends;
+        stream.heads.pop_front();
+    }
+    while let Some(mut piece) = stream.pop_piece() {
+        let last = stream.ends && stream.pieces.is_empty();
+        let length = piece.len();
+        let sent = h3.send_body_zc(quic, id, &mut piece, last);
+        let n = *sent.as_ref().unwrap_or(&0);
+        stream.waiting_bytes -= n;
+        if n < length {
+            stream.pieces.push_front(piece);
+            return sent.map(|_| ());
+        }
+        if last {
+            stream.sent = true;
+        }
+    }
+    if stream.ends && !stream.sent {
+        h3.send_body(quic, id, &[], true)?;
+    }
+    Ok(())
+}

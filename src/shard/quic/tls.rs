@@ -1,0 +1,137 @@
+//! What quiche is set up with: certificates by name, tickets, and the bounds of a connection.
+
+use std::time::Duration;
+
+use boring::error::ErrorStack;
+use boring::pkey::PKey;
+use boring::ssl::{NameType, SniError, SslAlert, SslContext, SslContextBuilder, SslMethod};
+use boring::x509::X509;
+
+use super::STREAMS_MAX;
+
+/// What a connection may send before we take it: all streams together.
+const WINDOW_BYTES: u64 = 256 * 1024;
+
+/// The same for one request's body.
+const STREAM_WINDOW_BYTES: u64 = 64 * 1024;
+
+/// The most that these windows grow to where a body comes fast.
+const WINDOW_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Streams of the peer beside requests: its control stream, two of QPACK, and what it makes up to
+/// see whether we bear it (RFC 9114 section 6.2.3).
+const UNI_STREAMS_MAX: u64 = 8;
+
+/// What such a stream may bring before we take it: settings and instructions.
+const UNI_WINDOW_BYTES: u64 = 16 * 1024;
+
+/// Ids that a connection may have at once in each direction; it needs a fresh one for each way.
+const IDS_MAX: u64 = 4;
+
+/// Bytes of a packet before the way is known to take more: what every way takes (RFC 9000
+/// section 14), with some room for tunnels.
+const PACKET_BYTES: usize = 1_350;
+
+/// The most bytes of a packet that we receive.
+const PACKET_BYTES_MAX: usize = 1_500;
+
+/// A certificate with its key.
+#[derive(Clone, Debug)]
+pub(crate) struct Certificate {
+    /// PEM: the certificate, then its chain.
+    pub(crate) chain_pem: Vec<u8>,
+    /// PEM.
+    pub(crate) key_pem: Vec<u8>,
+    /// DER.
+    pub(crate) ocsp: Option<Vec<u8>>,
+}
+
+/// All certificates, and which of them answers to a name; none where the name is refused.
+pub(crate) struct Certificates {
+    pub(crate) list: Vec<Certificate>,
+    pub(crate) choose: Box<dyn Fn(Option<&str>) -> Option<usize> + Send + Sync>,
+    /// What tickets are sealed with, the same on all shards.
+    pub(crate) ticket_key: [u8; 48],
+}
+
+/// The settings of all connections that begin from now on.
+///
+/// # Errors
+/// A certificate or key that BoringSSL does not take.
+pub(crate) fn config(
+    certificates: Certificates,
+    idle_timeout: Duration,
+) -> Result<quiche::Config, String> {
+    let builder = context(certificates.list, certificates.choose)
+        .map_err(|error| format!("certificates for QUIC: {error}"))?;
+    let said = |error: quiche::Error| format!("QUIC: {error}");
+    let mut config = quiche::Config::with_boring_ssl_ctx_builder(quiche::PROTOCOL_VERSION, builder)
+        .map_err(said)?;
+    config
+        .set_application_protos(quiche::h3::APPLICATION_PROTOCOL)
+        .map_err(said)?;
+    config
+        .set_ticket_key(&certificates.ticket_key)
+        .map_err(said)?;
+    config.enable_early_data();
+    let idle_ms = u64::try_from(idle_timeout.as_millis()).unwrap_or(u64::MAX);
+    config.set_max_idle_timeout(idle_ms);
+    config.set_max_recv_udp_payload_size(PACKET_BYTES_MAX);
+    config.set_max_send_udp_payload_size(PACKET_BYTES);
+    config.set_initial_max_data(WINDOW_BYTES);
+    config.set_initial_max_stream_data_bidi_remote(STREAM_WINDOW_BYTES);
+    config.set_initial_max_stream_data_uni(UNI_WINDOW_BYTES);
+    config.set_max_connection_window(WINDOW_BYTES_MAX);
+    config.set_max_stream_window(WINDOW_BYTES_MAX);
+    config.set_initial_max_streams_bidi(STREAMS_MAX);
+    config.set_initial_max_streams_uni(UNI_STREAMS_MAX);
+    config.set_active_connection_id_limit(IDS_MAX);
+    config.set_cc_algorithm(quiche::CongestionControlAlgorithm::Bbr2Gcongestion);
+    config.enable_pacing(true);
+    Ok(config)
+}
+
+/// The first certificate answers to whom nothing chooses for.
+fn context(
+    list: Vec<Certificate>,
+    choose: Box<dyn Fn(Option<&str>) -> Option<usize> + Send + Sync>,
+) -> Result<SslContextBuilder, ErrorStack> {
+    let mut builder = builder(list.first())?;
+    let mut contexts = Vec::with_capacity(list.len());
+    for certificate in &list {
+        let ocsp = certificate.ocsp.clone();
+        contexts.push((self::builder(Some(certificate))?.build(), ocsp));
+    }
+    builder.set_servername_callback(move |ssl, alert| {
+        let name = ssl.servername(NameType::HOST_NAME).map(str::to_owned);
+        let chosen: Option<&(SslContext, Option<Vec<u8>>)> =
+            choose(name.as_deref()).and_then(|index| contexts.get(index));
+        let Some((context, ocsp)) = chosen else {
+            *alert = SslAlert::UNRECOGNIZED_NAME;
+            return Err(SniError::ALERT_FATAL);
+        };
+        let stapled = ocsp
+            .as_ref()
+            .map_or(Ok(()), |ocsp| ssl.set_ocsp_status(ocsp));
+        let set = stapled.and_then(|()| ssl.set_ssl_context(context));
+        set.map_err(|_| SniError::ALERT_FATAL)
+    });
+    Ok(builder)
+}
+
+fn builder(certificate: Option<&Certificate>) -> Result<SslContextBuilder, ErrorStack> {
+    let mut builder = SslContextBuilder::new(SslMethod::tls())?;
+    if let Some(certificate) = certificate {
+        let mut chain = X509::stack_from_pem(&certificate.chain_pem)?.into_iter();
+        if let Some(leaf) = chain.next() {
+            builder.set_certificate(&leaf)?;
+        }
+        for issuer in chain {
+            builder.add_extra_chain_cert(issuer)?;
+        }
+        let key = PKey::private_key_from_pem(&certificate.key_pem)?;
+        builder.set_private_key(&key)?;
+        builder.check_private_key()?;
+    }
+    Ok(builder)
+}
