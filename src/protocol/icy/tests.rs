@@ -1,6 +1,6 @@
 use std::num::NonZeroU32;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use corecast_media::metadata::Metadata;
 use proptest::prelude::*;
 

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use corecast_media::name::SessionId;
 use corecast_media::time::Time;
 use corecast_mesh::message::{AccessRecord, EndReason};
-use corecast_protocol::http::{BadRequest, BodyFraming, Request};
+use corecast_protocol::http::{BadRequest, BodyFraming, Fields, Request};
 use corecast_protocol::text;
 
 use super::connection::{BodyFault, Connection};
@@ -32,6 +32,9 @@ pub(crate) trait StreamInput {
     /// # Errors
     /// The stream or its connection is gone.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>>;
+
+    /// Tells the peer what it will want next, before its answer (RFC 8297).
+    fn hint(&mut self, fields: &Fields);
 
     /// Ready once nobody waits for the answer.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
@@ -167,6 +170,15 @@ impl Exchange<'_> {
     /// Whom the request comes from.
     pub(crate) fn peer(&self) -> SocketAddr {
         self.account.peer
+    }
+
+    /// Tells the peer that it will want the file called `name`, beside the one that it waits for.
+    /// Not over HTTP/1, where some take such news for the answer.
+    pub(crate) fn hint(&mut self, name: &str) {
+        if let Input::Stream(stream) = &mut self.input {
+            let link = format!("<{name}>; rel=preload; as=fetch; crossorigin");
+            stream.hint(&Fields::default().with("Link", link));
+        }
     }
 
     /// Waits until nobody waits for the answer.

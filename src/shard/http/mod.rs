@@ -4,8 +4,8 @@
 //! Reading order: [`exchange`] (one request that is being answered), [`response`] (an answer),
 //! [`router`] (source, listener, HLS or control), [`control`] (answers that come through the
 //! mesh), [`inbox`] (where their pieces wait), [`hls_path`] and [`range`] (what paths of HLS and
-//! `Range` headers say), [`connection`] (a connection of HTTP/1), [`framing`] (how it frames
-//! answers).
+//! `Range` headers say), [`redirect`] (who is sent to `https`), [`connection`] (a connection of
+//! HTTP/1), [`framing`] (how it frames answers).
 
 pub(crate) mod connection;
 pub(crate) mod control;
@@ -14,6 +14,7 @@ pub(crate) mod framing;
 pub(crate) mod hls_path;
 pub(crate) mod inbox;
 pub(crate) mod range;
+pub(crate) mod redirect;
 pub(crate) mod response;
 pub(crate) mod router;
 

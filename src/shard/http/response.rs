@@ -133,7 +133,10 @@ impl Response {
             // RFC 7838: for a day, on whatever network.
             fields.push("Alt-Svc", format!("h3=\":{port}\"; ma=86400"));
         }
-        let _ = config;
+        if front.secure && config.tls.hsts_seconds > 0 {
+            let seconds = config.tls.hsts_seconds;
+            fields.push("Strict-Transport-Security", format!("max-age={seconds}"));
+        }
     }
 
     /// The same with one more field.

@@ -75,9 +75,7 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> Option<HttpResponse> 
             token.as_bytes(),
         ])
     });
-    let session = exchange.account.session;
-    let looked = look(&shard, session, &named.mount, &asked, player);
-    Some(match looked.await {
+    Some(match look(exchange, &named.mount, &asked, player).await {
         Ok(answer) => rendered(&shard, request, private(answer, guarded)),
         Err(refusal) => refuse(&shard, refusal),
     })
@@ -121,17 +119,18 @@ pub(crate) fn preflight() -> HttpResponse {
 
 /// Asks the hub, as often as it says.
 async fn look(
-    shard: &Rc<Shard>,
-    session: SessionId,
+    exchange: &mut Exchange<'_>,
     mount: &MountName,
     asked: &HlsRequest<'_>,
     player: Option<u64>,
 ) -> Result<Answer, JoinRefusal> {
-    let _answering = Answering::new(shard);
+    let (shard, session) = (Rc::clone(&exchange.shard), exchange.account.session);
+    let _answering = Answering::new(&shard);
+    let mut hinted = false;
     loop {
         let again = shard.askers.expect(session);
         let mut place = Place {
-            shard,
+            shard: &shard,
             session,
             mount,
             waiter: None,
@@ -140,6 +139,11 @@ async fn look(
             Watched::Answer(answer) => return Ok(answer),
             Watched::Refused(refusal) => return Err(refusal),
             Watched::Wait(waiter) => place.waiter = Some(waiter),
+        }
+        if let (Resource::Playlist(rendition), false) = (asked.resource, hinted) {
+            let next = shard.look(|hub| hub.next_part(mount, rendition));
+            next.iter().for_each(|name| exchange.hint(name));
+            hinted = next.is_some();
         }
         // Only the end of the shard drops the other end.
         if again.await.is_err() {

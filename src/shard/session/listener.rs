@@ -36,7 +36,10 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> Option<Response> {
     let websocket = websocket::wish(request);
     if request.method() == Method::Connect && websocket.is_none() {
         // RFC 9220 section 3.
-        return Some(Response::plain(501, "only WebSockets are spoken in a CONNECT"));
+        return Some(Response::plain(
+            501,
+            "only WebSockets are spoken in a CONNECT",
+        ));
     }
     let stream = match &websocket {
         Some(_) if stream.output() == Some(Output::Flv) => stream.with_output(Output::WsFlv),

@@ -34,10 +34,13 @@ use crate::driver::Shard;
 use crate::http::connection::{Connection, NoRequest};
 use crate::http::control;
 use crate::http::exchange::{Account, Exchange, Input};
+use crate::http::redirect::redirect;
 use crate::http::response::Response;
 use crate::http::router::{Route, route};
 use crate::http2;
 use crate::probe::RequestKind;
+
+use stream::is_output;
 
 pub(crate) use door::{Door, Speech, handle_accept};
 
@@ -96,7 +99,8 @@ pub(crate) async fn answer(exchange: Exchange<'_>) -> Option<Response> {
 
 async fn dispatch(mut exchange: Exchange<'_>) -> Option<Response> {
     let (shard, request) = (Rc::clone(&exchange.shard), exchange.request);
-    if let Some(refused) = bars::bar(&shard.config(), exchange.peer().ip(), request) {
+    let config = shard.config();
+    if let Some(refused) = bars::bar(&config, exchange.peer().ip(), request) {
         shard.probe.refused.at(refused.counted as usize).add(1);
         return Some(Response::refusal(&refused).last());
     }
@@ -108,6 +112,14 @@ async fn dispatch(mut exchange: Exchange<'_>) -> Option<Response> {
         Route::Preflight | Route::Control => RequestKind::Control,
     };
     shard.probe.requests.at(kind as usize).add(1);
+    let plays = match route {
+        Route::Hls => true,
+        Route::Listener => is_output(&config, request.path()),
+        Route::Source | Route::Preflight | Route::Control => false,
+    };
+    if let Some(response) = redirect(&config, exchange.front, request, plays) {
+        return Some(response);
+    }
     match route {
         // Encoders speak HTTP/1, and that front end takes them away before.
         Route::Source => Some(Response::plain(501, "sources are heard over HTTP/1")),
