@@ -7,9 +7,13 @@ packages='
 build  cc                                      build-essential  links the program, compiles C parts
 build  /etc/ssl/certs/ca-certificates.crt      ca-certificates  lets cargo fetch crates
 build  curl                                    curl             asks the server whether it is up
+build  cmake                                   cmake            builds the ciphers of QUIC
+build  git                                     git              sets up their sources
+build  /usr/lib/llvm-*/lib/libclang.so         libclang-dev     reads their headers
 demo   ffmpeg                                  ffmpeg           plays the demo station
 bench  icecast2                                icecast2         the peer that runs side by side
 bench  nginx|/usr/sbin/nginx                   nginx            the peer that serves segments
+bench  caddy                                   caddy            the peer that speaks HTTP/3
 test   git                                     git              tells which files are ours
 test   jq                                      jq               reads JSON answers
 test   shellcheck                              shellcheck       checks the shell scripts
@@ -121,7 +125,7 @@ install_packages() {
     [ -d /run/systemd/system ] || return 0
     for package in "$@"; do
         case $package in
-        icecast2 | prometheus) "${as_root[@]}" systemctl disable --quiet "$package" || true ;;
+        caddy | icecast2 | prometheus) "${as_root[@]}" systemctl disable --quiet "$package" || true ;;
         mpd) "${as_root[@]}" systemctl disable --quiet mpd.socket mpd.service || true ;;
         esac
     done
