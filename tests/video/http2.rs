@@ -171,6 +171,21 @@ fn a_hundred_who_wait_for_a_segment_hold_up_no_media() {
             let answer = client.ask(&format!("{LIST}?_HLS_msn={}", next + 1)).await;
             waiting.push(tokio::spawn(whole(answer)));
         }
+        let path = format!("{LIST}?_HLS_msn={}", next + 1);
+        let mut hinted = client.ask(&path).await;
+        let hints = poll_fn(|cx| hinted.poll_informational(cx)).await;
+        let hints = hints.expect("it is told before").expect("and well");
+        assert_eq!(hints.status(), StatusCode::EARLY_HINTS);
+        let link = hints.headers()["link"].to_str().expect("a text");
+        let part = link.strip_prefix('<').and_then(|link| link.split_once('>'));
+        let (part, rest) = part.expect("a link");
+        assert!(
+            part.ends_with(".m4s") && rest.contains("rel=preload"),
+            "{link}"
+        );
+        let part = client.get(&format!("/live/cam/hls/{part}")).await;
+        assert!(part.windows(4).any(|name| name == b"moof"));
+
         let media = client.get(&segment).await;
         for _ in 0..10 {
             assert_eq!(client.get(&segment).await, media);
@@ -181,5 +196,6 @@ fn a_hundred_who_wait_for_a_segment_hold_up_no_media() {
             lists.push(waits.await.expect("no panic"));
         }
         assert!(lists.windows(2).all(|pair| pair[0] == pair[1]));
+        assert_eq!(whole(hinted).await, lists[0]);
     });
 }

@@ -201,6 +201,21 @@ impl Origin {
         Some((playlist.edge, playlist.ended))
     }
 
+    /// What the part that comes next will be called, in the folder of the playlist.
+    pub fn next_part(&self, rendition: RenditionId) -> Option<String> {
+        let epoch = &self.multivariant.as_ref()?.epoch;
+        let shelf = self.shelves.get(&rendition)?;
+        let playlist = shelf.playlist.as_ref().filter(|playlist| !playlist.ended)?;
+        let next = Resource::Part {
+            rendition,
+            epoch,
+            msn: playlist.edge.msn,
+            part: playlist.edge.parts,
+            packed: shelf.segments.back()?.packed,
+        };
+        Some(next.to_string())
+    }
+
     /// Bytes of media that are held.
     pub fn media_bytes(&self) -> usize {
         let parts = |segment: &Shelved| -> usize {

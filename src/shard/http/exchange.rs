@@ -33,8 +33,11 @@ pub(crate) trait StreamInput {
     /// The stream or its connection is gone.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>>;
 
-    /// Tells the peer what it will want next, before its answer (RFC 8297).
-    fn hint(&mut self, fields: &Fields);
+    /// Tells the peer what it will want next, before its answer (RFC 8297), where that can be
+    /// said.
+    fn hint(&mut self, fields: &Fields) {
+        let _ = fields;
+    }
 
     /// Ready once nobody waits for the answer.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use corecast_protocol::http::{Method, Request};
+use corecast_protocol::http::{Fields, Method, Request};
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
+use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 
 use super::reader::StreamReader;
@@ -62,7 +63,7 @@ pub(super) async fn send(
     response: Response,
 ) {
     let bodiless = is_bodiless(response.status) || request.method() == Method::Head;
-    let head = head_of(&response);
+    let head = whole_head_of(&response);
     let Response {
         status,
         body,
@@ -106,7 +107,7 @@ pub(super) async fn send(
 
 /// Sends an answer that is short enough to wait for room with nobody at it.
 pub(super) fn send_short(mut respond: SendResponse<Bytes>, response: Response) {
-    let head = head_of(&response);
+    let head = whole_head_of(&response);
     let Body::Pieces(pieces) = response.body else {
         return;
     };
@@ -115,12 +116,12 @@ pub(super) fn send_short(mut respond: SendResponse<Bytes>, response: Response) {
     }
 }
 
-/// The head of an answer.
-fn head_of(response: &Response) -> http::Response<()> {
+/// The head of an answer, but for what says how long it is.
+pub(super) fn head_of(status: StatusCode, fields: &Fields) -> http::Response<()> {
     let mut head = http::Response::new(());
-    *head.status_mut() = http::StatusCode::from_u16(response.status).unwrap_or_default();
-    let fields = head.headers_mut();
-    for (name, value) in response.fields.iter() {
+    *head.status_mut() = status;
+    let lines = head.headers_mut();
+    for (name, value) in fields.iter() {
         if FRAMING_FIELDS
             .iter()
             .any(|own| name.eq_ignore_ascii_case(own))
@@ -129,15 +130,22 @@ fn head_of(response: &Response) -> http::Response<()> {
         }
         let name = HeaderName::from_bytes(name.as_bytes());
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
-            fields.append(name, value);
+            lines.append(name, value);
         }
     }
-    let length = response.body.length();
+    head
+}
+
+/// The whole head of an answer.
+fn whole_head_of(response: &Response) -> http::Response<()> {
+    let status = StatusCode::from_u16(response.status).unwrap_or_default();
+    let mut head = head_of(status, &response.fields);
     let told = response.status >= 200 && response.status != 204;
-    if let (Some(length), true) = (length, told) {
+    if let (Some(length), true) = (response.body.length(), told) {
         // To HEAD and 304 the length is that of the answer that was not asked for.
         if length > 0 || !is_bodiless(response.status) {
-            fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            let length = HeaderValue::from(length);
+            head.headers_mut().insert(CONTENT_LENGTH, length);
         }
     }
     head

@@ -61,8 +61,11 @@ impl StreamReader {
         let wanted = length.min(COPY_BYTES_MAX);
         self.stream.reserve_capacity(wanted);
         let room = self.stream.capacity().min(wanted);
+        if self.is_input_over() {
+            return Sent::Failed;
+        }
         if room == 0 {
-            let over = wanted > 0 && (self.is_reset() || self.is_input_over());
+            let over = wanted > 0 && self.is_reset();
             return if over { Sent::Failed } else { Sent::Full };
         }
         let mut copy = BytesMut::with_capacity(room);

@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use corecast_protocol::http::{BadRequest, Limits, Request, RequestFields, Version};
+use corecast_protocol::http::{BadRequest, Fields, Limits, Request, RequestFields, Version};
 use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
+use http::StatusCode;
 
 use super::carrier::Carrier;
 use super::{RESET_COST, answer};
@@ -63,6 +64,11 @@ impl StreamInput for Incoming {
             let _ = self.body.flow_control().release_capacity(piece.len());
         }
         Poll::Ready(Ok(piece))
+    }
+
+    fn hint(&mut self, fields: &Fields) {
+        let hints = answer::head_of(StatusCode::EARLY_HINTS, fields);
+        let _ = self.respond.borrow_mut().send_informational(hints);
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -11,7 +11,9 @@ use corecast_media::fanout::Socket;
 use corecast_media::name::{MountName, SessionId};
 use corecast_media::time::Time;
 use corecast_mesh::message::{HlsMessage, JoinRefusal};
-use corecast_protocol::hls::{Answer, Origin, Released, Request, Step, WaitKey, WaiterId, Waiters};
+use corecast_protocol::hls::{
+    Answer, Origin, Released, RenditionId, Request, Step, WaitKey, WaiterId, Waiters,
+};
 use rustc_hash::FxHasher;
 
 use super::{Hub, HubEvent, Timer};
@@ -167,6 +169,12 @@ impl<S: Socket> Hub<S> {
         self.counts.hls_waiting += 1;
         self.tend_watch(now, key);
         Watched::Wait(waiter)
+    }
+
+    /// What the part will be called that comes next to a playlist of `mount`.
+    pub fn next_part(&self, mount: &MountName, rendition: RenditionId) -> Option<String> {
+        let watch = self.watches.get(*self.watch_of.get(mount)?)?;
+        watch.origin.next_part(rendition)
     }
 
     /// Who waited does so no longer.
