@@ -28,6 +28,7 @@ mod waiting;
 
 use std::io;
 use std::net::{TcpListener, UdpSocket};
+use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -154,7 +155,10 @@ async fn serve(
         };
         let front = Front {
             secure: listen.protocol.is_tls(),
-            http3_port: None,
+            http3_port: match datagrams.iter().any(|(_, at)| *at == listen) {
+                true => NonZeroU16::new(listener.local_addr()?.port()),
+                false => None,
+            },
         };
         let door = Door { speech, front };
         spawn_part(&shard, "acceptor", move |shard| {
