@@ -175,7 +175,8 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, lexopt::Error> {
             return bench::Settings::parse(&mut parser).map(Command::Bench);
         }
         let bench = bench::VideoBench::from_name(&name);
-        let bench = bench.ok_or("the benchmarks are `icy`, `hls`, `flv`, `latency`, `tls`, `h2` and `h3`")?;
+        let bench = bench
+            .ok_or("the benchmarks are `icy`, `hls`, `flv`, `latency`, `tls`, `h2` and `h3`")?;
         return bench::VideoSettings::parse(bench, &mut parser).map(Command::BenchVideo);
     }
     if command == "hls-check" {

@@ -5,7 +5,7 @@ pub(crate) mod bare;
 mod client;
 mod pool;
 
-pub(crate) use client::{Client, Done, Wanted};
+pub(crate) use client::{Client, Wanted};
 pub(crate) use pool::Pool;
 
 use std::io::{self, IoSliceMut};
@@ -133,11 +133,9 @@ impl Scratch {
     ) -> io::Result<bool> {
         let chunks = self.incoming.chunks_exact_mut(TRAIN_BYTES_MAX + 1);
         let mut buffers: Vec<IoSliceMut<'_>> = chunks.map(IoSliceMut::new).collect();
-        let received = socket.state.recv(
-            (&socket.socket).into(),
-            &mut buffers,
-            &mut self.metas,
-        );
+        let received = socket
+            .state
+            .recv((&socket.socket).into(), &mut buffers, &mut self.metas);
         let trains = match received {
             Ok(trains) => trains,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),

@@ -52,10 +52,7 @@ pub(crate) fn client_config(protocol: &[u8], tickets: &Arc<Tickets>) -> io::Resu
 }
 
 /// Connects and shakes hands.
-pub(crate) async fn connect(
-    address: SocketAddr,
-    config: &Arc<ClientConfig>,
-) -> io::Result<Stream> {
+pub(crate) async fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Stream> {
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
     let socket = BufReader::with_capacity(READ_BYTES, socket);
@@ -92,7 +89,9 @@ impl ServerCertVerifier for AnyCertificate {
         _cert: &CertificateDer<'_>,
         _dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("TLS 1.2 is not asked for".to_owned()))
+        Err(rustls::Error::General(
+            "TLS 1.2 is not asked for".to_owned(),
+        ))
     }
 
     fn verify_tls13_signature(

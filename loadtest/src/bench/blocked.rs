@@ -148,7 +148,8 @@ impl Crowd {
             all.append(group.answers()?);
         }
         // The latest that any of them has.
-        let lists: io::Result<Vec<Playlist>> = all.bodies.values().map(|body| parse(body)).collect();
+        let lists: io::Result<Vec<Playlist>> =
+            all.bodies.values().map(|body| parse(body)).collect();
         let latest = lists?.into_iter().max_by_key(Playlist::edge);
         let round = Round {
             answers: all.answers,

@@ -56,7 +56,12 @@ pub(super) const LINES: &[Line] = &[
         1,
         (100.0, 50.0),
     ),
-    Line::target("bodies", "different answers to one question, at most", 0, (1.0, 1.0)),
+    Line::target(
+        "bodies",
+        "different answers to one question, at most",
+        0,
+        (1.0, 1.0),
+    ),
     Line::target(
         "beside",
         "time of a segment with 100 requests that wait on its connection / without",
@@ -71,13 +76,33 @@ pub(super) const LINES: &[Line] = &[
     Line::known("release_p50_ms", "ms to last byte, p50", 1),
     Line::known("release_max_ms", "ms to last byte, max", 1),
     Line::known("parts", "parts that were waited for and timed", 0),
-    Line::known("late", "of 1,000 requests, asked when the part was complete already", 2),
-    Line::known("answer_cpu_us", "CPU us per waiting request and its answer", 1),
+    Line::known(
+        "late",
+        "of 1,000 requests, asked when the part was complete already",
+        2,
+    ),
+    Line::known(
+        "answer_cpu_us",
+        "CPU us per waiting request and its answer",
+        1,
+    ),
     Line::known("waiter_kb", "kB resident per waiting request", 2),
     Line::known("resident_mb", "MB resident with all of them", 1),
-    Line::known("beside_p50_ms", "ms of a segment with 100 that wait, p50", 2),
-    Line::known("beside_p99_ms", "ms of a segment with 100 that wait, p99", 2),
-    Line::known("alone_p50_ms", "ms of a segment on a connection of its own, p50", 2),
+    Line::known(
+        "beside_p50_ms",
+        "ms of a segment with 100 that wait, p50",
+        2,
+    ),
+    Line::known(
+        "beside_p99_ms",
+        "ms of a segment with 100 that wait, p99",
+        2,
+    ),
+    Line::known(
+        "alone_p50_ms",
+        "ms of a segment on a connection of its own, p50",
+        2,
+    ),
     Line::known("source_late_ms", "ms that the source was late, at most", 1),
 ];
 
@@ -127,11 +152,11 @@ fn segments_beside_nginx(stand: &Stand<'_>, board: &mut Board, round: usize) -> 
         turns.median(1, |turn| turn.cpu_s_per_gb),
         turns.median(0, |turn| turn.cpu_s_per_gb),
     );
+    drop(sides);
     let Some(stage) = stage else { return Ok(()) };
     board.note("segment_cpu", turns.ratio(1, 0));
     board.note("cpu", turns.median(1, |turn| turn.cpu_s_per_gb));
     board.note("rate", turns.median(1, |turn| turn.gb_per_s));
-    drop(sides);
     let beside = beside(&stage).map_err(|error| stage.server.explain(&error))?;
     for (key, figure) in beside {
         board.note(key, figure);
@@ -206,7 +231,10 @@ fn beside(stage: &Stage) -> io::Result<[(&'static str, f64); 4]> {
     let edge = watched.now(&mut Client::new(&watched.target))?.edge();
     let path = format!("{}?_HLS_msn={}", watched.target.path, edge.msn + 1);
     let mut beside = block_on(fetch(target, segment, Some(path)))?;
-    let (alone_ms, beside_ms) = (quantile_ms(&mut alone, 0.5)?, quantile_ms(&mut beside, 0.5)?);
+    let (alone_ms, beside_ms) = (
+        quantile_ms(&mut alone, 0.5)?,
+        quantile_ms(&mut beside, 0.5)?,
+    );
     Ok([
         ("beside", beside_ms / alone_ms),
         ("beside_p50_ms", beside_ms),
@@ -217,12 +245,11 @@ fn beside(stage: &Stage) -> io::Result<[(&'static str, f64); 4]> {
 
 /// Fetches a segment again and again for a while on one connection; how long it took each time.
 /// `waiting` is asked for before, so often that all of it waits.
-async fn fetch(
-    target: Target,
-    segment: String,
-    waiting: Option<String>,
-) -> io::Result<Vec<u64>> {
-    let config = Arc::new(secure::client_config(b"h2", &Arc::new(Tickets::new(false)))?);
+async fn fetch(target: Target, segment: String, waiting: Option<String>) -> io::Result<Vec<u64>> {
+    let config = Arc::new(secure::client_config(
+        b"h2",
+        &Arc::new(Tickets::new(false)),
+    )?);
     let (requests, connection) = http2::connect(target.address, &config).await?;
     // How it ends is seen by its requests.
     tokio::task::spawn_local(async { drop(connection.await) });

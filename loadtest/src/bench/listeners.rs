@@ -58,7 +58,10 @@ struct Heard {
 
 /// Lets so many listen for so long to the server of process `pid`.
 pub(super) fn hold(target: &Target, count: u32, pid: u32, window_ns: u64) -> io::Result<Held> {
-    let config = Arc::new(secure::client_config(b"http/1.1", &Arc::new(Tickets::new(false)))?);
+    let config = Arc::new(secure::client_config(
+        b"http/1.1",
+        &Arc::new(Tickets::new(false)),
+    )?);
     block_on(async {
         let heard = Rc::<Heard>::default();
         let mut listeners = JoinSet::new();
@@ -93,9 +96,7 @@ pub(super) fn hold(target: &Target, count: u32, pid: u32, window_ns: u64) -> io:
             rss_bytes: memory.rss_bytes,
             anon_bytes: memory.anon_bytes,
             cpu_s_per_gb: cpu_s / (bytes / 1e9),
-            of_real_time: bytes
-                / seconds
-                / (f64::from(count) * crate::stream::RATE_BYTES as f64),
+            of_real_time: bytes / seconds / (f64::from(count) * crate::stream::RATE_BYTES as f64),
             faults: heard.lost.get() + bad,
         })
     })

@@ -53,13 +53,29 @@ pub(super) const LINES: &[Line] = &[
     Line::known("rate", "GB per second of segments, corecast", 2),
     Line::known("rate_nginx", "GB per second of segments, nginx", 2),
     Line::known("bytes", "bytes of a segment", 0),
-    Line::known("handshake_ratio", "CPU per full handshake, corecast / nginx", 3),
+    Line::known(
+        "handshake_ratio",
+        "CPU per full handshake, corecast / nginx",
+        3,
+    ),
     Line::known("handshake_nginx_us", "CPU us per full handshake, nginx", 0),
     Line::known("handshakes", "full handshakes per CPU-second, corecast", 0),
-    Line::known("handshakes_nginx", "full handshakes per CPU-second, nginx", 0),
-    Line::known("resumed_ratio", "CPU per resumed handshake, corecast / nginx", 3),
+    Line::known(
+        "handshakes_nginx",
+        "full handshakes per CPU-second, nginx",
+        0,
+    ),
+    Line::known(
+        "resumed_ratio",
+        "CPU per resumed handshake, corecast / nginx",
+        3,
+    ),
     Line::known("resumed", "resumed handshakes per CPU-second, corecast", 0),
-    Line::known("resumed_nginx", "resumed handshakes per CPU-second, nginx", 0),
+    Line::known(
+        "resumed_nginx",
+        "resumed handshakes per CPU-second, nginx",
+        0,
+    ),
     Line::known("shaken", "full handshakes per second, corecast", 0),
     Line::known("own_kb", "kB of its own memory per listener of ICY", 2),
     Line::known("listener_cpu", "CPU-s per GB of ICY over TLS, corecast", 3),
@@ -77,11 +93,7 @@ pub(super) fn measure(stand: &Stand<'_>, board: &mut Board) -> io::Result<()> {
     Ok(())
 }
 
-fn segments_and_handshakes(
-    stand: &Stand<'_>,
-    board: &mut Board,
-    round: usize,
-) -> io::Result<()> {
+fn segments_and_handshakes(stand: &Stand<'_>, board: &mut Board, round: usize) -> io::Result<()> {
     let stage = match stand.settings.peers_only {
         false => Some(stand.secure_stage(hls::SEGMENT_BITS, false)?),
         true => None,
@@ -202,7 +214,12 @@ fn listeners(stand: &Stand<'_>, board: &mut Board, round: usize) -> io::Result<(
     crate::clock::sleep_until(crate::clock::now_ns() + LEAD_NS);
     let count = stand.settings.listeners;
     let target = server.secure(&server.target().path);
-    let held = hold(&target, count, server.pid(), stand.settings.window_ms * MS_NS);
+    let held = hold(
+        &target,
+        count,
+        server.pid(),
+        stand.settings.window_ms * MS_NS,
+    );
     let held = held.map_err(|error| server.explain(&error))?;
     source.stop()?;
     let each = |bytes: u64| bytes as f64 / 1e3 / f64::from(count);

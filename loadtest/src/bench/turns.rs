@@ -107,7 +107,11 @@ impl Turns {
     pub(super) fn ratio(&self, side: usize, peer: usize) -> f64 {
         let of = |side: usize| self.0.get(side).into_iter().flatten();
         let pairs = of(side).zip(of(peer));
-        median(pairs.map(|(side, peer)| side.cpu_s_per_gb / peer.cpu_s_per_gb).collect())
+        median(
+            pairs
+                .map(|(side, peer)| side.cpu_s_per_gb / peer.cpu_s_per_gb)
+                .collect(),
+        )
     }
 }
 

@@ -20,6 +20,8 @@ const MOUNT: &str = "/live/bench";
 /// Pictures per second, and from keyframe to keyframe.
 const FPS: u64 = 30;
 const GROUP: u64 = 60;
+/// Segments stay as long as their turns last.
+const LONG_WINDOW: &[&str] = &["mount_defaults.hls_window_ms=120000"];
 /// Time that the source plays before anybody comes.
 const LEAD_NS: u64 = 4 * SECOND_NS;
 
@@ -166,7 +168,11 @@ impl Settings {
                 self.window_ms / 1_000,
                 self.listeners
             ),
-            Bench::Http2 => format!(" --seconds {} --parts {}", self.window_ms / 1_000, self.parts),
+            Bench::Http2 => format!(
+                " --seconds {} --parts {}",
+                self.window_ms / 1_000,
+                self.parts
+            ),
             Bench::Http3 => format!(" --seconds {} --idle {}", self.window_ms / 1_000, self.idle),
         };
         let sets: String = self
@@ -267,7 +273,7 @@ impl Stand<'_> {
 
     /// The same with a port for HTTPS and HTTP/3.
     pub(super) fn secure_stage(&self, bits: u64, has_sound: bool) -> io::Result<Stage> {
-        self.stage_of(bits, has_sound, &[], true)
+        self.stage_of(bits, has_sound, LONG_WINDOW, true)
     }
 
     fn stage_of(

@@ -62,7 +62,9 @@ impl Remote {
     /// So many connections by HTTP/2 over TLS, on each of them so many.
     pub(super) fn http2(target: &Target, connections: u32, each: u32) -> io::Result<Remote> {
         let target = target.clone();
-        Remote::start(move |paths, tell| block_on(wait_http2(target, connections, each, paths, tell)))
+        Remote::start(move |paths, tell| {
+            block_on(wait_http2(target, connections, each, paths, tell))
+        })
     }
 
     /// So many connections by HTTP/1.1 over TLS.
@@ -112,7 +114,10 @@ async fn wait_http2(
     mut paths: UnboundedReceiver<String>,
     tell: &Tell,
 ) -> io::Result<()> {
-    let config = Arc::new(secure::client_config(b"h2", &Arc::new(Tickets::new(false)))?);
+    let config = Arc::new(secure::client_config(
+        b"h2",
+        &Arc::new(Tickets::new(false)),
+    )?);
     let mut senders = Vec::new();
     for _ in 0..connections {
         let (requests, connection) = http2::connect(target.address, &config).await?;
@@ -125,7 +130,11 @@ async fn wait_http2(
         let mut asked = JoinSet::new();
         for requests in &senders {
             for _ in 0..each {
-                asked.spawn_local(ask_http2(requests.clone(), target.host.clone(), path.clone()));
+                asked.spawn_local(ask_http2(
+                    requests.clone(),
+                    target.host.clone(),
+                    path.clone(),
+                ));
             }
         }
         let _ = tell.send(gather(asked).await);
@@ -143,7 +152,9 @@ pub(super) async fn ask_http2(
     let mut request = http2::get(&host, &path)?;
     let gzip = http::HeaderValue::from_static("gzip");
     request.headers_mut().insert("accept-encoding", gzip);
-    let (response, _) = requests.send_request(request, true).map_err(http2::broken)?;
+    let (response, _) = requests
+        .send_request(request, true)
+        .map_err(http2::broken)?;
     let asked_ns = now_ns();
     let response = response.await.map_err(http2::broken)?;
     if response.status() != 200 {

@@ -59,7 +59,13 @@ impl BufFactory for Shared {
 struct Peer {
     connection: quiche::Connection<Shared>,
     http: Option<h3::Connection>,
-    replies: HashMap<u64, Bytes>,
+    replies: HashMap<u64, Reply>,
+}
+
+/// What is left to send on a stream.
+struct Reply {
+    has_head: bool,
+    left: Bytes,
 }
 
 /// Runs the server until the process is ended.
@@ -123,7 +129,9 @@ impl Server {
     fn turn(&mut self, scratch: &mut Scratch) -> io::Result<()> {
         let timeouts = self.peers.iter().flatten();
         let timeouts = timeouts.filter_map(|peer| peer.connection.timeout());
-        let sleep = timeouts.min().map_or(SLEEP_MS_MAX, |left| left.as_millis() + 1);
+        let sleep = timeouts
+            .min()
+            .map_or(SLEEP_MS_MAX, |left| left.as_millis() + 1);
         let sleep_ms = sleep.min(SLEEP_MS_MAX) as i64;
         let wait = Timespec {
             tv_sec: sleep_ms / 1_000,
@@ -138,7 +146,11 @@ impl Server {
             let now = Instant::now();
             for (index, slot) in self.peers.iter_mut().enumerate() {
                 let Some(peer) = slot else { continue };
-                if peer.connection.timeout_instant().is_some_and(|due| due <= now) {
+                if peer
+                    .connection
+                    .timeout_instant()
+                    .is_some_and(|due| due <= now)
+                {
                     peer.connection.on_timeout();
                     self.busy.push(index);
                 }
@@ -179,8 +191,7 @@ impl Server {
                 None => {
                     let index = peers.len();
                     let id = connection_id(index as u64);
-                    let accepted =
-                        quiche::accept_with_buf_factory(&id, None, local, from, config);
+                    let accepted = quiche::accept_with_buf_factory(&id, None, local, from, config);
                     by_id.insert(id.to_vec(), index);
                     by_id.insert(header.dcid.to_vec(), index);
                     peers.push(Some(Peer {
@@ -219,13 +230,9 @@ impl Peer {
         loop {
             match http.poll(&mut self.connection) {
                 Ok((stream, Event::Headers { .. })) => {
-                    let fields = [
-                        Header::new(b":status", b"200"),
-                        Header::new(b"content-length", file.len().to_string().as_bytes()),
-                    ];
-                    http.send_response(&mut self.connection, stream, &fields, false)
-                        .map_err(broken)?;
-                    self.replies.insert(stream, file.clone());
+                    let left = file.clone();
+                    let has_head = false;
+                    self.replies.insert(stream, Reply { has_head, left });
                 }
                 Ok(_) => {}
                 // A client that went away ends its connection itself.
@@ -233,16 +240,38 @@ impl Peer {
             }
         }
         let connection = &mut self.connection;
-        self.replies.retain(|stream, left| {
-            let mut len = left.len();
-            loop {
-                match http.send_body_zc(connection, *stream, left, true) {
-                    Ok(sent) if sent == len => return false,
-                    Ok(sent) => len -= sent,
-                    Err(error) => return error == h3::Error::Done,
-                }
-            }
-        });
+        self.replies.retain(
+            |stream, reply| match reply.send(http, connection, *stream) {
+                Ok(()) => false,
+                Err(error) => matches!(error, h3::Error::Done | h3::Error::StreamBlocked),
+            },
+        );
         Ok(())
+    }
+}
+
+impl Reply {
+    /// Sends what fits; `Done` or `StreamBlocked` if that is not all.
+    fn send(
+        &mut self,
+        http: &mut h3::Connection,
+        connection: &mut quiche::Connection<Shared>,
+        stream: u64,
+    ) -> h3::Result<()> {
+        if !self.has_head {
+            let fields = [
+                Header::new(b":status", b"200"),
+                Header::new(b"content-length", self.left.len().to_string().as_bytes()),
+            ];
+            http.send_response(connection, stream, &fields, false)?;
+            self.has_head = true;
+        }
+        loop {
+            let len = self.left.len();
+            // What was sent is cut off, but for the last piece.
+            if http.send_body_zc(connection, stream, &mut self.left, true)? == len {
+                return Ok(());
+            }
+        }
     }
 }

@@ -9,8 +9,8 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
-use super::client::{Client, settings};
 use super::Scratch;
+use super::client::{Client, settings};
 use crate::clock::{MS_NS, SECOND_NS, now_ns};
 use crate::http::fault;
 
@@ -46,7 +46,7 @@ impl Pool {
             let data = epoll::EventData::new_u64(number);
             epoll::add(&pool.poll, &client, data, epoll::EventFlags::IN)?;
             pool.clients.push(client);
-            if pool.clients.len() % CONNECTING == 0 || pool.clients.len() == count {
+            if pool.clients.len().is_multiple_of(CONNECTING) || pool.clients.len() == count {
                 pool.await_ready()?;
             }
         }

@@ -10,7 +10,9 @@ use crate::quic::{Client, Pool, Wanted};
 /// Asks by HTTP/3.
 pub(in super::super) fn drain(order: &Order) -> io::Result<Drained> {
     let mut pool = Pool::connect(order.target.address, order.connections)?;
-    let progress: Vec<Progress> = (0..order.connections).map(|_| Progress::default()).collect();
+    let progress: Vec<Progress> = (0..order.connections)
+        .map(|_| Progress::default())
+        .collect();
     let mut ask = |index: usize, client: &mut Client| -> io::Result<()> {
         while client.take_done().is_some() {}
         let progress = progress.get(index).ok_or_else(|| fault("no connection"))?;
@@ -23,7 +25,11 @@ pub(in super::super) fn drain(order: &Order) -> io::Result<Drained> {
     };
     pool.each(&mut ask)?;
     let deadline_ns = now_ns() + WARM_NS_MAX;
-    while pool.clients().iter().any(|client| client.bytes() < WARM_BYTES) {
+    while pool
+        .clients()
+        .iter()
+        .any(|client| client.bytes() < WARM_BYTES)
+    {
         if now_ns() > deadline_ns {
             return Err(fault("the server does not serve all connections"));
         }

@@ -130,7 +130,10 @@ pub(super) fn caddy(
     root: &Path,
 ) -> io::Result<Command> {
     let path = folder.join("Caddyfile");
-    fs::write(&path, caddy_config(folder, port, root, &Certificate::issue(folder)?))?;
+    fs::write(
+        &path,
+        caddy_config(folder, port, root, &Certificate::issue(folder)?),
+    )?;
     let mut command = Command::new(&software.caddy);
     command.arg("run").arg("--config").arg(&path);
     command.args(["--adapter", "caddyfile"]);
@@ -143,7 +146,7 @@ pub(super) fn caddy(
 fn caddy_config(folder: &Path, port: u16, root: &Path, certificate: &Certificate) -> String {
     let (chain, key) = (certificate.chain.display(), certificate.key.display());
     format!(
-        "{{\n admin off\n persist_config off\n auto_https off\n storage file_system {folder}\n}}\n\
+        "{{\n admin off\n auto_https off\n storage file_system {folder}\n}}\n\
          https://127.0.0.1:{port} {{\n bind 127.0.0.1\n tls {chain} {key}\n root * {root}\n \
          file_server\n}}\n",
         folder = folder.display(),
