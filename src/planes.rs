@@ -2,21 +2,21 @@
 
 use std::any::Any;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use corecast_config::{Config, Listen};
-use corecast_control::{Control, ControlHandle, ControlSettings};
+use corecast_config::{Config, Limits, Listen};
+use corecast_control::{Certificates, Control, ControlHandle, ControlSettings};
 use corecast_media::intro::Intros;
 use corecast_mesh::lockout::Lockouts;
 use corecast_mesh::port::{Capacities, Mesh, Plane, mesh};
 use corecast_mesh::probe::MeshProbe;
 use corecast_mesh::seats::{NodeSeats, Seats};
 use corecast_mesh::topology::Topology;
-use corecast_shard::net::acceptor;
+use corecast_shard::net::{acceptor, udp};
 use corecast_shard::{ResolvedBackend, ShardProbe, ShardSettings, probe_backend};
 use corecast_telemetry::registry::Registry;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -40,8 +40,8 @@ pub(crate) struct Ground {
     pub addresses: Vec<SocketAddr>,
     /// Open connections at most.
     pub connections_max: u32,
-    /// The listening sockets of each shard, in order.
-    listeners: Vec<Vec<(TcpListener, Listen)>>,
+    /// The sockets of each shard, in order.
+    sockets: Vec<ShardSockets>,
 }
 
 impl Ground {
@@ -62,20 +62,11 @@ impl Ground {
             .ok();
         let shards = cpus.as_ref().map_or(1, |cpus| cpus.len() as u16);
         let mut addresses = Vec::new();
-        let mut listeners: Vec<Vec<(TcpListener, Listen)>> =
-            (0..shards).map(|_| Vec::new()).collect();
+        let mut sockets: Vec<ShardSockets> = (0..shards).map(|_| ShardSockets::default()).collect();
         for listen in &config.listen {
-            let bound = acceptor::bind(listen.address, shards, &config.limits)
-                .and_then(|bound| Ok((own_address(&bound)?, bound)));
-            match bound {
+            match bind(listen, &mut sockets, &config.limits) {
                 Err(error) => note(format!("listen.address {}: {error}", listen.address)),
-                Ok((address, bound)) => {
-                    addresses.push(address);
-                    listeners
-                        .iter_mut()
-                        .zip(bound)
-                        .for_each(|(shard, one)| shard.push((one, listen.clone())));
-                }
+                Ok(address) => addresses.push(address),
             }
         }
         let (Some(cpus), Some((backend, no_io_uring)), true) = (cpus, backend, faults.is_empty())
@@ -94,7 +85,7 @@ impl Ground {
             no_io_uring,
             addresses,
             connections_max,
-            listeners,
+            sockets,
         })
     }
 
@@ -109,11 +100,30 @@ impl Ground {
     }
 }
 
-fn own_address(listeners: &[TcpListener]) -> io::Result<SocketAddr> {
-    listeners.first().map_or(
-        Err(io::ErrorKind::InvalidInput.into()),
-        TcpListener::local_addr,
-    )
+/// The sockets of one shard, each with the acceptor that it is of.
+#[derive(Default)]
+struct ShardSockets {
+    listeners: Vec<(TcpListener, Listen)>,
+    datagrams: Vec<(UdpSocket, Listen)>,
+}
+
+/// Binds an acceptor for every shard; HTTP/3 is at the same port. Returns its address.
+fn bind(listen: &Listen, sockets: &mut [ShardSockets], limits: &Limits) -> io::Result<SocketAddr> {
+    let count = sockets.len() as u16;
+    let listeners = acceptor::bind(listen.address, count, limits)?;
+    let first = listeners.first().ok_or(io::ErrorKind::InvalidInput)?;
+    let address = first.local_addr()?;
+    let datagrams = match listen.speaks_http3() {
+        true => udp::bind(address, count)?,
+        false => Vec::new(),
+    };
+    for (shard, one) in sockets.iter_mut().zip(listeners) {
+        shard.listeners.push((one, listen.clone()));
+    }
+    for (shard, one) in sockets.iter_mut().zip(datagrams) {
+        shard.datagrams.push((one, listen.clone()));
+    }
+    Ok(address)
 }
 
 /// How a plane ended.
@@ -144,6 +154,7 @@ impl Planes {
         ground: Ground,
         config: &Arc<Config>,
         intros: &Arc<Intros>,
+        certificates: Certificates,
         seats: &Arc<NodeSeats>,
         started: Instant,
     ) -> io::Result<Self> {
@@ -165,8 +176,8 @@ impl Planes {
         let (report, ends) = unbounded_channel();
 
         let pinned = |cpu| config.shards.pin.then_some(cpu);
-        let seats_of_shards = shards.into_iter().zip(ground.cpus).zip(ground.listeners);
-        for (((port, cpu), listeners), probe) in seats_of_shards.zip(&probes) {
+        let seats_of_shards = shards.into_iter().zip(ground.cpus).zip(ground.sockets);
+        for (((port, cpu), sockets), probe) in seats_of_shards.zip(&probes) {
             let settings = ShardSettings {
                 id: port.id(),
                 topology,
@@ -175,9 +186,9 @@ impl Planes {
                 intros: Arc::clone(intros),
                 seats: Arc::clone(seats),
                 port,
-                listeners,
-                datagrams: Vec::new(),
-                tls: None,
+                listeners: sockets.listeners,
+                datagrams: sockets.datagrams,
+                tls: certificates.credentials(),
                 backend: ground.backend,
                 started,
                 probe: Arc::clone(probe),
@@ -191,6 +202,7 @@ impl Planes {
             port,
             started,
             started_unix: SystemTime::now(),
+            certificates,
             registry,
         });
         start_plane("control".into(), Plane::Control, report, move || {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use corecast_config::{Config, ListenProtocol};
+use corecast_control::Certificates;
 use corecast_media::name::ShardId;
 use corecast_mesh::port::Plane;
 use corecast_mesh::seats::NodeSeats;
@@ -40,6 +41,10 @@ const STATUS_TICKS: u32 = 10;
 pub(crate) fn check(sources: &Sources) -> Result<String, Vec<String>> {
     let loaded = settings::read(sources)?;
     machine::shard_cpus(&loaded.config.shards.count).map_err(|fault| vec![fault])?;
+    let certificates = Certificates::faults(&loaded.config);
+    if !certificates.is_empty() {
+        return Err(certificates);
+    }
     let intros = intros::faults(&loaded.config);
     let mut told: String = intros.iter().map(|fault| format!("{fault}\n")).collect();
     told.push_str("corecast: the settings are good\n");
@@ -63,13 +68,14 @@ pub(crate) fn run(sources: Sources, started: Instant) -> Result<u8, Vec<String>>
         }
     };
     let logging = Logging::start(&config.log).map_err(one)?;
+    let certificates = Certificates::open(&config, settings::state_dir(&config))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| one(format!("start: {error}")))?;
     runtime.block_on(async {
         let signals = Signals::new().map_err(|error| one(format!("watch signals: {error}")))?;
-        let server = Server::start(sources, config, ground, logging, started).await;
+        let server = Server::start(sources, config, ground, certificates, logging, started).await;
         Ok(server.map_err(one)?.run(signals).await)
     })
 }
@@ -114,6 +120,7 @@ impl Server {
         sources: Sources,
         config: Config,
         ground: Ground,
+        certificates: Certificates,
         logging: Logging,
         started: Instant,
     ) -> Result<Self, String> {
@@ -125,7 +132,7 @@ impl Server {
         }
         let line = ReadyLine::new(&ground, &config);
         let intros = Arc::new(intros::read(&config));
-        let planes = Planes::start(ground, &config, &intros, &seats, started);
+        let planes = Planes::start(ground, &config, &intros, certificates, &seats, started);
         let mut planes = planes.map_err(|error| format!("start the planes: {error}"))?;
         planes.ready().await?;
         line.log(started.elapsed());

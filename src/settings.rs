@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::path::PathBuf;
 
 use corecast_config::{Config, File, Loaded};
 
@@ -33,12 +34,17 @@ pub(crate) fn read(sources: &Sources) -> Result<Loaded, Vec<String>> {
 /// # Errors
 /// They cannot be read or kept, one line each.
 pub(crate) fn complete(config: &mut Config) -> Result<(), Vec<String>> {
-    let state_dir = corecast_config::state_dir(config, &environment());
+    let state_dir = state_dir(config);
     let made = secrets::complete(config, state_dir.as_deref())?;
     if let Some(state_dir) = state_dir.filter(|_| !made.is_empty()) {
         say(&secrets::announcement(&made, &state_dir));
     }
     Ok(())
+}
+
+/// Where what must survive a restart is kept; none where nothing says where.
+pub(crate) fn state_dir(config: &Config) -> Option<PathBuf> {
+    corecast_config::state_dir(config, &environment())
 }
 
 fn environment() -> Vec<(String, String)> {

@@ -10,13 +10,14 @@
 //! files), `hooks` (scripts that are asked
 //! and told), `directory` (where stations are listed), `masters`
 //! (servers all of whose mounts are relayed); `event` and `access_log` (what is written
-//! down), `recorder` (media as files), `audience` (who listens, counted), `titles` (what was
+//! down), `recorder` (media as files), `certificates` (what TLS is spoken with), `audience` (who listens, counted), `titles` (what was
 //! playing), `feed` (events for those who watch), `probe` (what is counted).
 
 mod access_log;
 mod api;
 mod audience;
 mod auth;
+mod certificates;
 mod charset;
 mod client;
 mod clock;
@@ -46,5 +47,6 @@ mod users;
 #[cfg(test)]
 mod tests;
 
+pub use certificates::Certificates;
 pub use plane::{Control, ControlHandle, ControlSettings};
 pub use probe::ControlProbe;

@@ -16,6 +16,7 @@ use corecast_telemetry::registry::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::audience::Audience;
+use crate::certificates::Look;
 use crate::feed::Feed;
 use crate::masters::MasterState;
 use crate::probe::ControlProbe;
@@ -47,6 +48,8 @@ pub(crate) enum Order {
     Reload(Arc<Config>),
     /// New intros; the settings that name them come next.
     Intros(Arc<Intros>),
+    /// What a look at the files of certificates came to.
+    Certificates(Box<Look>),
     /// Where the mount's listeners go when its source is gone, until the next reload.
     SetFallback {
         /// The mount.

@@ -14,12 +14,14 @@ use corecast_mesh::port::ControlPort;
 use corecast_mesh::seats::NodeSeats;
 use corecast_mesh::topology::Topology;
 use corecast_telemetry::registry::Registry;
+use corecast_tls::Credentials;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 
 use crate::access_log::AccessLog;
 use crate::audience::Audience;
+use crate::certificates::{Certificates, Keeper};
 use crate::client::Client;
 use crate::directory::Directories;
 use crate::event::Scribe;
@@ -54,6 +56,8 @@ pub struct ControlSettings {
     pub seats: Arc<NodeSeats>,
     /// Control's end of the mesh.
     pub port: ControlPort,
+    /// What TLS is spoken with; control looks after it from now on.
+    pub certificates: Certificates,
     /// The probes of everything else; control adds its own.
     pub registry: Registry,
     /// The zero of the node's clock.
@@ -69,6 +73,7 @@ pub struct Control {
     config: watch::Sender<Arc<Config>>,
     orders: mpsc::UnboundedReceiver<Order>,
     probe: Arc<ControlProbe>,
+    certificates: Certificates,
 }
 
 /// What the rest of the program says to the plane. Cheap to clone, good on every thread; orders
@@ -142,6 +147,7 @@ impl Control {
             config,
             orders: incoming,
             probe,
+            certificates: settings.certificates,
         };
         (control, handle)
     }
@@ -177,6 +183,7 @@ struct Plane {
     directories: Directories,
     masters: Masters,
     recorder: Recorder,
+    certificates: Keeper,
     stopped: bool,
     probe: Arc<ControlProbe>,
 }
@@ -189,6 +196,7 @@ impl Plane {
             config,
             orders,
             probe,
+            certificates,
         } = control;
         let bell = watch_bell(&port)?;
         let access = AccessLog::start(&node.config().log)?;
@@ -198,6 +206,12 @@ impl Plane {
             Arc::clone(&probe),
         );
         let client = Client::new();
+        let certificates = Keeper::new(
+            certificates,
+            node.orders.clone(),
+            Arc::clone(&probe),
+            Instant::now(),
+        );
         Ok(Plane {
             outbox: Outbox::new(node.topology),
             queries: Queries::new(node.topology),
@@ -207,6 +221,7 @@ impl Plane {
             hooks: Hooks::new(client.clone(), Arc::clone(&node)),
             directories: Directories::new(client.clone(), Arc::clone(&node)),
             masters: Masters::new(client, Arc::clone(&node)),
+            certificates,
             exchange,
             stopped: false,
             node,
@@ -229,7 +244,9 @@ impl Plane {
                 tokio::task::yield_now().await;
                 continue;
             }
-            let timeout = self.queries.poll_timeout();
+            let certificates = self.certificates.poll_timeout();
+            let timeout = self.queries.poll_timeout().into_iter().chain(certificates);
+            let timeout = timeout.min();
             tokio::select! {
                 ready = self.bell.readable() => {
                     // The descriptor is read before the next wait is prepared: nobody rings a
@@ -265,6 +282,8 @@ impl Plane {
             ordered += 1;
         }
         self.queries.handle_timeout(now);
+        let turned = self.certificates.handle_timeout(now, &self.node.config());
+        self.spread(turned);
         self.recorder.reap();
         self.outbox.handle_room(&mut self.port);
         while let Some((shard, query, sessions)) = self.queries.poll_transmit() {
@@ -338,6 +357,10 @@ impl Plane {
             Order::Welcome(question) => self.ask_hooks(*question),
             Order::Reload(config) => self.handle_reload(config),
             Order::Intros(intros) => self.send_all(|| FromControl::Intros(Arc::clone(&intros))),
+            Order::Certificates(look) => {
+                let fresh = self.certificates.handle_look(*look, &self.node.config());
+                self.spread(fresh);
+            }
             Order::SetFallback { mount, fallback } => self.handle_fallback(&mount, fallback),
             Order::Listed { master, relays } => {
                 self.masters.handle_list(&master, relays);
@@ -364,6 +387,7 @@ impl Plane {
     fn handle_reload(&mut self, config: Arc<Config>) {
         self.scribe.handle_reload(&config);
         self.masters.handle_reload(&config);
+        self.certificates.handle_reload(&config);
         let mut config = Arc::unwrap_or_clone(config);
         config.relays_listed = self.masters.relays(&config);
         self.apply(Arc::new(config));
@@ -409,6 +433,13 @@ impl Plane {
         self.queries.handle_change();
         self.config.send_replace(Arc::clone(&config));
         self.directories.handle_reload(&config);
+    }
+
+    /// Has every shard speak TLS with these from now on.
+    fn spread(&mut self, credentials: Option<Arc<Credentials>>) {
+        if let Some(credentials) = credentials {
+            self.send_all(|| FromControl::Credentials(Arc::clone(&credentials)));
+        }
     }
 
     fn send_all(&mut self, message: impl Fn() -> FromControl) {

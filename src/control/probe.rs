@@ -62,6 +62,13 @@ probe! {
             "corecast_directory_calls_total" by "result" in DIRECTORY_RESULTS;
         /// Times that masters were asked for their lists, by what came of it.
         master_lists: Family<Counter> = "corecast_master_lists_total" by "result" in LIST_RESULTS;
+        /// Times that certificates were read again and came into force.
+        tls_reloads: Counter = "corecast_tls_reloads_total";
+        /// Times that certificates could not be used and those from before stayed in force.
+        tls_reloads_failed: Counter = "corecast_tls_reloads_failed_total";
+        /// Seconds until the first of the certificates in force expires; 0 once one has, or where
+        /// there is none.
+        tls_expiry: Gauge = "corecast_tls_certificate_expiry_seconds";
         /// Seconds since the server started.
         uptime: Gauge = "corecast_uptime_seconds";
     }

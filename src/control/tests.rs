@@ -33,7 +33,7 @@ use corecast_mesh::topology::Topology;
 use corecast_telemetry::registry::Registry;
 use serde_json::Value;
 
-use crate::{Control, ControlHandle, ControlSettings};
+use crate::{Certificates, Control, ControlHandle, ControlSettings};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -99,7 +99,7 @@ impl Rig {
         let mesh = mesh(topology, Capacities::of(topology)).expect("file descriptors");
         let (control, handle) = Control::new(ControlSettings {
             topology,
-            config: Arc::new(config),
+            config: Arc::new(config.clone()),
             seats: Arc::new(NodeSeats {
                 listeners: Seats::new(1_000),
                 sources: Seats::new(10),
@@ -107,6 +107,7 @@ impl Rig {
                 lockouts: Lockouts::default(),
             }),
             port: mesh.control,
+            certificates: Certificates::open(&config, None).expect("a certificate"),
             registry: Registry::new(),
             started: Instant::now(),
             started_unix: SystemTime::UNIX_EPOCH + STARTED,

@@ -12,6 +12,8 @@ mod credentials;
 mod identity;
 mod names;
 mod pem;
+#[cfg(test)]
+mod tests;
 
 pub use credentials::{Credentials, MinVersion, Policy, Tickets};
 pub use identity::{Files, Identity};

@@ -1,0 +1,279 @@
+//! Certificates: read at the start, when the settings change and when their files do. What is in
+//! force stays in force until something better was read whole.
+
+mod development;
+mod files;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use corecast_config::Config;
+use corecast_tls::{Credentials, Tickets};
+use tokio::sync::mpsc;
+
+use crate::node::Order;
+use crate::probe::ControlProbe;
+use files::{Found, Stamps, Wanted};
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+
+/// How often QUIC gets a new key for its tickets.
+const TICKETS_EVERY: Duration = Duration::from_secs(12 * 3_600);
+
+/// How often the log warns of a certificate that is about to expire.
+const WARN_EVERY: Duration = Duration::from_secs(24 * 3_600);
+
+/// Less than this is about to be over, and a third of the whole time where that is less.
+const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 3_600);
+
+/// The certificates of the node and where they come from.
+#[derive(Debug)]
+pub struct Certificates {
+    state_dir: Option<PathBuf>,
+    /// None where no acceptor needs any.
+    tickets: Option<Tickets>,
+    in_force: Option<Arc<Credentials>>,
+    stamps: Stamps,
+}
+
+impl Certificates {
+    /// Reads what the settings name, or makes a certificate for development where they name none
+    /// and allow that. `state_dir` is where such a one is kept; without it is made anew each time.
+    ///
+    /// # Errors
+    /// A certificate cannot be had though an acceptor needs it; one line each.
+    pub fn open(config: &Config, state_dir: Option<PathBuf>) -> Result<Self, Vec<String>> {
+        let mut certificates = Certificates {
+            state_dir,
+            tickets: None,
+            in_force: None,
+            stamps: Stamps::default(),
+        };
+        if config.needs_tls() {
+            let tickets = Tickets::new().map_err(|fault| vec![fault.to_string()])?;
+            let wanted = Wanted::new(config);
+            let found = files::read(&wanted, certificates.state_dir.as_deref(), &tickets, None)?;
+            tell(&found.credentials);
+            certificates.tickets = Some(tickets);
+            certificates.stamps = found.stamps;
+            certificates.in_force = Some(found.credentials);
+        }
+        Ok(certificates)
+    }
+
+    /// What would keep the certificates that the settings name from being used, one line each.
+    /// Makes none.
+    pub fn faults(config: &Config) -> Vec<String> {
+        if !config.needs_tls() || config.all_certificates().is_empty() {
+            return Vec::new();
+        }
+        let tickets = Tickets::new().map_err(|fault| vec![fault.to_string()]);
+        let read = tickets.and_then(|it| files::read(&Wanted::new(config), None, &it, None));
+        read.err().unwrap_or_default()
+    }
+
+    /// What TLS is spoken with; none where no acceptor needs it.
+    pub fn credentials(&self) -> Option<Arc<Credentials>> {
+        self.in_force.clone()
+    }
+}
+
+/// What a look at the files came to.
+#[derive(Debug)]
+pub(crate) enum Look {
+    /// Nothing to do.
+    Same,
+    /// Something new that can be used.
+    Found(Found),
+    /// Something new that cannot, one line each.
+    Bad(Stamps, Vec<String>),
+}
+
+/// Keeps the certificates in step with their files. Lives on: the control plane.
+pub(crate) struct Keeper {
+    certificates: Certificates,
+    orders: mpsc::UnboundedSender<Order>,
+    probe: Arc<ControlProbe>,
+    looking: bool,
+    /// A look that was asked for while another was under way.
+    again: bool,
+    look_at: Instant,
+    tickets_at: Instant,
+    warn_at: Instant,
+}
+
+impl Keeper {
+    pub(crate) fn new(
+        certificates: Certificates,
+        orders: mpsc::UnboundedSender<Order>,
+        probe: Arc<ControlProbe>,
+        now: Instant,
+    ) -> Self {
+        Keeper {
+            certificates,
+            orders,
+            probe,
+            looking: false,
+            again: false,
+            look_at: now,
+            tickets_at: now + TICKETS_EVERY,
+            warn_at: now,
+        }
+    }
+
+    /// When [`Keeper::handle_timeout`] wants to be called; never where there is no TLS.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.certificates.in_force.is_some().then_some(self.look_at)
+    }
+
+    /// Looks at the files now and then. What comes back is new and goes to every shard.
+    pub(crate) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        config: &Config,
+    ) -> Option<Arc<Credentials>> {
+        if self.poll_timeout().is_none_or(|due| now < due) {
+            return None;
+        }
+        self.look_at = now + LOOK_EVERY;
+        self.look(config, false);
+        self.count(now);
+        if now < self.tickets_at {
+            return None;
+        }
+        self.tickets_at = now + TICKETS_EVERY;
+        self.turn_tickets(config)
+    }
+
+    /// Reads everything again, whether it changed or not.
+    pub(crate) fn handle_reload(&mut self, config: &Config) {
+        self.look(config, true);
+    }
+
+    /// Takes over what a look found. What comes back goes to every shard.
+    pub(crate) fn handle_look(&mut self, look: Look, config: &Config) -> Option<Arc<Credentials>> {
+        self.looking = false;
+        if std::mem::take(&mut self.again) {
+            self.look(config, true);
+        }
+        match look {
+            Look::Same => None,
+            Look::Found(found) => {
+                self.probe.tls_reloads.add(1);
+                self.certificates.stamps = found.stamps;
+                tell(&found.credentials);
+                self.certificates.in_force = Some(Arc::clone(&found.credentials));
+                self.warn_at = Instant::now();
+                self.count(self.warn_at);
+                Some(found.credentials)
+            }
+            Look::Bad(stamps, faults) => {
+                self.probe.tls_reloads_failed.add(1);
+                self.certificates.stamps = stamps;
+                for fault in faults {
+                    tracing::warn!(
+                        fault,
+                        "a certificate cannot be used: those from before stay in force"
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    fn look(&mut self, config: &Config, whole: bool) {
+        let Certificates {
+            tickets: Some(tickets),
+            in_force: Some(in_force),
+            stamps,
+            state_dir,
+        } = &self.certificates
+        else {
+            return;
+        };
+        if self.looking {
+            self.again |= whole;
+            return;
+        }
+        self.looking = true;
+        let (tickets, stamps) = (tickets.clone(), stamps.clone());
+        let (in_force, state_dir) = (Arc::clone(in_force), state_dir.clone());
+        let (wanted, orders) = (Wanted::new(config), self.orders.clone());
+        tokio::task::spawn_blocking(move || {
+            let before = (!whole).then_some(&stamps);
+            let look = files::look(&wanted, state_dir.as_deref(), &tickets, &in_force, before);
+            // A plane that has ended wants no certificates.
+            let _ = orders.send(Order::Certificates(Box::new(look)));
+        });
+    }
+
+    /// A new key for the tickets of QUIC, on the certificates that are in force.
+    fn turn_tickets(&mut self, config: &Config) -> Option<Arc<Credentials>> {
+        let tickets = self.certificates.tickets.as_mut()?;
+        let in_force = self.certificates.in_force.as_ref()?;
+        let policy = Wanted::new(config).policy;
+        let turned = tickets
+            .rotate()
+            .and_then(|()| Credentials::new(in_force.identities.clone(), policy, tickets));
+        match turned {
+            Ok(credentials) => {
+                let credentials = Arc::new(credentials);
+                self.certificates.in_force = Some(Arc::clone(&credentials));
+                Some(credentials)
+            }
+            Err(fault) => {
+                tracing::warn!(%fault, "the tickets of QUIC keep their key");
+                None
+            }
+        }
+    }
+
+    /// Counts down, and warns in time.
+    fn count(&mut self, now: Instant) {
+        let Some(in_force) = &self.certificates.in_force else {
+            return;
+        };
+        let wall = SystemTime::now();
+        let left = in_force.identities.iter().map(|one| one.remaining(wall));
+        let left = left.min().unwrap_or_default();
+        let seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
+        self.probe.tls_expiry.set(seconds);
+        if now < self.warn_at {
+            return;
+        }
+        self.warn_at = now + WARN_EVERY;
+        for one in &in_force.identities {
+            let whole = one.not_after.duration_since(one.not_before);
+            let soon = EXPIRES_SOON.min(whole.unwrap_or_default() / 3);
+            let (certificate, left) = (one.called.as_str(), one.remaining(wall));
+            if let Some(fault) = one.fault_at(wall) {
+                tracing::warn!(certificate, "a certificate is in force though {fault}");
+            } else if left < soon {
+                let hours = left.as_secs() / 3_600;
+                tracing::warn!(certificate, hours, "a certificate is about to expire");
+            }
+        }
+    }
+}
+
+/// Says what is in force from now on.
+fn tell(credentials: &Credentials) {
+    for one in &credentials.identities {
+        let mut names = one.names.clone();
+        names.extend(one.addresses.iter().map(ToString::to_string));
+        tracing::info!(
+            certificate = one.called,
+            names = names.join(" "),
+            until = crate::clock::rfc3339(one.not_after),
+            sha256 = one.fingerprint,
+            "certificate in force"
+        );
+        for warning in &one.warnings {
+            tracing::warn!(certificate = one.called, "about the certificate: {warning}");
+        }
+    }
+}
