@@ -154,7 +154,7 @@ impl TlsConnection {
     }
 
     /// Takes as much of `slices` as the window takes, or `WouldBlock`. The last of it may still
-    /// lie here as ciphertext, at most four records: [`TlsConnection::flush`] sends that.
+    /// lie here as ciphertext, at most eight records: [`TlsConnection::flush`] sends that.
     ///
     /// # Errors
     /// `WouldBlock` where the window is full; else the connection is gone.
