@@ -278,7 +278,7 @@ fn who_leaves_waits_for_what_the_transport_holds_but_not_for_ever() {
             ..Peer::default()
         };
         let mut reader = Reader::new(Time::ZERO, peer, b"", 0, &window, 0);
-        let mut serve = |reader: &mut Reader<Peer>, second: u64| {
+        let serve = |reader: &mut Reader<Peer>, second: u64| {
             let now = Time::from_millis(second * 1_000);
             let mut tally = Tally::default();
             reader.serve(now, &window, &Stretch::default(), POLICY, &mut tally)
