@@ -1,11 +1,12 @@
 //! The rules of low-latency HLS on what the server gives out, by our own checker, while sources
 //! are steady, jump, come back and go for good.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::{publish, wait_tracks};
+use super::{packets, publish, wait_tracks};
 use crate::harness::client::loadtest;
 use crate::harness::server::SOURCE_PASSWORD;
 use crate::harness::{Backend, Client, Server, Station, fixture, program, wait_for};
@@ -98,6 +99,24 @@ fn ffmpeg_decodes_packed_sound() {
     let fault = faults.find(|line| !line.contains("increasing dts"));
     assert_eq!(fault, None);
     assert_eq!(server.get("/live.mp3.mpd").status, 404);
+}
+
+#[test]
+fn ffmpeg_plays_dash_as_it_is_made() {
+    let server = Server::start(Backend::IoUring, &SHORT);
+    let _film = publish(&server, &film(), "/live/cam");
+    wait_for("there are five segments", LIMIT, || {
+        let answer = server.get(LIST);
+        (answer.status == 200 && segments(&answer.text()).len() >= 5).then_some(())
+    });
+    // More than is there: it waits for what is not.
+    let url = server.url("/live/cam.mpd");
+    let found = packets(&url, &["-t", "9"], "null");
+    let count = |kind: &str| found.iter().filter(|(of, _)| of == kind).count();
+    assert!(count("v") >= 200 && count("a") >= 300, "{}", found.len());
+    let pictures = found.iter().filter(|(kind, _)| kind == "v");
+    let once: HashSet<_> = pictures.collect();
+    assert_eq!(once.len(), count("v"), "some came twice");
 }
 
 #[test]

@@ -20,6 +20,10 @@ const UPDATE_COUNTED: Duration = Duration::from_secs(10);
 /// Bytes that one line of a listed segment takes at most.
 const SEGMENT_LINE_BYTES: usize = 80;
 
+/// ffmpeg has 32 bits with a sign for a segment's number: of a longer one, the digits before the
+/// last nine stand in the address.
+const NUMBER_END: u64 = 1_000_000_000;
+
 /// What is on offer.
 #[derive(Clone, Copy, Debug)]
 pub struct Manifest<'m> {
@@ -170,7 +174,10 @@ impl Manifest<'_> {
             let _ = write!(attributes, " minimumUpdatePeriod=\"{update}\"");
         }
         let longest = Span(self.target.saturating_mul(2));
-        let window = Span(self.window);
+        // No longer than there is something: ffmpeg takes a start before the presentation's for one
+        // in a far future, and plays one segment again and again.
+        let least = self.delay.saturating_add(self.target);
+        let window = Span(self.end().max(least).min(self.window));
         let (buffer, delay) = (Span(self.target.min(self.delay)), Span(self.delay));
         let _ = write!(
             attributes,
@@ -232,7 +239,8 @@ impl Manifest<'_> {
     /// Section 5.3.9.4.
     fn write_template(&self, writer: &mut Writer, one: &Representation<'_>, counted: bool) {
         let mut attributes = String::new();
-        let (init, media) = (Escaped(one.init_uri), Escaped(one.media_uri));
+        let (above, media) = one.media();
+        let (init, media) = (Escaped(one.init_uri), Escaped(&media));
         let (timescale, zero) = (one.timescale, one.zero_ticks);
         // A string takes everything.
         let _ = write!(
@@ -241,7 +249,7 @@ impl Manifest<'_> {
              initialization=\"{init}\" media=\"{media}\""
         );
         if counted {
-            let (number, duration) = (one.first_number, one.ticks(self.target));
+            let (number, duration) = (one.first_number - above, one.ticks(self.target));
             let _ = write!(
                 attributes,
                 " startNumber=\"{number}\" duration=\"{duration}\""
@@ -262,7 +270,7 @@ impl Manifest<'_> {
         let representations: usize = self.periods.iter().map(|p| p.representations.len()).sum();
         let lines_max = MANIFEST_BYTES_MAX / SEGMENT_LINE_BYTES / representations.max(1);
         let dropped = one.segments.len().saturating_sub(lines_max);
-        let number = one.number.saturating_add(dropped as u64);
+        let number = one.number.saturating_add(dropped as u64) - above;
         let _ = write!(attributes, " startNumber=\"{number}\"");
         writer.open("SegmentTemplate", format_args!("{attributes}"));
         writer.open("SegmentTimeline", format_args!(""));
@@ -347,6 +355,19 @@ impl Representation<'_> {
             let _ = write!(attributes, " frameRate=\"{rate}/1000\"");
         }
         writer.open("Representation", format_args!("{attributes}"));
+    }
+
+    /// The address of segments, and what its own digits add to their numbers. They have none where
+    /// it would not be the same for all of the period.
+    fn media(&self) -> (u64, String) {
+        let last = self.number.saturating_add(self.segments.len() as u64);
+        let above = self.first_number / NUMBER_END;
+        if above == 0 || above != last / NUMBER_END {
+            return (0, self.media_uri.to_owned());
+        }
+        let number = format!("{above}$Number%09d$");
+        let media = self.media_uri.replace("$Number$", &number);
+        (above * NUMBER_END, media)
     }
 
     /// Whether every segment starts within a quarter of its length from where it is counted to.

@@ -96,7 +96,7 @@ fn even_segments_are_counted() {
     profiles="urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019"
     type="dynamic" availabilityStartTime="2026-01-02T03:04:05.678Z"
     publishTime="2026-01-02T03:14:05.678Z" minimumUpdatePeriod="PT10.000S"
-    timeShiftBufferDepth="PT60.000S" maxSegmentDuration="PT4.000S" minBufferTime="PT2.000S"
+    timeShiftBufferDepth="PT21.500S" maxSegmentDuration="PT4.000S" minBufferTime="PT2.000S"
     suggestedPresentationDelay="PT4.000S">
  <ServiceDescription id="0">
   <Latency target="1500"/>
@@ -184,6 +184,52 @@ fn uneven_segments_are_listed() {
         timeline(&drifted, false).1,
         [r#"<S t="1305501" d="180000" r="2"/>"#]
     );
+}
+
+#[test]
+fn long_numbers_have_digits_in_the_address() {
+    let pictures = format(TrackCodec::H264, "avc1.64001f");
+    let even = segments([180_000; 3]);
+    for (number, is_ended, template) in [
+        (
+            999_999_990,
+            true,
+            r#"$Number$.m4s" startNumber="999999990""#,
+        ),
+        (2_000_000_007, true, r#"2$Number%09d$.m4s" startNumber="7""#),
+        (
+            3_590_456_831,
+            true,
+            r#"3$Number%09d$.m4s" startNumber="590456831""#,
+        ),
+        (
+            3_590_456_831,
+            false,
+            r#"3$Number%09d$.m4s" startNumber="590456824""#,
+        ),
+        // The digits change within the list.
+        (
+            3_999_999_998,
+            true,
+            r#"$Number$.m4s" startNumber="3999999998""#,
+        ),
+    ] {
+        let representation = Representation {
+            number,
+            first_number: number - 7,
+            ..video(&pictures, &even)
+        };
+        let periods = [Period {
+            number: 0,
+            start: Duration::ZERO,
+            representations: &[representation],
+        }];
+        let mut manifest = manifest(&periods);
+        manifest.is_ended = is_ended;
+        let text = manifest.write();
+        assert_eq!(text.contains("<SegmentTimeline>"), is_ended, "{text}");
+        assert!(text.contains(&format!("media=\"v0-x-{template}")), "{text}");
+    }
 }
 
 #[test]

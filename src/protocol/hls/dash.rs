@@ -49,6 +49,10 @@ impl Packager {
             return;
         };
         let start_ms = *self.manifest_start_ms.get_or_insert(first.unix_ms);
+        let longer_us = tracks.first().and_then(|(_, tracks)| self.first_us(tracks));
+        let target_us = *self
+            .manifest_target_us
+            .get_or_insert(timing.target_us.max(longer_us.unwrap_or(0)));
         let representations: Vec<Vec<dash::Representation<'_>>> = tracks
             .iter()
             .map(|(period, tracks)| tracks.iter().map(|one| self.offered(period, one)).collect())
@@ -71,7 +75,7 @@ impl Packager {
             // Some players count from here and do not look at where a period starts.
             start: &iso_8601(start_ms),
             published: &iso_8601(now_ms),
-            target: Duration::from_micros(timing.target_us),
+            target: Duration::from_micros(target_us),
             window: Duration::from_micros(timing.window_us),
             delay: target_duration * DELAY_TARGETS,
             live: None,
@@ -83,6 +87,15 @@ impl Packager {
         let tag = format!("{}.d.{slowest}{}", self.settings.epoch, u8::from(ended));
         self.steps
             .push_back(Step::Manifest(Arc::new(Rendered::manifest(text, &tag))));
+    }
+
+    /// How long the first segment of the leader is: keyframes may be further apart than the target.
+    fn first_us(&self, tracks: &[Track]) -> Option<u64> {
+        let track = tracks.first()?;
+        let first = track.segments.first()?;
+        let rendition = self.renditions.get(track.at)?;
+        let micros = rendition.micros(first.duration_ticks);
+        Some(unrounded(micros, rendition.track.format.frame_rate_millihz))
     }
 
     /// The leader's, with the configuration that it has now.
@@ -149,6 +162,21 @@ impl Packager {
     }
 }
 
+/// The length of a segment without the rounding of its pictures' times to milliseconds: a whole
+/// number of pictures, or of tenths of a second where nobody says how many pictures there are.
+fn unrounded(micros: u64, rate_millihz: u32) -> u64 {
+    const OFF_US_MAX: u64 = 2_000;
+    let nearest = match u64::from(rate_millihz) {
+        0 => (micros + 50_000) / 100_000 * 100_000,
+        rate => (micros.saturating_mul(rate) + 500_000_000) / 1_000_000_000 * 1_000_000_000 / rate,
+    };
+    if nearest.abs_diff(micros) <= OFF_US_MAX {
+        nearest
+    } else {
+        micros
+    }
+}
+
 /// Time without a discontinuity.
 #[derive(Clone, Copy, Debug)]
 struct Period {
@@ -191,6 +219,26 @@ impl Rendition {
             media_uri: format!("{prefix}{}-{epoch}-$Number$.m4s", self.id),
             segments: segments.collect(),
             zero_ticks: self.ticks(period.start_ns),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unrounded;
+
+    #[test]
+    fn lengths_are_those_of_whole_pictures() {
+        for (micros, rate_millihz, expected) in [
+            (1_999_000, 0, 2_000_000),
+            (2_002_001, 0, 2_002_001),
+            (2_003_000, 29_970, 2_002_002),
+            (999_500, 30_000, 1_000_000),
+            // Times of their own.
+            (1_983_000, 30_000, 1_983_000),
+            (0, 25_000, 0),
+        ] {
+            assert_eq!(unrounded(micros, rate_millihz), expected, "{micros}");
         }
     }
 }

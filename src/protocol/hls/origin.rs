@@ -170,7 +170,7 @@ impl Origin {
                 epoch,
                 msn,
                 packed,
-            } => self.segment(rendition, epoch, msn, packed),
+            } => self.segment(rendition, epoch, msn, packed, request.arrived),
             Resource::Part {
                 rendition,
                 epoch,
@@ -359,15 +359,28 @@ impl Origin {
         }
     }
 
-    fn segment(&self, rendition: RenditionId, epoch: &str, msn: u64, packed: bool) -> Answer {
-        let found = self
-            .shelf(rendition, epoch)
-            .and_then(|shelf| shelf.segment(msn))
+    fn segment(
+        &self,
+        rendition: RenditionId,
+        epoch: &str,
+        msn: u64,
+        packed: bool,
+        arrived: Time,
+    ) -> Answer {
+        let Some(shelf) = self.shelf(rendition, epoch) else {
+            return Answer::NotFound;
+        };
+        let found = shelf
+            .segment(msn)
             .filter(|segment| segment.packed == packed)
             .and_then(|segment| segment.whole.as_ref());
-        match found {
-            Some(whole) => media(rendition, packed, Body::Pieces(Arc::clone(whole))),
-            None => Answer::NotFound,
+        match (found, &shelf.playlist) {
+            (Some(whole), _) => media(rendition, packed, Body::Pieces(Arc::clone(whole))),
+            // Players of DASH ask for the next one: ffmpeg takes a 404 for a hole and goes past it.
+            (None, Some(playlist)) if !playlist.ended && playlist.edge.msn == msn => {
+                self.wait(Some(rendition), msn, u32::MAX, arrived)
+            }
+            _ => Answer::NotFound,
         }
     }
 

@@ -77,6 +77,8 @@ pub struct Packager {
     pub(super) manifest_of: (u64, bool),
     /// Where its first period starts, in milliseconds since 1970.
     pub(super) manifest_start_ms: Option<i64>,
+    /// How long it says that segments are, in microseconds.
+    pub(super) manifest_target_us: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +139,7 @@ impl Packager {
             multivariant_due: false,
             manifest_of: (settings.first_msn, false),
             manifest_start_ms: None,
+            manifest_target_us: None,
             settings,
         }
     }

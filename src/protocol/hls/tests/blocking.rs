@@ -277,7 +277,8 @@ fn check_files(crowd: &mut Crowd, now: Time) {
     for (name, expected) in [
         ("v0-e1-106.99.m4s", Some(404)),
         ("v0-e1-107.0.m4s", Some(404)),
-        ("v0-e1-106.m4s", Some(404)),
+        ("v0-e1-107.m4s", Some(404)),
+        ("v0-e0-106.m4s", Some(404)),
         ("v0-e0-105.m4s", Some(404)),
         ("v1-e1-105.m4s", Some(404)),
         ("v0-e1-init1.mp4", Some(404)),

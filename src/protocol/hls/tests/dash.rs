@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::*;
-use super::source::Scene;
+use super::source::{Scene, Video};
 use super::station::{Station, settings};
 
 /// The value of the first attribute behind `from`.
@@ -58,6 +58,56 @@ fn a_manifest_names_segments_that_are_there() {
     let marked = manifest(&station, "token=a$b").expect("a manifest");
     assert_eq!(marked.matches("?token=a%24b\"").count(), 5, "{marked}");
     assert_eq!(marked.replace("?token=a%24b", ""), text);
+}
+
+#[test]
+fn segments_are_as_long_as_groups_of_pictures() {
+    for (target_ms, gop, seconds) in [(1_000, 50, 2), (2_000, 50, 2), (1_000, 25, 1)] {
+        let scene = Scene {
+            video: vec![Video::regular(40_000, gop)],
+            ..Scene::default()
+        };
+        let mut station = Station::new(settings(target_ms, 200, 20));
+        station.run(&scene.happenings());
+        let text = manifest(&station, "").expect("a manifest");
+        let template = "<SegmentTemplate timescale=\"90000\"";
+        let duration = attribute(&text, template, "duration");
+        assert_eq!(duration, (seconds * 90_000).to_string(), "{text}");
+    }
+}
+
+#[test]
+fn the_next_segment_is_waited_for() {
+    let mut station = Station::new(settings(2_000, 200, 20));
+    let happenings = Scene::default().happenings();
+    let mut waited = 0;
+    for pair in happenings.windows(2) {
+        station.run(&pair[..1]);
+        let edges = |station: &Station| {
+            let ids: Vec<RenditionId> = station.origin.renditions().collect();
+            ids.into_iter()
+                .filter_map(|id| Some((id, station.origin.edge(id)?.0.msn)))
+                .collect::<Vec<_>>()
+        };
+        for (id, msn) in edges(&station) {
+            let ask = |msn: u64| station.ask(&format!("{id}-e1-{msn}.m4s"), "");
+            let Answer::Wait { key, until } = ask(msn) else {
+                panic!("{id} {msn}");
+            };
+            // No part of it lets it go.
+            assert_eq!((key.msn, key.part), (msn, u32::MAX));
+            assert!(until > station.now);
+            assert_eq!(ask(msn + 1), Answer::NotFound);
+            if msn > 100 {
+                assert_eq!(ask(msn - 1).status(), Some(200));
+                waited = waited.max(msn);
+            }
+        }
+    }
+    assert!(waited > 110, "{waited}");
+    station.end();
+    let name = format!("v0-e1-{}.m4s", waited + 1);
+    assert_eq!(station.ask(&name, ""), Answer::NotFound);
 }
 
 #[test]
