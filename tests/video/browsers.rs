@@ -1,5 +1,5 @@
 //! Players of HLS in browsers, for as long as it takes to see whether they keep up: hls.js by our
-//! page in Firefox and Chromium, Shaka in Chromium, and the radio in all its codings.
+//! page and Shaka, in Firefox and Chromium, and the radio in all its codings.
 
 use std::time::{Duration, Instant};
 
@@ -132,17 +132,23 @@ fn hls_js_keeps_up_in_chromium() {
     });
 }
 
-/// Begins a Shaka on an empty page of the server. Held up once, it would by itself play slower than
-/// the clock for a minute.
-fn start_shaka(browser: &mut Browser, page: &str, list: &str) {
+/// Goes to `page` and waits until it is there.
+fn open(browser: &mut Browser, page: &str) {
     browser.call("Page.navigate", json!({ "url": page }));
     wait_for("the page is there", ANSWER_LIMIT, || {
         (browser.evaluate("location.href + document.readyState") == format!("{page}complete"))
             .then_some(())
     });
+}
+
+/// Begins a Shaka on the empty page of the server that is open. Held up once, it would by itself
+/// play slower than the clock for a minute.
+fn start_shaka(mut evaluate: impl FnMut(&str) -> Value, list: &str) {
     let script = std::fs::read_to_string(script_of_npm("shaka-player.compiled.js"));
-    let script = script.expect("it was just there");
-    browser.evaluate(&format!("{script}\n;0"));
+    let script = Value::from(script.expect("it was just there"));
+    let add = "(() => { const script = document.createElement('script'); script.textContent = TEXT; \
+         document.body.append(script); return 0; })()";
+    evaluate(&add.replace("TEXT", &script.to_string()));
     let begin = "(() => { const video = document.createElement('video'); video.muted = true; \
          document.body.append(video); shaka.polyfill.installAll(); \
          const player = new shaka.Player(); const faults = []; \
@@ -154,7 +160,7 @@ fn start_shaka(browser: &mut Browser, page: &str, list: &str) {
          player.attach(video).then(() => player.load('LIST')) \
              .then(() => video.play()).catch(note); \
          })()";
-    browser.evaluate(&begin.replace("LIST", list));
+    evaluate(&begin.replace("LIST", list));
 }
 
 #[test]
@@ -170,7 +176,8 @@ fn shaka_plays_dash_in_chromium() {
     assert_eq!(answer.header("cache-control"), Some("no-cache"));
     let mut browser = Browser::start();
     let (page, manifest) = (server.url("/health"), server.url("/live/cam.mpd"));
-    start_shaka(&mut browser, &page, &manifest);
+    open(&mut browser, &page);
+    start_shaka(|script| browser.evaluate(script), &manifest);
     wait_for("ten seconds are played", ANSWER_LIMIT, || {
         let seen = browser.evaluate(SHAKA);
         assert_eq!(seen["faults"], json!([]), "{seen}");
@@ -187,19 +194,39 @@ fn played_s(browser: &mut Browser) -> f64 {
     number(&browser.evaluate(played))
 }
 
-#[test]
-fn shaka_keeps_up_in_chromium() {
-    let server = Server::start(Backend::IoUring, &["mount_defaults.hls_segment_ms=1000"]);
-    let _source = start_film(&server);
-    // It looks into four whole segments of a list, and falls over one that has fewer.
+/// It looks into four whole segments of a list, and falls over one that has fewer.
+fn wait_four_segments(server: &Server) {
     wait_for("there are four segments", ANSWER_LIMIT, || {
         let list = server.get("/live/cam/hls/v0.m3u8").text();
         (list.matches("#EXTINF:").count() >= 4).then_some(())
     });
+}
+
+#[test]
+fn shaka_keeps_up_in_firefox() {
+    let server = Server::start(Backend::Epoll, &["mount_defaults.hls_segment_ms=1000"]);
+    let _source = start_film(&server);
+    wait_four_segments(&server);
+    let card = SoundCard::start();
+    let mut firefox = Firefox::start(&card);
+    let (page, list) = (server.url("/health"), server.url("/live/cam.m3u8"));
+    assert_keeps_up("Shaka in Firefox", || {
+        firefox.navigate(&page);
+        start_shaka(|script| firefox.evaluate(script), &list);
+        watch(|| firefox.evaluate(SHAKA), "Shaka in Firefox")
+    });
+}
+
+#[test]
+fn shaka_keeps_up_in_chromium() {
+    let server = Server::start(Backend::IoUring, &["mount_defaults.hls_segment_ms=1000"]);
+    let _source = start_film(&server);
+    wait_four_segments(&server);
     let mut browser = Browser::start();
     let (page, list) = (server.url("/health"), server.url("/live/cam.m3u8"));
     assert_keeps_up("Shaka", || {
-        start_shaka(&mut browser, &page, &list);
+        open(&mut browser, &page);
+        start_shaka(|script| browser.evaluate(script), &list);
         watch(|| browser.evaluate(SHAKA), "Shaka")
     });
 }
