@@ -78,6 +78,8 @@ pub(super) struct Plan {
     pub(super) masters: Vec<(Master, usize)>,
     /// The mount of Shoutcast sources whose socket says none.
     pub(super) shoutcast_mount: String,
+    /// Whether the file names a certificate.
+    pub(super) has_certificate: bool,
     /// Whether relays are on demand that do not say so.
     pub(super) relays_on_demand: bool,
     /// Files that were brought along.
@@ -103,6 +105,7 @@ impl Plan {
             relays: Vec::new(),
             masters: Vec::new(),
             shoutcast_mount: String::new(),
+            has_certificate: false,
             relays_on_demand: false,
             files: Files::new(),
             wants: Vec::new(),
@@ -207,6 +210,15 @@ impl Plan {
         let listen = Listen {
             address,
             ..Listen::default()
+        };
+        self.add_listen(listen, entry, path);
+    }
+
+    /// The same inside TLS.
+    pub(super) fn listen_https(&mut self, address: SocketAddr, entry: &Entry, path: &str) {
+        let listen = Listen {
+            address,
+            ..Listen::https()
         };
         self.add_listen(listen, entry, path);
     }

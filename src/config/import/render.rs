@@ -50,12 +50,12 @@ fn push_listen(text: &mut String, plan: &Plan) {
             "\n[[{}]]\naddress = {shown}{origin}\n",
             Listen::NAME
         ));
+        if listen.protocol != ListenProtocol::Http {
+            text.push_str(&format!("protocol = \"{}\"\n", listen.protocol.word()));
+        }
         if listen.protocol == ListenProtocol::Shoutcast {
             let mount = value::shown(&Value::Text(listen.shoutcast_mount.clone()));
-            let protocol = listen.protocol.word();
-            text.push_str(&format!(
-                "protocol = \"{protocol}\"\nshoutcast_mount = {mount}\n"
-            ));
+            text.push_str(&format!("shoutcast_mount = {mount}\n"));
         }
     }
 }

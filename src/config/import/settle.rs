@@ -14,6 +14,13 @@ impl Plan {
     /// Puts right what `check` would find in the settings together.
     pub(super) fn finish(&mut self) {
         self.settle_admin();
+        if self.given("tls", "certificate_file").is_none() {
+            self.leave_out(
+                "tls",
+                "key_file",
+                "there is no certificate that it belongs to",
+            );
+        }
         self.settle_fallbacks();
         self.settle_loops();
         self.separate_fallbacks();

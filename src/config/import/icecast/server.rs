@@ -8,7 +8,8 @@ use super::super::rule::Becomes::{Code, Group, Missing, MissingUnless, Setting, 
 use super::super::rule::{Rule, rule};
 use super::socket;
 
-pub(super) const TLS: &str = "there is no TLS yet; put a proxy in front";
+const TLS: &str = "there is no TLS to other servers yet";
+const CIPHERS: &str = "only good ciphers are spoken, and the client chooses among them";
 pub(super) const ROLES: &str = "there are no roles yet, only a source's and the admin's password";
 const SLAVES: &str = "a full server sends listeners to one other: mount_defaults.redirect_full";
 const FILES: &str = "corecast serves no files of yours";
@@ -145,11 +146,11 @@ pub(super) const RULES: &[Rule] = &[
     rule("paths/deny-ip", Code(addresses)),
     rule("paths/deny-agents", Code(agents)),
     rule("paths/x-forwarded-for", Code(proxies)),
-    rule("paths/ssl-certificate", Missing(TLS)),
-    rule("paths/tls-certificate", Missing(TLS)),
-    rule("paths/ssl-allowed-ciphers", Missing(TLS)),
-    rule("paths/tls-allowed-ciphers", Missing(TLS)),
-    rule("paths/ssl-private-key", Missing(TLS)),
+    rule("paths/ssl-certificate", Code(certificate)),
+    rule("paths/tls-certificate", Code(certificate)),
+    rule("paths/ssl-allowed-ciphers", MissingUnless(&[""], CIPHERS)),
+    rule("paths/tls-allowed-ciphers", MissingUnless(&[""], CIPHERS)),
+    rule("paths/ssl-private-key", Code(certificate)),
     rule("paths/alias", Code(alias)),
     rule("paths/resource", Code(alias)),
     // Logs.
@@ -179,11 +180,34 @@ pub(super) const RULES: &[Rule] = &[
         "security/prng-seed",
         Unneeded("the kernel gives randomness"),
     ),
-    rule("security/tls-context", Missing(TLS)),
+    rule("security/tls-context", Group),
+    rule("security/tls-context/tls-certificate", Code(certificate)),
+    rule("security/tls-context/tls-key", Code(certificate)),
+    rule(
+        "security/tls-context/tls-allowed-ciphers",
+        MissingUnless(&[""], CIPHERS),
+    ),
 ];
 
 /// Read later, when what it goes with is known.
 fn later(_: &Entry, _: &str, _: &mut Plan) {}
+
+/// A file of the certificate that is for all sockets, or of its key; it may hold both.
+fn certificate(entry: &Entry, path: &str, plan: &mut Plan) {
+    let file = entry.text.trim();
+    if file.is_empty() {
+        return;
+    }
+    let key = match entry.key.ends_with("certificate") {
+        true => "certificate_file",
+        false => "key_file",
+    };
+    plan.set_text("tls", key, Unit::Same, file, entry, path);
+    if !file.starts_with('/') {
+        let reason = "no full path: it is looked for where corecast starts";
+        plan.note(entry, path, Outcome::Changed, reason);
+    }
+}
 
 /// A file of addresses, for the whole server.
 fn addresses(entry: &Entry, path: &str, plan: &mut Plan) {

@@ -5,10 +5,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::super::entry::{Entry, switch};
 use super::super::note::{Outcome, clean};
 use super::super::plan::Plan;
-use super::server::{HEADERS, ROLES, TLS};
+use super::server::{HEADERS, ROLES};
 
 /// Icecast's own port.
 pub(super) const PORT: u16 = 8_000;
+
+/// Where a file names the certificate of all its sockets.
+const CERTIFICATES: [&str; 2] = ["ssl-certificate", "tls-certificate"];
+
+const NO_CERTIFICATE: &str = "the file names no certificate for it";
+const ONE_FOR_ALL: &str =
+    "certificates hold for all sockets: tls.certificate_file, [[certificate]]";
 
 /// What stands in for acceptors that cannot be had.
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT);
@@ -23,6 +30,16 @@ const LISTS: &str =
 pub(super) fn prepare(root: &Entry, plan: &mut Plan) {
     let mount = root.child_text("shoutcast-mount");
     plan.shoutcast_mount = mount.unwrap_or(SHOUTCAST_MOUNT).to_owned();
+    let names_one = |entry: &Entry| {
+        let text = |key: &str| entry.child_text(key).unwrap_or("").trim();
+        CERTIFICATES.iter().any(|key| !text(key).is_empty())
+    };
+    let groups = root.children.iter();
+    let mut groups = groups.filter(|group| group.key == "paths" || group.key == "security");
+    plan.has_certificate = groups.any(|group| {
+        let contexts = group.children.iter().filter(|it| it.key == "tls-context");
+        (group.key == "paths" && names_one(group)) || contexts.into_iter().any(names_one)
+    });
 }
 
 /// Where a file says how to listen and none of it can be had, listens on the machine itself
@@ -43,14 +60,20 @@ pub(super) fn settle_listen(root: &Entry, plan: &mut Plan) {
 /// Reads a `<listen-socket>`.
 pub(super) fn read(entry: &Entry, path: &str, plan: &mut Plan) {
     let mut own = true;
+    let old = entry.child_is_on("shoutcast-compat");
+    let mut secure = false;
     for child in &entry.children {
         let path = plan.path(path, &child.key);
         let text = child.text.trim();
         let (outcome, reason) = match child.key.as_str() {
             "port" | "bind-address" | "shoutcast-mount" | "shoutcast-compat" => continue,
+            "ssl" | "tls" if wants_tls(text) && !old && plan.has_certificate => {
+                secure = true;
+                continue;
+            }
             "ssl" | "tls" if wants_tls(text) => {
                 own = false;
-                (Outcome::Missing, TLS)
+                (Outcome::Missing, NO_CERTIFICATE)
             }
             "ssl" | "tls" | "@id" => continue,
             "@type" if matches!(text, "" | "normal") => continue,
@@ -58,7 +81,7 @@ pub(super) fn read(entry: &Entry, path: &str, plan: &mut Plan) {
                 own = false;
                 (Outcome::Missing, "there are no virtual sockets")
             }
-            "ssl-certificate" | "tls-certificate" => (Outcome::Missing, TLS),
+            "ssl-certificate" | "tls-certificate" => (Outcome::Missing, ONE_FOR_ALL),
             "allow-ip" | "deny-ip" => (Outcome::Missing, LISTS),
             "authentication" => (Outcome::Missing, ROLES),
             "http-headers" => (Outcome::Missing, HEADERS),
@@ -71,7 +94,7 @@ pub(super) fn read(entry: &Entry, path: &str, plan: &mut Plan) {
     }
     let port = entry.child_text("port").map_or(Some(PORT), port_of);
     match port {
-        Some(port) if own => listen_at(port, entry, path, plan),
+        Some(port) if own => listen_at(port, secure, entry, path, plan),
         Some(_) => {}
         None => plan.note(entry, path, Outcome::LeftOut, "its port is no port"),
     }
@@ -79,7 +102,7 @@ pub(super) fn read(entry: &Entry, path: &str, plan: &mut Plan) {
 
 /// A socket of its own for Shoutcast sources, or one for everybody; where that names their mount,
 /// they have the next port too.
-fn listen_at(port: u16, entry: &Entry, path: &str, plan: &mut Plan) {
+fn listen_at(port: u16, secure: bool, entry: &Entry, path: &str, plan: &mut Plan) {
     let own_mount = entry.child_text("shoutcast-mount");
     let mount = own_mount.unwrap_or(&plan.shoutcast_mount).to_owned();
     let mount = match mount.strip_prefix('/') {
@@ -90,7 +113,11 @@ fn listen_at(port: u16, entry: &Entry, path: &str, plan: &mut Plan) {
     if entry.child_is_on("shoutcast-compat") {
         return plan.listen_shoutcast(SocketAddr::new(ip, port), &mount, entry, path);
     }
-    plan.listen(SocketAddr::new(ip, port), entry, path);
+    let address = SocketAddr::new(ip, port);
+    match secure {
+        true => plan.listen_https(address, entry, path),
+        false => plan.listen(address, entry, path),
+    }
     if own_mount.is_some() {
         let path = plan.path(path, "shoutcast-mount");
         match port.checked_add(1) {

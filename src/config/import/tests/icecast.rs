@@ -296,6 +296,9 @@ fn sockets_become_acceptors() {
                 ListenProtocol::Shoutcast => {
                     Some(format!("{}={}", listen.address, listen.shoutcast_mount))
                 }
+                ListenProtocol::Https if listen.address.port() != 8_443 || !inside.is_empty() => {
+                    Some(format!("https:{}", listen.address))
+                }
                 _ => None,
             })
             .collect();
@@ -321,6 +324,15 @@ fn sockets_become_acceptors() {
         ),
         ([socket(four), socket(tls)].concat(), "192.0.2.1:8001", 1),
         (socket(tls), "127.0.0.1:8000", 1),
+        (
+            format!(
+                "{}{}",
+                socket(tls),
+                "<paths><ssl-certificate>/c.pem</ssl-certificate></paths>"
+            ),
+            "https:[::]:8443",
+            0,
+        ),
         (
             [socket(shoutcast), socket(old_shoutcast)].concat(),
             "[::]:8005 [::]:8006=/dj [::]:8004=/stream",
@@ -551,4 +563,25 @@ fn every_row_leads_somewhere() {
     for rules in super::super::icecast::tables() {
         check_rules(rules);
     }
+}
+
+#[test]
+fn a_certificate_for_all_sockets_becomes_ours() {
+    let one = "<paths><ssl-certificate>/both.pem</ssl-certificate></paths>";
+    let (config, _) = imported_icecast(one);
+    assert_eq!(config.tls.certificate_file.as_os_str(), "/both.pem");
+    assert_eq!(config.tls.key_file.as_os_str(), "");
+    let newer = "<security><tls-context><tls-certificate>c.pem</tls-certificate>\
+                 <tls-key>/k.pem</tls-key></tls-context></security>";
+    let socket = "<listen-socket><port>8443</port><tls>rfc2818</tls></listen-socket>";
+    let (config, imported) = imported_icecast(&format!("{newer}{socket}"));
+    assert_eq!(config.tls.certificate_file.as_os_str(), "c.pem");
+    assert_eq!(config.tls.key_file.as_os_str(), "/k.pem");
+    assert_eq!(config.listen[0].protocol, ListenProtocol::Https);
+    let path = "icecast/security/tls-context/tls-certificate";
+    assert_eq!(note(&imported, path).outcome, Outcome::Changed);
+    let alone = "<paths><ssl-private-key>/k.pem</ssl-private-key></paths>";
+    let (config, imported) = imported_icecast(alone);
+    assert_eq!(config.tls.key_file.as_os_str(), "");
+    assert_eq!(note(&imported, "tls.key_file").outcome, Outcome::LeftOut);
 }
