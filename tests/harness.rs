@@ -5,8 +5,8 @@
 //! [`http2`] (frames in, frames out), [`mpeg`] (frames that say their number), [`station`] (plays
 //! them), [`icy`] (hears them), [`client`] (other people's programs), [`fixture`] (files that
 //! ffmpeg makes once), [`borders`] (where their frames begin), [`chromium`] and [`firefox`]
-//! (browsers), [`desktop`] (what programs with a window need), [`icecast`] (a real one), [`script`]
-//! (an operator's, asked and told by HTTP).
+//! (browsers), [`desktop`] (what programs with a window need), [`icecast`] (a real one), [`tls`]
+//! (certificates), [`rough`] (a bad network), [`script`] (an operator's, asked and told by HTTP).
 
 pub(crate) mod borders;
 pub(crate) mod chromium;
@@ -19,11 +19,13 @@ pub(crate) mod http2;
 pub(crate) mod icecast;
 pub(crate) mod icy;
 pub(crate) mod mpeg;
+pub(crate) mod rough;
 pub(crate) mod scratch;
 #[path = "../src/control/tests/script.rs"]
 pub(crate) mod script;
 pub(crate) mod server;
 pub(crate) mod station;
+pub(crate) mod tls;
 
 pub(crate) use borders::Cut;
 pub(crate) use client::{Client, program};

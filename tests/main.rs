@@ -6,8 +6,8 @@
 //! listed), [`failures`] (what goes wrong outside), [`feed`] (who listens), [`import`] (files of
 //! other servers), [`intro`] (what new listeners hear first), [`metrics`] (their page is current),
 //! [`mpegts`] (transport streams as ffmpeg reads them), [`recording`] (media as files), [`relays`]
-//! (streams of other servers), [`tidy`] (the tree keeps its own rules), [`tls`] (HTTP/2, by
-//! those who break its rules too), [`video`] (RTMP and what is made of it).
+//! (streams of other servers), [`tidy`] (the tree keeps its own rules), [`tls`] (TLS, HTTP/2 and
+//! HTTP/3), [`video`] (RTMP and what is made of it).
 
 mod admission;
 mod clients;

@@ -26,6 +26,11 @@ pub(crate) struct Browser {
 impl Browser {
     /// Starts one with an empty page.
     pub(crate) fn start() -> Self {
+        Browser::start_with(&[])
+    }
+
+    /// As [`Browser::start`], with more arguments.
+    pub(crate) fn start_with(arguments: &[String]) -> Self {
         let profile = Scratch::new("chromium");
         let chromium = program("chromium").get_program().to_owned();
         // The shell turns stdin and stdout into the descriptors of the pipe.
@@ -45,6 +50,7 @@ impl Browser {
             "--autoplay-policy=no-user-gesture-required",
         ]);
         command.arg(format!("--user-data-dir={}", profile.path().display()));
+        command.args(arguments);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -74,6 +74,28 @@ pub(crate) fn newer_ffmpeg() -> Command {
     }
 }
 
+/// A command for `script`, a path in the tree, in a Python that has the packages of
+/// `scripts/python.sh`. `./x test` fetches them.
+pub(crate) fn python(script: &str) -> Command {
+    let mut command = python_with_packages();
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script));
+    command
+}
+
+/// As [`python`], with nothing to run yet.
+pub(crate) fn python_with_packages() -> Command {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".x/tools/python");
+    assert!(
+        folder.join("list").is_file(),
+        "no {}: `./x test` fetches it, by pip",
+        folder.display()
+    );
+    let mut command = program("python3");
+    command.env("PYTHONPATH", folder);
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
 /// A command for our own load generator, built first where it is not: only the program itself is
 /// built with the tests.
 pub(crate) fn loadtest() -> Command {

@@ -40,8 +40,14 @@ pub(crate) struct Firefox {
 impl Firefox {
     /// Starts one with an empty page; its sound goes to `card`.
     pub(crate) fn start(card: &SoundCard) -> Self {
+        Firefox::start_with(card, "")
+    }
+
+    /// As [`Firefox::start`], with more preferences; it trusts every certificate.
+    pub(crate) fn start_with(card: &SoundCard, preferences: &str) -> Self {
         let profile = Scratch::new("firefox");
-        fs::write(profile.file("user.js"), PREFERENCES).expect("a scratch folder takes files");
+        let preferences = format!("{PREFERENCES}{preferences}");
+        fs::write(profile.file("user.js"), preferences).expect("a scratch folder takes files");
         let mut command = program("firefox-esr");
         command.args(["--headless", "--marionette", "--no-remote", "--profile"]);
         let client = Client::spawn(card.lend(command.arg(profile.path())));
@@ -60,7 +66,8 @@ impl Firefox {
             _profile: profile,
         };
         assert_eq!(firefox.read()["marionetteProtocol"], 3);
-        firefox.call("WebDriver:NewSession", json!({}));
+        let session = json!({"acceptInsecureCerts": true});
+        firefox.call("WebDriver:NewSession", session);
         firefox
     }
 

@@ -116,8 +116,10 @@ impl Http2 {
             goaway: None,
             next: 1,
         };
-        let payload: Vec<u8> = settings
+        // Without a table each head says its status in words.
+        let payload: Vec<u8> = [(1, 0)]
             .iter()
+            .chain(settings)
             .flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat())
             .collect();
         connection.say(PREFACE);

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::tls::{Authority, Certificate, NAMES};
 use super::{Scratch, http, wait_for};
 
 /// Password of the user `source`.
@@ -46,7 +47,66 @@ pub(crate) struct Server {
     port: Port,
     /// Where it speaks RTMP; none where a file says where it listens.
     rtmp: Option<Port>,
+    tls: Option<Tls>,
     scratch: Scratch,
+}
+
+/// Where a server speaks TLS, and who says that it is the one.
+pub(crate) struct Tls {
+    https: Port,
+    rtmps: Port,
+    pub(crate) authority: Authority,
+    /// Of every one of [`NAMES`].
+    pub(crate) certificate: Certificate,
+    /// Of [`OTHER_NAME`] alone.
+    other: Certificate,
+}
+
+/// A name that has a certificate of its own.
+pub(crate) const OTHER_NAME: &str = "other.test";
+
+impl Tls {
+    fn new() -> Self {
+        let authority = Authority::new();
+        let certificate = authority.issue("server", &NAMES);
+        let other = authority.issue("other", &[OTHER_NAME]);
+        let (https, rtmps) = (Port::take(), Port::take());
+        Tls {
+            https,
+            rtmps,
+            authority,
+            certificate,
+            other,
+        }
+    }
+
+    /// The settings that are in no override: a second certificate.
+    fn file(&self) -> PathBuf {
+        let Certificate { chain, key, .. } = &self.other;
+        let file = chain.with_file_name("corecast.toml");
+        let text = format!(
+            "[[certificate]]\nname = \"other\"\nfile = \"{}\"\nkey_file = \"{}\"\n",
+            chain.display(),
+            key.display()
+        );
+        std::fs::write(&file, text).expect("a scratch folder takes files");
+        file
+    }
+
+    /// Where HTTP is spoken, by TCP and by UDP.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.https.address()
+    }
+
+    /// `https://localhost:PORT` and `path`.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.https.number)
+    }
+
+    /// `rtmps://localhost:PORT` and `path`.
+    pub(crate) fn rtmps_url(&self, path: &str) -> String {
+        format!("rtmps://localhost:{}{path}", self.rtmps.number)
+    }
 }
 
 impl Server {
@@ -54,6 +114,16 @@ impl Server {
     /// waits until it answers.
     pub(crate) fn start(backend: Backend, settings: &[&str]) -> Self {
         let server = Server::launch(backend, settings);
+        server.wait_ready();
+        server
+    }
+
+    /// As [`Server::start`], with HTTP and RTMP over TLS beside them.
+    pub(crate) fn start_tls(backend: Backend, settings: &[&str]) -> Self {
+        let tls = Tls::new();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_corecast"));
+        command.arg("run").arg("--config").arg(tls.file());
+        let server = Server::launch_on(command, backend, settings, Some(tls));
         server.wait_ready();
         server
     }
@@ -67,11 +137,19 @@ impl Server {
 
     /// As [`Server::launch`], with the beginning of the command line given: a wrapper that sets
     /// limits, or `--config FILE`.
-    pub(crate) fn launch_with(mut command: Command, backend: Backend, settings: &[&str]) -> Self {
+    pub(crate) fn launch_with(command: Command, backend: Backend, settings: &[&str]) -> Self {
+        Server::launch_on(command, backend, settings, None)
+    }
+
+    fn launch_on(
+        mut command: Command,
+        backend: Backend,
+        settings: &[&str],
+        tls: Option<Tls>,
+    ) -> Self {
         let scratch = Scratch::new("server");
         let (port, rtmp) = (Port::take(), Port::take());
-        let ours = [
-            format!("listen.address={},rtmp:{}", port.address(), rtmp.address()),
+        let mut ours = vec![
             format!("server.state_dir={}", scratch.path().display()),
             format!("shards.backend={}", backend.word()),
             "shards.count=2".to_owned(),
@@ -80,16 +158,26 @@ impl Server {
             format!("auth.source_password={SOURCE_PASSWORD}"),
             format!("auth.admin_password={ADMIN_PASSWORD}"),
         ];
-        for setting in ours
+        let mut listen = format!("{},rtmp:{}", port.address(), rtmp.address());
+        if let Some(tls) = &tls {
+            let (https, rtmps) = (tls.https.address(), tls.rtmps.address());
+            listen.push_str(&format!(",https:{https},rtmps:{rtmps}"));
+            let Certificate { chain, key, .. } = &tls.certificate;
+            ours.push(format!("tls.certificate_file={}", chain.display()));
+            ours.push(format!("tls.key_file={}", key.display()));
+        }
+        ours.push(format!("listen.address={listen}"));
+        let all = ours
             .iter()
             .map(String::as_str)
-            .chain(settings.iter().copied())
-        {
+            .chain(settings.iter().copied());
+        for setting in all {
             let setting = setting.replace("{port}", &port.number.to_string());
             command.args(["--set", &setting]);
         }
         let mut server = Server::spawn(command, port, scratch);
         server.rtmp = Some(rtmp);
+        server.tls = tls;
         server
     }
 
@@ -118,6 +206,7 @@ impl Server {
             child,
             port,
             rtmp: None,
+            tls: None,
             scratch,
         }
     }
@@ -154,6 +243,11 @@ impl Server {
     /// Where a source with our password publishes `path` by RTMP.
     pub(crate) fn publish_url(&self, path: &str) -> String {
         self.rtmp_url(&format!("{path}?password={SOURCE_PASSWORD}"))
+    }
+
+    /// Where it speaks TLS.
+    pub(crate) fn tls(&self) -> &Tls {
+        self.tls.as_ref().expect("started by `start_tls`")
     }
 
     /// The process.
