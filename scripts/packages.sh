@@ -125,7 +125,9 @@ install_packages() {
     [ -d /run/systemd/system ] || return 0
     for package in "$@"; do
         case $package in
-        caddy | icecast2 | prometheus) "${as_root[@]}" systemctl disable --quiet "$package" || true ;;
+        caddy | icecast2 | prometheus)
+            "${as_root[@]}" systemctl disable --quiet "$package" || true
+            ;;
         mpd) "${as_root[@]}" systemctl disable --quiet mpd.socket mpd.service || true ;;
         esac
     done

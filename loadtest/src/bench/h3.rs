@@ -31,9 +31,10 @@ const SETTLE_NS: u64 = 2 * SECOND_NS;
 pub(super) const NOTE: &str = "\
     AES-128-GCM and packets of 1,350 bytes at most everywhere. Segments: about 200 kB, 8 \
     connections with 4 requests each that ask again at once. The long body: one connection that \
-    asks for 200 MB, again and again; of corecast for segments of 4 MB, 8 at once. Every byte is compared. Servers \
-    take turns of a second: corecast, Caddy (file on tmpfs) and a loop around quiche that sends \
-    from memory by GSO and does nothing else. An idle connection has had one answer.";
+    asks for 200 MB, again and again; of corecast for segments of 4 MB, 8 at once. Every byte is \
+    compared. Servers take turns of a second: corecast, Caddy (file on tmpfs) and a loop around \
+    quiche that sends from memory by GSO and does nothing else. An idle connection has had \
+    one answer.";
 
 /// The table.
 pub(super) const LINES: &[Line] = &[

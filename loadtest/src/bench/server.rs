@@ -59,8 +59,8 @@ pub(super) enum Kind {
         shards: usize,
         overrides: Vec<String>,
     },
-    /// corecast with one shard, its port for RTMP and these `--set` overrides; if it is secure, with
-    /// a port for HTTPS and HTTP/3 too.
+    /// corecast with one shard, its port for RTMP and these `--set` overrides; if it is secure,
+    /// with a port for HTTPS and HTTP/3 too.
     Video {
         overrides: Vec<String>,
         secure: bool,
@@ -136,45 +136,12 @@ impl Server {
     fn start_once(software: &Software, kind: &Kind) -> io::Result<Server> {
         let port = free_port()?;
         let folder = Folder::new()?;
-        let (mut rtmp, mut secure, mut files) = (None, None, None);
-        let mut command = match kind {
-            Kind::Corecast { shards, overrides } => {
-                peers::corecast(software, &folder.0, port, *shards, overrides)
-            }
-            Kind::Video {
-                overrides,
-                secure: is_secure,
-            } => {
-                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-                rtmp = Some(address);
-                let mut listen = format!("listen.address=127.0.0.1:{port},rtmp:{address}");
-                if *is_secure {
-                    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-                    secure = Some(address);
-                    listen.push_str(&format!(",https:{address}"));
-                }
-                let overrides: Vec<String> = [&[listen], &overrides[..]].concat();
-                peers::corecast(software, &folder.0, port, 1, &overrides)
-            }
-            Kind::Icecast => peers::icecast(software, &folder.0, port)?,
-            Kind::Nginx { file, place, wire } => {
-                let root = files.insert(Folder::with_file(place, file)?);
-                peers::nginx(software, &folder.0, port, &root.0, *wire)?
-            }
-            Kind::Caddy { file, place } => {
-                let root = files.insert(Folder::with_file(place, file)?);
-                peers::caddy(software, &folder.0, port, &root.0)?
-            }
-            Kind::BareQuic { file, place } => {
-                let root = files.insert(Folder::with_file(place, file)?);
-                peers::bare_quic(&folder.0, port, &root.0)?
-            }
-            Kind::Bare {
-                listeners,
-                send_bytes,
-                rate_bytes,
-            } => peers::bare(port, *listeners, *send_bytes, *rate_bytes),
-        };
+        let Prepared {
+            mut command,
+            rtmp,
+            secure,
+            files,
+        } = prepare(software, kind, &folder.0, port)?;
         let log = File::create(folder.0.join("log"))?;
         command.stdin(Stdio::null()).stderr(log.try_clone()?);
         let is_bare = matches!(kind, Kind::Bare { .. } | Kind::BareQuic { .. });
@@ -318,6 +285,62 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A command that starts a server, and what belongs to it.
+struct Prepared {
+    command: Command,
+    rtmp: Option<SocketAddr>,
+    secure: Option<SocketAddr>,
+    files: Option<Folder>,
+}
+
+fn prepare(software: &Software, kind: &Kind, folder: &Path, port: u16) -> io::Result<Prepared> {
+    let (mut rtmp, mut secure, mut files) = (None, None, None);
+    let command = match kind {
+        Kind::Corecast { shards, overrides } => {
+            peers::corecast(software, folder, port, *shards, overrides)
+        }
+        Kind::Video {
+            overrides,
+            secure: is_secure,
+        } => {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+            rtmp = Some(address);
+            let mut listen = format!("listen.address=127.0.0.1:{port},rtmp:{address}");
+            if *is_secure {
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+                secure = Some(address);
+                listen.push_str(&format!(",https:{address}"));
+            }
+            let overrides: Vec<String> = [&[listen], &overrides[..]].concat();
+            peers::corecast(software, folder, port, 1, &overrides)
+        }
+        Kind::Icecast => peers::icecast(software, folder, port)?,
+        Kind::Nginx { file, place, wire } => {
+            let root = files.insert(Folder::with_file(place, file)?);
+            peers::nginx(software, folder, port, &root.0, *wire)?
+        }
+        Kind::Caddy { file, place } => {
+            let root = files.insert(Folder::with_file(place, file)?);
+            peers::caddy(software, folder, port, &root.0)?
+        }
+        Kind::BareQuic { file, place } => {
+            let root = files.insert(Folder::with_file(place, file)?);
+            peers::bare_quic(folder, port, &root.0)?
+        }
+        Kind::Bare {
+            listeners,
+            send_bytes,
+            rate_bytes,
+        } => peers::bare(port, *listeners, *send_bytes, *rate_bytes),
+    };
+    Ok(Prepared {
+        command,
+        rtmp,
+        secure,
+        files,
+    })
 }
 
 /// Starts a process on these processors: it inherits them from the thread that starts it.
