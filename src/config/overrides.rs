@@ -158,7 +158,8 @@ fn set_listen(key: &str, text: &str, place: &Place, draft: &mut Draft) {
     draft.places.insert(Listen::NAME.to_owned(), place.clone());
 }
 
-/// Sets a key of the one mount, relay, master or certificate that is meant; `path` is how a fault calls it.
+/// Sets a key of the one mount, relay, master or certificate that is meant; `path` is how a fault
+/// calls it.
 fn set_of_one(
     section: &str,
     is_meant: impl Fn(&str) -> bool,

@@ -1,8 +1,8 @@
 //! Bytes to events and back, one folder for each protocol; no socket, clock or randomness.
 //!
 //! Reading order: [`text`] (texts from peers), [`http`] and [`http1`] (requests and answers),
-//! [`icy`] (what radio adds to them), [`audio`] (the one face of the framers [`mpa`], [`adts`] and [`ogg`]),
-//! [`intro`] (a whole file cut by them).
+//! [`icy`] (what radio adds to them), [`audio`] (the one face of the framers [`mpa`], [`adts`] and
+//! [`ogg`]), [`intro`] (a whole file cut by them).
 
 pub mod adts;
 pub mod audio;

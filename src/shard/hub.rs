@@ -532,6 +532,27 @@ impl<S: Socket> Hub<S> {
             } => {
                 self.handle_reserve_answer(now, &mount, session, answer, fallback);
             }
+            move_of @ (ShardMessage::Move { .. } | ShardMessage::MoveAnswer { .. }) => {
+                self.dispatch_move(now, from, move_of);
+            }
+            ShardMessage::Release { mount, seats, slow } => {
+                self.handle_release(now, &mount, seats, slow);
+            }
+            ShardMessage::Unsubscribe { mount } => self.handle_unsubscribe(from, &mount),
+            ShardMessage::Replica { mount, update } => {
+                self.handle_replica_update(now, &mount, update);
+            }
+            ShardMessage::SetMetadata { mount, metadata } => {
+                self.handle_set_metadata(now, &mount, metadata);
+            }
+            // Never for the hub: the driver knows where they go.
+            ShardMessage::Datagrams(_) => {}
+            ShardMessage::Hls { mount, message } => self.dispatch_hls(now, from, mount, message),
+        }
+    }
+
+    fn dispatch_move(&mut self, now: Time, from: ShardId, message: ShardMessage) {
+        match message {
             ShardMessage::Move {
                 mount,
                 from: source,
@@ -549,19 +570,7 @@ impl<S: Socket> Hub<S> {
             } => {
                 self.handle_move_answer(now, &mount, &source, seats, hops, answer);
             }
-            ShardMessage::Release { mount, seats, slow } => {
-                self.handle_release(now, &mount, seats, slow);
-            }
-            ShardMessage::Unsubscribe { mount } => self.handle_unsubscribe(from, &mount),
-            ShardMessage::Replica { mount, update } => {
-                self.handle_replica_update(now, &mount, update);
-            }
-            ShardMessage::SetMetadata { mount, metadata } => {
-                self.handle_set_metadata(now, &mount, metadata);
-            }
-            // Never for the hub: the driver knows where they go.
-            ShardMessage::Datagrams(_) => {}
-            ShardMessage::Hls { mount, message } => self.dispatch_hls(now, from, mount, message),
+            _ => {}
         }
     }
 

@@ -2,8 +2,10 @@
 //!
 //! Reading order: [`hub`] (what decides: this shard's mounts, sources and listeners, pure),
 //! [`net`] (sockets), `driver` (what carries the hub: rings, timer, whoever waits for it), `starts`
-//! (of which listeners control hears), `http` (requests), `admission` (who may come in), `session`
-//! (sources and listeners), `relay` (sources that we fetch ourselves), [`probe`] (what is counted).
+//! (of which listeners control hears), `door` (accepted connections), `http` (requests, answers and
+//! HTTP/1), `http2` and `quic` (the front ends of HTTP/2 and 3), `admission` (who may come in),
+//! `session` (sources and listeners), `relay` (sources that we fetch ourselves), [`probe`] (what is
+//! counted).
 
 pub mod hub;
 pub mod net;
@@ -11,6 +13,7 @@ pub mod probe;
 
 mod admission;
 mod dial;
+mod door;
 mod driver;
 mod forward;
 mod http;
@@ -42,12 +45,12 @@ use corecast_mesh::topology::Topology;
 use corecast_tls::Credentials;
 use rustix::thread::CpuSet;
 
+use crate::door::{Door, Speech};
 use crate::driver::Shard;
 use crate::http::exchange::Front;
 use crate::net::acceptor;
 pub use crate::net::backend::{ResolvedBackend, probe_backend};
 pub use crate::probe::ShardProbe;
-use crate::session::{Door, Speech};
 
 /// How long the shard waits for its tasks once they are told to end.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
@@ -164,7 +167,7 @@ async fn serve(
         spawn_part(&shard, "acceptor", move |shard| {
             let (listener, door) = (Rc::clone(&listener), door.clone());
             async move {
-                let handle = |accept| session::handle_accept(&shard, accept, &door);
+                let handle = |accept| door::handle_accept(&shard, accept, &door);
                 acceptor::run(listener.try_clone()?, handle).await
             }
         });

@@ -98,9 +98,7 @@ impl Node {
         });
         let started = Instant::now();
         let probes: Vec<_> = (0..count).map(|_| Arc::new(ShardProbe::new())).collect();
-        let parts = mesh
-            .shards
-            .into_iter()
+        let parts = (mesh.shards.into_iter())
             .zip(listeners.into_iter().zip(doors))
             .zip(&probes)
             .zip(topology.ids());
@@ -140,7 +138,6 @@ impl Node {
             }
             .run(&ordered, &stop);
         });
-        let control = Some(control);
         Node {
             address,
             shoutcast,
@@ -149,7 +146,7 @@ impl Node {
             seen,
             orders,
             stopped,
-            control,
+            control: Some(control),
             shards,
         }
     }

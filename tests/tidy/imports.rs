@@ -61,6 +61,8 @@ const LAYERS: &[(&str, &[Layer])] = &[
             ("http", &["admission", "net"]),
             ("relay", &["hub", "http", "net"]),
             ("session", &["http", "hub", "admission", "net"]),
+            ("http2", &["session", "http", "admission", "net"]),
+            ("quic", &["session", "http", "admission", "net"]),
         ],
     ),
     (
@@ -68,7 +70,8 @@ const LAYERS: &[(&str, &[Layer])] = &[
         &[
             ("flv", &["rtmp"]),
             ("hls", &["cmaf", "dash"]),
-            ("icy", &["http1"]),
+            ("http1", &["http"]),
+            ("icy", &["http", "http1"]),
             ("radio", &["adts", "mpa", "ogg"]),
         ],
     ),

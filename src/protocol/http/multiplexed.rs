@@ -140,7 +140,7 @@ fn check_host(authority: Option<Span>, headers: &Headers) -> Result<(), BadReque
 
 /// Where the body ends; the machine checks that `Content-Length` is its length.
 fn framing(headers: &Headers, ends: bool) -> Result<BodyFraming, BadRequest> {
-    match crate::http1::body::content_length(headers)? {
+    match headers.content_length()? {
         Some(1..) if ends => Err(BadRequest::malformed("Content-Length without a body")),
         _ if ends => Ok(BodyFraming::None),
         Some(0) => Ok(BodyFraming::None),

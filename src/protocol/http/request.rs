@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::error::BadRequest;
 use super::query::{self, QueryPairs};
 
 /// The methods that corecast knows (RFC 9110 section 9, and Icecast's `SOURCE`); others are
@@ -297,6 +298,27 @@ impl Headers {
             let mut members = value.split(|&byte| byte == b',');
             members.any(|member| member.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
         })
+    }
+
+    /// The length that they announce for the body (RFC 9110 section 8.6): `1*DIGIT`, once. A list
+    /// of equal values would be legal and is refused.
+    pub(crate) fn content_length(&self) -> Result<Option<u64>, BadRequest> {
+        let mut values = self.find_all("content-length");
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
+        if values.next().is_some() {
+            return Err(BadRequest::malformed("more than one Content-Length"));
+        }
+        if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+            return Err(BadRequest::malformed("Content-Length is no number"));
+        }
+        let length = std::str::from_utf8(value)
+            .ok()
+            .and_then(|digits| digits.parse().ok());
+        length
+            .map(Some)
+            .ok_or(BadRequest::new(413, "Content-Length is too large"))
     }
 
     /// Names as they were sent, with their values.

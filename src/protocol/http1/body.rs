@@ -9,7 +9,7 @@ pub(crate) fn framing(
     version: Version,
     headers: &Headers,
 ) -> Result<BodyFraming, BadRequest> {
-    let length = content_length(headers)?;
+    let length = headers.content_length()?;
     match (transfer_encoding(version, headers)?, length) {
         // RFC 9112 section 6.3 item 3: an attempt to smuggle, to be handled as an error.
         (true, Some(_)) => Err(BadRequest::malformed(
@@ -22,26 +22,6 @@ pub(crate) fn framing(
         (false, None | Some(0)) => Ok(BodyFraming::None),
         (false, Some(length)) => Ok(BodyFraming::Length(length)),
     }
-}
-
-/// RFC 9110 section 8.6: `1*DIGIT`, once. A list of equal values would be legal and is refused.
-pub(crate) fn content_length(headers: &Headers) -> Result<Option<u64>, BadRequest> {
-    let mut values = headers.find_all("content-length");
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(BadRequest::malformed("more than one Content-Length"));
-    }
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(BadRequest::malformed("Content-Length is no number"));
-    }
-    let length = std::str::from_utf8(value)
-        .ok()
-        .and_then(|digits| digits.parse().ok());
-    length
-        .map(Some)
-        .ok_or(BadRequest::new(413, "Content-Length is too large"))
 }
 
 /// RFC 9112 section 6.1: whether the body is chunked; any other coding is refused.

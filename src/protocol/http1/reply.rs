@@ -107,7 +107,7 @@ fn parse_status_line(line: &[u8]) -> Result<(Version, u16), BadReply> {
 
 /// RFC 9112 section 6.3, for an answer to a GET.
 fn framing(version: Version, status: u16, headers: &Headers) -> Result<BodyFraming, BadReply> {
-    let length = body::content_length(headers)?;
+    let length = headers.content_length()?;
     let chunked = body::transfer_encoding(version, headers)?;
     match (chunked, length) {
         _ if matches!(status, 100..=199 | 204 | 304) => Ok(BodyFraming::None),

@@ -1,13 +1,10 @@
 //! Sessions: what a connection is for once its request is read.
 //!
-//! Reading order: [`door`] (from an accepted connection to what is spoken on it), this file (from
-//! a request to its session), [`auth`] (who may feed a
-//! mount), [`question`] (whom control is asked about), [`source`], [`shoutcast`] (sources of old),
-//! [`rtmp`], [`listener`], [`stream`] (which stream a path names), [`hls`], [`passes`] (who was let
-//! in to it).
+//! Reading order: this file (from a request to who answers it), [`auth`] (who may feed a mount),
+//! [`question`] (whom control is asked about), [`source`], [`shoutcast`] (sources of old), [`rtmp`],
+//! [`listener`], [`stream`] (which stream a path names), [`hls`], [`passes`] (who was let in to it).
 
 pub(crate) mod auth;
-mod door;
 pub(crate) mod hls;
 pub(crate) mod listener;
 pub(crate) mod passes;
@@ -22,71 +19,20 @@ pub(crate) mod websocket;
 pub(crate) mod tests;
 
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use corecast_mesh::message::{AccessRecord, EndReason};
-use corecast_protocol::http::{Request, Version};
 
 use crate::admission::bars;
 use crate::driver::Shard;
-use crate::http::connection::{Connection, NoRequest};
 use crate::http::control;
-use crate::http::exchange::{Account, Exchange, Input};
+use crate::http::exchange::Exchange;
 use crate::http::redirect::redirect;
 use crate::http::response::Response;
 use crate::http::router::{Route, route};
-use crate::http2;
 use crate::probe::RequestKind;
-
 use stream::is_output;
-
-pub(crate) use door::{Door, Speech, handle_accept};
-
-/// Serves a connection until it ends or becomes a steady listener.
-async fn serve(mut connection: Connection) {
-    loop {
-        let next = connection.next_request().await;
-        let request = match next {
-            Ok(request) => request,
-            Err(NoRequest::Gone) => return,
-            Err(NoRequest::Http2) => {
-                let (seat, link, peer, front, first) = connection.into_parts();
-                return boxed(|| http2::serve(seat, link, peer, front, first)).await;
-            }
-            Err(NoRequest::Refused(bad)) => {
-                let shard = Rc::clone(&connection.shard);
-                tell_malformed(&shard, connection.peer, bad.status, bad.reason);
-                let answer = Response::plain(bad.status, bad.reason);
-                return boxed(|| connection.refuse(Version::Http11, answer)).await;
-            }
-        };
-        match boxed(|| serve_request(connection, request)).await {
-            Some(kept) => connection = kept,
-            None => return,
-        }
-    }
-}
-
-/// Serves one request. The connection comes back where it may bring another.
-async fn serve_request(mut connection: Connection, request: Request) -> Option<Connection> {
-    if route(&request) == Route::Source {
-        boxed(|| source::run(connection, request)).await;
-        return None;
-    }
-    let shard = Rc::clone(&connection.shard);
-    let account = Account::open(&shard, connection.peer);
-    let exchange = Exchange {
-        shard,
-        front: connection.front,
-        account,
-        request: &request,
-        input: Input::Connection(&mut connection),
-    };
-    let response = answer(exchange).await?;
-    connection.respond(account, &request, response).await
-}
 
 /// Answers a request, whatever version of HTTP brought it: the one path of all of them. Nothing
 /// where the peer has gone meanwhile.
@@ -123,17 +69,11 @@ async fn dispatch(mut exchange: Exchange<'_>) -> Option<Response> {
     match route {
         // Encoders speak HTTP/1, and that front end takes them away before.
         Route::Source => Some(Response::plain(501, "sources are heard over HTTP/1")),
-        Route::Listener => boxed(|| listener::answer(&mut exchange)).await,
-        Route::Hls => boxed(|| hls::answer(&mut exchange)).await,
+        Route::Listener => Box::pin(listener::answer(&mut exchange)).await,
+        Route::Hls => Box::pin(hls::answer(&mut exchange)).await,
         Route::Preflight => Some(hls::preflight()),
-        Route::Control => boxed(|| control::answer(&mut exchange)).await,
+        Route::Control => Box::pin(control::answer(&mut exchange)).await,
     }
-}
-
-/// Makes a future on the heap, so that the task that waits for it has no room for it all along:
-/// there may be nine thousand tasks that wait for a request.
-fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
-    Box::pin(make())
 }
 
 /// Counts bytes that were no request, and writes the access log's line for them.

@@ -299,11 +299,3 @@ fn homes_of_the_mounts_here_are_not_all_one_shard() {
         .map(|name| topology.home(&MountName::parse(name).expect("a good name")));
     assert!(homes.iter().any(|home| *home != homes[0]), "{homes:?}");
 }
-#[test]
-fn a_connection_that_waits_for_its_request_is_small() {
-    fn future_bytes<F>(_: impl FnOnce(super::Connection) -> F) -> usize {
-        size_of::<F>()
-    }
-    let bytes = future_bytes(super::serve);
-    assert!(bytes <= 2_048, "{bytes} bytes for each of nine thousand");
-}

@@ -1,4 +1,5 @@
-//! Accepted connections: what is spoken on them, and those for which there is no place.
+//! Accepted connections: what is spoken on them, request after request for HTTP/1, and those for
+//! which there is no place.
 
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -11,22 +12,23 @@ use std::time::Duration;
 use bytes::Bytes;
 use corecast_config::shown_ip;
 use corecast_media::name::MountName;
-use corecast_protocol::http::Version;
+use corecast_protocol::http::{Request, Version};
 use corecast_protocol::http1::ResponseVersion;
 use monoio::time::Instant;
 
-use super::{rtmp, serve, shoutcast};
 use crate::driver::Shard;
-use crate::http::connection::{Connection, ConnectionSeat};
-use crate::http::exchange::Front;
+use crate::http::connection::{Connection, ConnectionSeat, NoRequest};
+use crate::http::exchange::{Account, Exchange, Front, Input};
 use crate::http::framing::render_last;
 use crate::http::response::Response;
+use crate::http::router::{Route, route};
 use crate::http2;
 use crate::net::acceptor::Accept;
 use crate::net::link::Link;
 use crate::net::tcp::TcpConnection;
 use crate::net::tls::{HandshakeFault, TlsConnection};
 use crate::probe::Refusal;
+use crate::session::{answer, rtmp, shoutcast, source, tell_malformed};
 use crate::task::isolated;
 
 /// Connections over the limit whose closing is waited for at once; the answer to others may be
@@ -140,6 +142,56 @@ async fn serve_secure(seat: ConnectionSeat, tcp: TcpConnection, peer: SocketAddr
     serve_link(seat, link, peer, &door).await;
 }
 
+/// Serves a connection until it ends or becomes a steady listener.
+async fn serve(mut connection: Connection) {
+    loop {
+        let next = connection.next_request().await;
+        let request = match next {
+            Ok(request) => request,
+            Err(NoRequest::Gone) => return,
+            Err(NoRequest::Http2) => {
+                let (seat, link, peer, front, first) = connection.into_parts();
+                return boxed(|| http2::serve(seat, link, peer, front, first)).await;
+            }
+            Err(NoRequest::Refused(bad)) => {
+                let shard = Rc::clone(&connection.shard);
+                tell_malformed(&shard, connection.peer, bad.status, bad.reason);
+                let answer = Response::plain(bad.status, bad.reason);
+                return boxed(|| connection.refuse(Version::Http11, answer)).await;
+            }
+        };
+        match boxed(|| serve_request(connection, request)).await {
+            Some(kept) => connection = kept,
+            None => return,
+        }
+    }
+}
+
+/// Serves one request. The connection comes back where it may bring another.
+async fn serve_request(mut connection: Connection, request: Request) -> Option<Connection> {
+    if route(&request) == Route::Source {
+        boxed(|| source::run(connection, request)).await;
+        return None;
+    }
+    let shard = Rc::clone(&connection.shard);
+    let account = Account::open(&shard, connection.peer);
+    let exchange = Exchange {
+        shard,
+        front: connection.front,
+        account,
+        request: &request,
+        input: Input::Connection(&mut connection),
+    };
+    let response = answer(exchange).await?;
+    connection.respond(account, &request, response).await
+}
+
+/// Makes a future on the heap, so that the task that waits for it has no room for it all along:
+/// there may be nine thousand tasks that wait for a request.
+fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::pin(make())
+}
+
 /// Tells a connection for which there is no place that it must come again later.
 fn turn_away(shard: &Rc<Shard>, fd: OwnedFd, door: &Door) {
     shard
@@ -179,5 +231,19 @@ impl Lingering {
 impl Drop for Lingering {
     fn drop(&mut self) {
         self.0.refusals.set(self.0.refusals.get() - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_waits_for_its_request_is_small() {
+        fn future_bytes<F>(_: impl FnOnce(Connection) -> F) -> usize {
+            size_of::<F>()
+        }
+        let bytes = future_bytes(serve);
+        assert!(bytes <= 2_048, "{bytes} bytes for each of nine thousand");
     }
 }
