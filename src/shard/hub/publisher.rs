@@ -167,6 +167,7 @@ impl<S: Socket> Hub<S> {
 
     fn forget_publisher(&mut self, session: SessionId) -> Option<Publisher> {
         let publisher = self.publishers.remove(&session)?;
+        self.outbox.forget(session);
         self.seats.sources.give_back();
         Some(publisher)
     }
