@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use corecast_config::{Config, Mount};
+use corecast_config::{Config, ListenProtocol, Mount};
 use corecast_mesh::message::{MountReport, SourceState};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HOST, PRAGMA, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
@@ -137,6 +137,24 @@ fn unauthorized() -> Response {
     response
 }
 
+/// By which scheme a client came that asked for `host`: that of the acceptor at its port.
+fn scheme_of(host: &str, config: &Config) -> &'static str {
+    let port = host
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse().ok());
+    let speaks = |protocol, port: u16| {
+        let mut listen = config.listen.iter();
+        listen.any(|one| one.protocol == protocol && one.address.port() == port)
+    };
+    let (plain, secure) = (ListenProtocol::Http, ListenProtocol::Https);
+    let is_secure = match port {
+        Some(port) => speaks(secure, port),
+        // Both schemes leave their own port out.
+        None => speaks(secure, 443) && (config.tls.redirect_http || !speaks(plain, 80)),
+    };
+    if is_secure { "https" } else { "http" }
+}
+
 /// Where the client reached us, where it says so in a plausible way; else the configured name.
 fn base_url(headers: &HeaderMap, config: &Config) -> String {
     let host = headers
@@ -147,7 +165,7 @@ fn base_url(headers: &HeaderMap, config: &Config) -> String {
             !host.is_empty() && host.len() <= 260 && host.bytes().all(plain)
         });
     match host {
-        Some(host) => format!("http://{host}"),
+        Some(host) => format!("{}://{host}", scheme_of(host, config)),
         None => {
             let (scheme, port) = config.site();
             let name = &config.server.hostname;
@@ -156,5 +174,41 @@ fn base_url(headers: &HeaderMap, config: &Config) -> String {
                 Err(_) => format!("{scheme}://{name}:{port}"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use corecast_config::Listen;
+
+    #[test]
+    fn links_lead_back_to_the_acceptor_that_was_asked() {
+        let at = |protocol, port| {
+            let mut listen = Listen {
+                protocol,
+                ..Listen::default()
+            };
+            listen.address.set_port(port);
+            listen
+        };
+        let (plain, secure) = (ListenProtocol::Http, ListenProtocol::Https);
+        let mut config = Config {
+            listen: vec![at(plain, 8_000), at(secure, 8_443), at(secure, 443)],
+            ..Config::default()
+        };
+        for (host, scheme) in [
+            ("a.example:8000", "http"),
+            ("a.example:8443", "https"),
+            ("[::1]:8443", "https"),
+            ("a.example:99", "http"),
+            ("a.example", "https"),
+        ] {
+            assert_eq!(scheme_of(host, &config), scheme, "{host}");
+        }
+        config.listen.push(at(plain, 80));
+        assert_eq!(scheme_of("a.example", &config), "http");
+        config.tls.redirect_http = true;
+        assert_eq!(scheme_of("a.example", &config), "https");
     }
 }

@@ -91,11 +91,11 @@ pub(super) fn with_credentials(
     let password = form.text("password").ok_or_else(missing)?;
     let mount = MountName::parse(mount).map_err(|_| Failure::bad("Source does not exist"))?;
     let base = base_url(headers, config);
-    let host = base.strip_prefix("http://").unwrap_or(&base);
+    let (scheme, host) = base.split_once("://").unwrap_or(("http", &base));
     let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let (user, password) = (encode(&user), encode(&password));
     let path = path_of(mount.as_str());
-    let url = format!("http://{user}:{password}@{host}{path}");
+    let url = format!("{scheme}://{user}:{password}@{host}{path}");
     Ok(serve(Kind::M3u, text(Kind::M3u, &url, &Stats::default())))
 }
 
