@@ -109,12 +109,13 @@ struct Reply {
 
 /// Answers one request to its end.
 async fn run(router: Option<Router>, request: ControlRequest, reply: Reply) {
+    let asks_head = &*request.method == "HEAD";
     let response = match router {
         Some(router) => respond(router, request, &reply.probe).await,
         None => Problem::unavailable("too many requests are in work").into(),
     };
     // A body that panics has had its head sent already: all that is left is to end it.
-    if AssertUnwindSafe(reply.send(response))
+    if AssertUnwindSafe(reply.send(response, asks_head))
         .catch_unwind()
         .await
         .is_err()
@@ -168,14 +169,15 @@ fn parse(request: ControlRequest) -> Result<Request<Body>, Problem> {
 }
 
 impl Reply {
-    async fn send(&self, response: Response<Body>) {
+    async fn send(&self, response: Response<Body>, asks_head: bool) {
         let (head, mut body) = response.into_parts();
         // An answer to HEAD has no body but tells the length of what GET would get.
         let said = head
             .headers
             .get(CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse().ok());
-        let length = said.or_else(|| axum::body::HttpBody::size_hint(&body).exact());
+        let exact = axum::body::HttpBody::size_hint(&body).exact();
+        let length = said.or(exact.filter(|_| !asks_head));
         let mut headers = Vec::with_capacity(head.headers.len());
         for (name, value) in &head.headers {
             if name != CONTENT_LENGTH && name != TRANSFER_ENCODING {

@@ -3,7 +3,8 @@
 //!
 //! Reading order: [`plane`] (its loop, what the program says to it), `outbox` (messages that a
 //! full ring refused), `exchange` (a request as messages, a router's answer as messages), `query`
-//! (asks every shard for its state), `node` (what handlers share), `router` (every path), `api`
+//! (asks every shard for its state), `node` (what handlers share), `router` (every path), `coding`
+//! (compression, and what a reader has already), `api`
 //! (resources as JSON), `icecast` (the surfaces of Icecast), `page` (the page at `/`), `health`,
 //! `problem`, `auth`, `form`, `charset`, `clock`; `resolve` (names of hosts for shards); `client`
 //! (requests of our own), `guests` (listeners with a password), `users` (their
@@ -21,6 +22,7 @@ mod certificates;
 mod charset;
 mod client;
 mod clock;
+mod coding;
 mod directory;
 mod event;
 mod exchange;

@@ -15,7 +15,7 @@ use http::{HeaderValue, Method, StatusCode};
 
 use crate::node::Node;
 use crate::problem::Problem;
-use crate::{api, health, icecast, page};
+use crate::{api, coding, health, icecast, page};
 
 /// The router over `node`.
 pub(crate) fn router(node: Arc<Node>) -> Router {
@@ -52,6 +52,8 @@ pub(crate) fn router(node: Arc<Node>) -> Router {
         .route("/status.xsl", get(icecast::html::status))
         .fallback(fallback)
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(coding::compression())
+        .layer(middleware::from_fn(coding::deliver))
         .layer(middleware::from_fn(common))
         .with_state(node)
 }

@@ -3,6 +3,7 @@
 mod admin;
 mod api;
 mod audience;
+mod coding;
 mod directory;
 mod exchange;
 mod feed;
