@@ -1,7 +1,7 @@
 //! A node for tests: real shards on real sockets, with a control plane of a few lines.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -18,6 +18,7 @@ use corecast_mesh::message::{
 use corecast_mesh::port::{Capacities, ControlPort, mesh};
 use corecast_mesh::seats::{NodeSeats, Seats};
 use corecast_mesh::topology::Topology;
+use corecast_tls::Credentials;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::net::acceptor::bind;
@@ -83,6 +84,17 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a node of `count` shards.
     pub(crate) fn start(backend: ResolvedBackend, count: u16, config: Config) -> Self {
+        Node::start_with(backend, count, config, Vec::new(), None)
+    }
+
+    /// The same that speaks HTTP/3 at each of `sockets`, one for each shard.
+    pub(crate) fn start_with(
+        backend: ResolvedBackend,
+        count: u16,
+        config: Config,
+        sockets: Vec<UdpSocket>,
+        tls: Option<Arc<Credentials>>,
+    ) -> Self {
         let (topology, config) = (Topology::new(count), Arc::new(config));
         let mesh = mesh(topology, Capacities::of(topology)).expect("descriptors for doorbells");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -102,6 +114,7 @@ impl Node {
             .zip(listeners.into_iter().zip(doors))
             .zip(&probes)
             .zip(topology.ids());
+        let mut sockets = sockets.into_iter();
         let shards = parts.map(|(((port, (listener, door)), probe), id)| {
             let for_shoutcast = Listen {
                 protocol: ListenProtocol::Shoutcast,
@@ -116,8 +129,12 @@ impl Node {
                 seats: Arc::clone(&seats),
                 port,
                 listeners: vec![(listener, Listen::default()), (door, for_shoutcast)],
-                datagrams: Vec::new(),
-                tls: None,
+                datagrams: sockets
+                    .next()
+                    .map(|s| (s, Listen::default()))
+                    .into_iter()
+                    .collect(),
+                tls: tls.clone(),
                 backend,
                 started,
                 probe: Arc::clone(probe),

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use corecast_protocol::hls::Resource;
 use corecast_protocol::http::{
-    BadRequest, BodyFraming, Limits, Method, Request, RequestFields, Version,
+    BadRequest, BodyFraming, Fields, Limits, Method, Request, RequestFields, Version,
 };
 use quiche::h3::{Header, NameValue};
 
@@ -40,6 +40,9 @@ const FRAMING_FIELDS: [&str; 6] = [
 const URGENCY_PLAYLIST: u8 = 1;
 const URGENCY_PART: u8 = 2;
 const URGENCY: u8 = 3;
+
+/// RFC 8297.
+const EARLY_HINTS: u16 = 103;
 
 /// What the requests of an endpoint have in common.
 pub(super) struct Origin {
@@ -128,6 +131,11 @@ impl StreamInput for Incoming<'_> {
             *left = rest.unwrap_or_default();
         }
         Poll::Ready(Ok(piece))
+    }
+
+    fn hint(&mut self, fields: &Fields) {
+        let hints = start(EARLY_HINTS, fields);
+        self.stream.send_head(hints, URGENCY_PLAYLIST, false);
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -288,19 +296,22 @@ async fn relay(stream: &RequestStream, mut body: ControlBody, sent: &mut u64) ->
     Err(Gone)
 }
 
-/// The head of an answer.
-fn head_of(response: &Response) -> Vec<Header> {
+/// The status and the fields of a head.
+fn start(status: u16, given: &Fields) -> Vec<Header> {
     let mut fields = Vec::with_capacity(16);
-    fields.push(Header::new(
-        b":status",
-        response.status.to_string().as_bytes(),
-    ));
-    for (name, value) in response.fields.iter() {
+    fields.push(Header::new(b":status", status.to_string().as_bytes()));
+    for (name, value) in given.iter() {
         let name = name.to_ascii_lowercase();
         if !FRAMING_FIELDS.contains(&name.as_str()) {
             fields.push(Header::new(name.as_bytes(), value));
         }
     }
+    fields
+}
+
+/// The head of an answer.
+fn head_of(response: &Response) -> Vec<Header> {
+    let mut fields = start(response.status, &response.fields);
     let told = response.status >= 200 && response.status != 204;
     if let (Some(length), true) = (response.body.length(), told) {
         // To HEAD and 304 the length is that of the answer that was not asked for.

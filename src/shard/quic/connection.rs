@@ -1,27 +1,21 @@
 //! One connection: what came on it, what is to be sent, and who waits for either.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::mem;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::Waker;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use corecast_protocol::quic::priority::{Priority, URGENCY_MAX};
 use quiche::h3::{self, Event, Header, NameValue};
-use quiche::{Error, Shutdown};
+use quiche::{RecvInfo, Shutdown};
 use rustc_hash::FxHashMap;
 
 use super::endpoint::{Agenda, Id};
+use super::outbox::{Head, Stream, pump_stream};
 use super::{Buffers, code};
-
-/// Pieces shorter than this are copied together, so that each frame carries something.
-const GATHER_BELOW: usize = 4 * 1024;
-
-/// The most bytes copied together.
-const GATHER_BYTES_MAX: usize = 16 * 1024;
+use crate::net::udp::Arrival;
 
 /// What quiche adds to the urgency of HTTP to get that of a stream: its own streams come first.
 const URGENCY_OFFSET: u8 = 124;
@@ -40,100 +34,6 @@ pub(crate) struct Arrived {
     pub(crate) ends: bool,
     /// Whether it came as 0-RTT, which anybody may have sent again.
     pub(crate) early: bool,
-}
-
-/// An answer's head that waits to be sent.
-struct Head {
-    fields: Vec<Header>,
-    priority: Priority,
-    ends: bool,
-}
-
-/// One request's stream.
-#[derive(Default)]
-pub(crate) struct Stream {
-    /// Heads that wait; all but the last are of informational answers.
-    heads: VecDeque<Head>,
-    /// A head was sent: what follows is another one.
-    answered: bool,
-    pieces: VecDeque<Bytes>,
-    /// Bytes of `pieces`.
-    waiting_bytes: usize,
-    /// Nothing follows `pieces`.
-    ends: bool,
-    /// quiche has all of it.
-    sent: bool,
-    /// The peer has ended its side.
-    pub(crate) received: bool,
-    /// The peer does not want the answer, or gave the request up.
-    gone: bool,
-    /// The task that answers holds it.
-    held: bool,
-    /// What the peer says is thrown away.
-    discards: bool,
-    /// The task that answers, where it waits.
-    waker: Option<Waker>,
-    /// What the client said of the order of its streams, which wins over ours.
-    said: Option<Priority>,
-}
-
-impl Stream {
-    /// Whether the answer is of no use any more.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.gone
-    }
-
-    /// Whether quiche has all of the answer.
-    pub(crate) fn is_sent(&self) -> bool {
-        self.sent
-    }
-
-    /// Bytes that wait for the peer's windows.
-    pub(crate) fn waiting_bytes(&self) -> usize {
-        self.waiting_bytes
-    }
-
-    /// Wakes the task at the next change.
-    pub(crate) fn set_waker(&mut self, waker: &Waker) {
-        match &self.waker {
-            Some(set) if set.will_wake(waker) => {}
-            _ => self.waker = Some(waker.clone()),
-        }
-    }
-
-    fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-
-    fn fail(&mut self) {
-        self.gone = true;
-        self.sent = true;
-        self.heads.clear();
-        self.pieces.clear();
-        self.waiting_bytes = 0;
-        self.wake();
-    }
-
-    /// The next bytes for one frame: small pieces together.
-    fn pop_piece(&mut self) -> Option<Bytes> {
-        let first = self.pieces.pop_front()?;
-        let next = self.pieces.front().map_or(usize::MAX, Bytes::len);
-        if first.len() >= GATHER_BELOW || first.len().saturating_add(next) > GATHER_BYTES_MAX {
-            return Some(first);
-        }
-        let mut gathered = BytesMut::with_capacity(GATHER_BYTES_MAX);
-        gathered.extend_from_slice(&first);
-        while let Some(piece) = self.pieces.front() {
-            if gathered.len() + piece.len() > GATHER_BYTES_MAX {
-                break;
-            }
-            gathered.extend_from_slice(piece);
-            self.pieces.pop_front();
-        }
-        Some(gathered.freeze())
-    }
 }
 
 /// What belongs to a connection and changes.
@@ -157,6 +57,8 @@ pub(crate) struct Connection {
     pub(crate) key: usize,
     /// Where the client was first.
     pub(crate) peer: SocketAddr,
+    /// The client's address as quiche knows it, and as it is.
+    pub(crate) route: Cell<(SocketAddr, SocketAddr)>,
     /// By when it must be established.
     pub(crate) handshake_until: Instant,
     pub(crate) inner: RefCell<Inner>,
@@ -186,6 +88,7 @@ impl Connection {
         Connection {
             key,
             peer,
+            route: Cell::new((peer, peer)),
             handshake_until,
             inner: RefCell::new(Inner {
                 quic,
@@ -204,6 +107,31 @@ impl Connection {
             release: Cell::new(None),
             ids: RefCell::default(),
         }
+    }
+
+    /// Takes a packet.
+    ///
+    /// quiche treats every change of the address as a move to another way, and gives up what was
+    /// under way on the one before. Where a NAT only changed the port it does not hear of it: it
+    /// knows the port from before, and loses some packets at most.
+    pub(crate) fn take(&self, arrival: Arrival, packet: &mut [u8]) {
+        let (known, now) = self.route.get();
+        let same_host = arrival.from.ip() == known.ip();
+        let from = if same_host { known } else { arrival.from };
+        let info = RecvInfo {
+            from,
+            to: arrival.to,
+        };
+        let quic = &mut self.inner.borrow_mut().quic;
+        let before = (arrival.from != now).then(|| quic.stats().recv);
+        // Where it fails, quiche closes the connection and has something to send.
+        let _ = quic.recv(packet, info);
+        // Only a packet that could be opened says where the client is.
+        if before.is_some_and(|before| quic.stats().recv > before) {
+            self.route.set((from, arrival.from));
+        }
+        self.touched.set(true);
+        self.list();
     }
 
     /// Has the endpoint look at it in its next turn.
@@ -536,47 +464,4 @@ impl Inner {
     pub(crate) fn close(&mut self, error: u64) {
         let _ = self.quic.close(true, error, b"");
     }
-}
-
-/// [`Inner::pump`] for one stream; `Done` where its windows are full.
-fn pump_stream(
-    h3: &mut h3::Connection,
-    quic: &mut quiche::Connection<Buffers>,
-    id: u64,
-    stream: &mut Stream,
-) -> Result<(), h3::Error> {
-    // Where the peer has said that it wants no more, this is the way to hear of it.
-    if let Err(error @ Error::StreamStopped(_)) = quic.stream_capacity(id) {
-        return Err(error.into());
-    }
-    while let Some(head) = stream.heads.front() {
-        let (fields, ends) = (&head.fields, head.ends);
-        if stream.answered {
-            h3.send_additional_headers(quic, id, fields, false, ends)?;
-        } else {
-            let priority = h3::Priority::new(head.priority.urgency, head.priority.incremental);
-            h3.send_response_with_priority(quic, id, fields, &priority, ends)?;
-        }
-        stream.answered = true;
-        stream.sent |= ends;
-        stream.heads.pop_front();
-    }
-    while let Some(mut piece) = stream.pop_piece() {
-        let last = stream.ends && stream.pieces.is_empty();
-        let length = piece.len();
-        let sent = h3.send_body_zc(quic, id, &mut piece, last);
-        let n = *sent.as_ref().unwrap_or(&0);
-        stream.waiting_bytes -= n;
-        if n < length {
-            stream.pieces.push_front(piece);
-            return sent.map(|_| ());
-        }
-        if last {
-            stream.sent = true;
-        }
-    }
-    if stream.ends && !stream.sent {
-        h3.send_body(quic, id, &[], true)?;
-    }
-    Ok(())
 }

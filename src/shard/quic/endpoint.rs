@@ -16,7 +16,7 @@ use corecast_mesh::message::Datagrams;
 use corecast_mesh::seats::NodeSeats;
 use corecast_protocol::quic::steering::{self, ID_BYTES, ID_BYTES_MAX};
 use corecast_protocol::quic::token::TokenKey;
-use quiche::{ConnectionId, RecvInfo, h3};
+use quiche::{ConnectionId, h3};
 use slab::Slab;
 
 use super::code;
@@ -239,14 +239,7 @@ impl Endpoint {
                     None => continue,
                 },
             };
-            let info = RecvInfo {
-                from: arrival.from,
-                to: arrival.to,
-            };
-            // Where it fails, quiche closes the connection and has something to send.
-            let _ = connection.inner.borrow_mut().quic.recv(packet, info);
-            connection.touched.set(true);
-            connection.list();
+            connection.take(arrival, packet);
             last = Some((id, connection));
         }
     }

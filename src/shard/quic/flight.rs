@@ -1,8 +1,10 @@
 //! Packets out: as many to one send as the kernel takes.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::Buffers;
+use super::connection::Connection;
 use crate::net::udp::{BATCH_BYTES_MAX, BATCH_PACKETS_MAX, Departure, UdpPort};
 
 /// The most bytes of one packet.
@@ -30,11 +32,15 @@ pub(crate) struct Flight {
     buffer: Box<[u8]>,
     /// Bytes at the front that are to be sent first.
     stuck: Option<(Departure, usize)>,
+    /// An address as quiche knows it, and as it is ([`Connection::take`]).
+    route: (SocketAddr, SocketAddr),
 }
 
 impl Flight {
     pub(crate) fn new() -> Self {
+        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         Flight {
+            route: (nowhere, nowhere),
             buffer: vec![0; BATCH_BYTES_MAX + PACKET_BYTES_MAX].into(),
             stuck: None,
         }
@@ -52,13 +58,19 @@ impl Flight {
         true
     }
 
-    /// Sends what `quic` has to send, `batches` sends at most.
+    /// Sends what `connection` has to send, `batches` sends at most.
     pub(crate) fn send(
         &mut self,
-        quic: &mut quiche::Connection<Buffers>,
+        connection: &Connection,
         port: &UdpPort,
         batches: usize,
     ) -> Outcome {
+        let Ok(mut inner) = connection.inner.try_borrow_mut() else {
+            // It panicked in the middle of something.
+            return Outcome::Done;
+        };
+        let quic = &mut inner.quic;
+        self.route = connection.route.get();
         // Bytes of a packet at the front that did not fit to the batch before it.
         let mut begun: Option<(Departure, usize)> = None;
         for _ in 0..batches {
@@ -107,6 +119,7 @@ impl Flight {
             Some((departure, length)) => (Some(departure), length),
             None => (None, 0),
         };
+        let (known, now) = self.route;
         let mut packets = usize::from(departure.is_some());
         loop {
             let stride = departure.map_or(0, |departure| departure.stride);
@@ -120,7 +133,7 @@ impl Flight {
             };
             let this = Departure {
                 from: info.from,
-                to: info.to,
+                to: if info.to == known { now } else { info.to },
                 stride: n,
             };
             let Some(first) = departure else {

@@ -1,11 +1,11 @@
 //! QUIC and HTTP/3: one endpoint for each shard and address, on UDP.
 //!
-//! Reading order: [`endpoint`] (packets to connections), [`greeting`]
-//! (packets of nobody: new connections, Retry, resets), [`turns`]
-//! (its task: receive, look at timers, serve, send), [`flight`] (packets out, many at a time),
-//! [`connection`] (one connection: requests in, bodies out), [`stream`] (one request, for the task
-//! that answers it), [`answer`] (that task), [`host`] (what of its shard an endpoint needs), [`tls`]
-//! (what quiche is set up with).
+//! Reading order: [`endpoint`] (packets to connections), [`greeting`] (packets of nobody: new
+//! connections, Retry, resets), [`turns`] (its task: receive, look at timers, serve, send),
+//! [`flight`] (packets out, many at a time), [`connection`] (one connection: requests in, bodies
+//! out), [`outbox`] (what of an answer waits), [`stream`] (one request, for the task that answers
+//! it), [`answer`] (that task), [`host`] (what of its shard an endpoint needs), [`tls`] (what
+//! quiche is set up with).
 //!
 //! Ids of connections say their shard ([`corecast_protocol::quic::steering`]), so that the kernel
 //! brings a packet to where its connection is, wherever the client moves to. quiche has the
@@ -17,9 +17,13 @@ mod endpoint;
 mod flight;
 mod greeting;
 mod host;
+mod outbox;
 mod stream;
 mod tls;
 mod turns;
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) use endpoint::Endpoints;
 pub(crate) use host::run;

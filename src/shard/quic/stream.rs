@@ -11,7 +11,8 @@ use corecast_media::socket::{Sent, Socket};
 use quiche::h3::Header;
 
 use super::code;
-use super::connection::{Arrived, Connection, Stream};
+use super::connection::{Arrived, Connection};
+use super::outbox::Stream;
 use crate::net::StreamSocket;
 
 /// Bytes of an answer that may wait for the peer's windows before its task, or its mount, waits.

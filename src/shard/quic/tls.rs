@@ -46,10 +46,13 @@ pub(crate) struct Certificate {
     pub(crate) ocsp: Option<Vec<u8>>,
 }
 
+/// Which certificate answers to a name.
+pub(crate) type Choice = Box<dyn Fn(Option<&str>) -> Option<usize> + Send + Sync>;
+
 /// All certificates, and which of them answers to a name; none where the name is refused.
 pub(crate) struct Certificates {
     pub(crate) list: Vec<Certificate>,
-    pub(crate) choose: Box<dyn Fn(Option<&str>) -> Option<usize> + Send + Sync>,
+    pub(crate) choose: Choice,
     /// What tickets are sealed with, the same on all shards.
     pub(crate) ticket_key: [u8; 48],
 }
@@ -92,10 +95,7 @@ pub(crate) fn config(
 }
 
 /// The first certificate answers to whom nothing chooses for.
-fn context(
-    list: Vec<Certificate>,
-    choose: Box<dyn Fn(Option<&str>) -> Option<usize> + Send + Sync>,
-) -> Result<SslContextBuilder, ErrorStack> {
+fn context(list: Vec<Certificate>, choose: Choice) -> Result<SslContextBuilder, ErrorStack> {
     let mut builder = builder(list.first())?;
     let mut contexts = Vec::with_capacity(list.len());
     for certificate in &list {

@@ -126,10 +126,7 @@ impl Task<'_> {
             };
             connection.listed.set(false);
             self.endpoint.serve(&connection, &mut work.arrived);
-            let outcome = {
-                let quic = &mut connection.inner.borrow_mut().quic;
-                work.flight.send(quic, self.port, BATCHES_EACH)
-            };
+            let outcome = work.flight.send(&connection, self.port, BATCHES_EACH);
             match outcome {
                 Outcome::Done => connection.release.set(None),
                 Outcome::Later(release) => connection.release.set(Some(release)),
@@ -162,10 +159,8 @@ impl Drop for Farewell<'_> {
         endpoint.close_all();
         let mut flight = Flight::new();
         while let Some(key) = endpoint.agenda.pop() {
-            if let Some(connection) = endpoint.at(key)
-                && let Ok(mut inner) = connection.inner.try_borrow_mut()
-            {
-                flight.send(&mut inner.quic, port, 1);
+            if let Some(connection) = endpoint.at(key) {
+                flight.send(&connection, port, 1);
                 flight.retry(port);
             }
         }

@@ -1,0 +1,56 @@
+//! Endpoints over loopback, with a client that loses packets, moves and breaks rules.
+
+mod client;
+mod life;
+mod rules;
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use corecast_tls::{Credentials, Files, Identity, Policy, Tickets};
+
+use self::client::Client;
+use crate::net::udp;
+use crate::testing::{BACKENDS, Node, config};
+
+/// A certificate for `localhost`.
+fn credentials() -> Arc<Credentials> {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])
+        .expect("a name is all it needs");
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let files = Files {
+        chain: chain.as_bytes(),
+        key: Some(key.as_bytes()),
+        ocsp: None,
+    };
+    let identity = Identity::read("test", files).expect("they belong together");
+    let tickets = Tickets::new().expect("there is randomness");
+    Arc::new(Credentials::new(vec![identity], Policy::default(), &tickets).expect("one is enough"))
+}
+
+/// One test on a node of `shards` with each engine; it gets the address for QUIC.
+fn on_each(shards: u16, test: impl Fn(&mut Node, SocketAddr) + Sync) {
+    std::thread::scope(|scope| {
+        for backend in BACKENDS {
+            let test = &test;
+            scope.spawn(move || {
+                let sockets =
+                    udp::bind((Ipv4Addr::LOCALHOST, 0).into(), shards).expect("a port is free");
+                let at = sockets[0].local_addr().expect("it is bound");
+                let tls = Some(credentials());
+                let mut node = Node::start_with(backend, shards, config(), sockets, tls);
+                test(&mut node, at);
+            });
+        }
+    });
+}
+
+/// A socket of a client.
+fn socket() -> UdpSocket {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free")
+}
+
+/// What all shards counted together.
+fn counted(node: &Node, count: impl Fn(&crate::ShardProbe) -> u64) -> u64 {
+    node.probes.iter().map(|probe| count(probe)).sum()
+}
