@@ -9,7 +9,7 @@ demo_titles=('Corecast Trio - First Light' 'Corecast Trio - Ring Road' 'Ada & th
 demo_title_s=15
 
 run() {
-    local demo=no port=${PORT:-8000} rtmp_port=${RTMP_PORT:-1935}
+    local demo=no port=${PORT:-8000} rtmp_port=${RTMP_PORT:-1935} https_port=${HTTPS_PORT:-8443}
     while [ $# -gt 0 ]; do
         case $1 in
         --demo) demo=yes ;;
@@ -28,6 +28,8 @@ run() {
         die "Port $port is taken by another program. Choose one: PORT=$((port + 1)) ./x run"
     port_is_free "$rtmp_port" ||
         die "Port $rtmp_port (RTMP) is taken by another program. Choose one: RTMP_PORT=$((rtmp_port + 1)) ./x run"
+    port_is_free "$https_port" ||
+        die "Port $https_port (HTTPS) is taken by another program. Choose one: HTTPS_PORT=$((https_port + 1)) ./x run"
     ensure_web
     cargo build --release -p corecast
 
@@ -35,8 +37,8 @@ run() {
     trap 'finish_run $?' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
-    start_server "$port" "$rtmp_port" "$@"
-    say_where "$port" "$rtmp_port"
+    start_server "$port" "$rtmp_port" "$https_port" "$@"
+    say_where "$port" "$rtmp_port" "$https_port"
     if [ "$demo" = yes ]; then
         start_demo "$port"
         start_demo_video "$port" "$rtmp_port"
@@ -49,15 +51,15 @@ port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # Starts the program with its embedded defaults and waits until it answers.
 start_server() {
-    local port=$1 rtmp_port=$2 tries
-    shift 2
+    local port=$1 rtmp_port=$2 https_port=$3 tries
+    shift 3
     mkdir -p "$state_dir"
     secrets=${CORECAST_SERVER__STATE_DIR:-$state_dir}/secrets.toml
     secrets_are_new=no
     [ -e "$secrets" ] || secrets_are_new=yes
     # Own process groups: a terminal's Ctrl-C comes to us alone, and we end the children in order.
     CORECAST_SERVER__STATE_DIR=${CORECAST_SERVER__STATE_DIR:-$state_dir} \
-        CORECAST_LISTEN__ADDRESS=${CORECAST_LISTEN__ADDRESS:-[::]:$port,rtmp:[::]:$rtmp_port} \
+        CORECAST_LISTEN__ADDRESS=${CORECAST_LISTEN__ADDRESS:-[::]:$port,https:[::]:$https_port,rtmp:[::]:$rtmp_port} \
         setsid "$(target_dir)/release/corecast" run "$@" &
     server=$!
     children+=("$server")
@@ -78,7 +80,7 @@ source_password() {
 }
 
 say_where() {
-    local port=$1 rtmp_port=$2 password=PASSWORD note="  (PASSWORD is source_password in $secrets)"
+    local port=$1 rtmp_port=$2 https_port=$3 password=PASSWORD note="  (PASSWORD is source_password in $secrets)"
     if [ "$secrets_are_new" = yes ] && [ -n "$(source_password)" ]; then
         password=$(source_password)
         note=
@@ -87,6 +89,7 @@ say_where() {
 
 corecast runs. Ctrl-C ends it.
   page      http://localhost:$port/
+            https://localhost:$https_port/ (HTTP/2 and 3; browsers warn of a certificate of ours)
   API       http://localhost:$port/api/v1/mounts
   metrics   http://localhost:$port/metrics
 
