@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use corecast_config::Config;
 use corecast_protocol::http::{BadRequest, BodyFraming, Limits, Request};
 use corecast_protocol::http1::{ChunkedDecoder, ChunkedEvent, RequestParser};
 use monoio::time::Instant;
@@ -74,6 +75,15 @@ pub(crate) struct Connection {
     seat: ConnectionSeat,
 }
 
+/// What a request's head may cost.
+pub(crate) fn request_limits(config: &Config) -> Limits {
+    Limits {
+        head_bytes_max: config.limits.header_bytes_max as usize,
+        header_count_max: usize::from(config.limits.header_count_max),
+        ..Limits::default()
+    }
+}
+
 /// Why no request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoRequest {
@@ -101,11 +111,7 @@ impl Connection {
     pub(crate) fn new(seat: ConnectionSeat, link: Link, peer: SocketAddr, front: Front) -> Self {
         let shard = Rc::clone(&seat.shard);
         let config = shard.config();
-        let limits = Limits {
-            head_bytes_max: config.limits.header_bytes_max as usize,
-            header_count_max: usize::from(config.limits.header_count_max),
-            ..Limits::default()
-        };
+        let limits = request_limits(&config);
         Connection {
             seat,
             front,

@@ -55,13 +55,10 @@ fn write_head(
     let mut out = BytesMut::with_capacity(256 + fields.lines().len());
     let mut head = ResponseHead::start(&mut out, version, response.status);
     head = head.fields(fields);
-    head = match (framing, response.body.length()) {
+    head = match (framing, response.told_length()) {
         (Framing::Chunked, _) => head.header("Transfer-Encoding", "chunked"),
         (Framing::Length(length), _) => head.header_number("Content-Length", length),
-        // To HEAD and 304 the length is that of the answer that was not asked for.
-        (Framing::None, Some(length @ 1..)) if response.status >= 200 && response.status != 204 => {
-            head.header_number("Content-Length", length)
-        }
+        (Framing::None, Some(length)) => head.header_number("Content-Length", length),
         (Framing::None | Framing::Close, _) => head,
     };
     // What comes after a switch is said by its own fields.

@@ -82,6 +82,27 @@ impl Body {
     }
 }
 
+/// Fields that only mean something for a connection of HTTP/1 (RFC 9113 section 8.2.2, RFC 9114
+/// section 4.2), and the one that front ends say themselves.
+const FRAMING_FIELDS: [&str; 6] = [
+    "connection",
+    "content-length",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// The fields of an answer that goes on a stream of HTTP/2 or 3.
+pub(crate) fn stream_fields(fields: &Fields) -> impl Iterator<Item = (&str, &[u8])> {
+    let frames = |name: &str| {
+        FRAMING_FIELDS
+            .iter()
+            .any(|own| name.eq_ignore_ascii_case(own))
+    };
+    fields.iter().filter(move |(name, _)| !frames(name))
+}
+
 /// Whether an answer of this status has no body (RFC 9110 section 6.4.1).
 pub(crate) fn is_bodiless(status: u16) -> bool {
     status < 200 || status == 204 || status == 304
@@ -98,6 +119,14 @@ impl Response {
             hls: false,
             hold: None,
         }
+    }
+
+    /// What `Content-Length` says, where it says anything. To HEAD and 304 it is the length of the
+    /// answer that was not asked for (RFC 9110 section 8.6).
+    pub(crate) fn told_length(&self) -> Option<u64> {
+        let told = |length: &u64| *length > 0 || !is_bodiless(self.status);
+        let length = self.body.length().filter(told)?;
+        (self.status >= 200 && self.status != 204).then_some(length)
     }
 
     /// A short answer in plain text.

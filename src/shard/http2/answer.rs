@@ -17,7 +17,7 @@ use super::stream::Open;
 use crate::driver::Shard;
 use crate::http::control::{Chunk, ControlBody};
 use crate::http::exchange::{Account, Sent};
-use crate::http::response::{Body, Response, is_bodiless};
+use crate::http::response::{Body, Response, is_bodiless, stream_fields};
 use crate::net::ReaderSocket;
 use crate::task::{First, first};
 
@@ -32,17 +32,6 @@ const SMALL_BYTES_MAX: usize = 2 * 1024;
 
 /// Bytes that are copied together.
 const GATHER_BYTES_MAX: usize = 16 * 1024;
-
-/// Fields that only mean something for a connection of HTTP/1 (RFC 9113 section 8.2.2), and the
-/// one that is said apart.
-const FRAMING_FIELDS: [&str; 6] = [
-    "connection",
-    "content-length",
-    "keep-alive",
-    "proxy-connection",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// The stream ended before its answer did.
 #[derive(Debug)]
@@ -121,13 +110,7 @@ pub(super) fn head_of(status: StatusCode, fields: &Fields) -> http::Response<()>
     let mut head = http::Response::new(());
     *head.status_mut() = status;
     let lines = head.headers_mut();
-    for (name, value) in fields.iter() {
-        if FRAMING_FIELDS
-            .iter()
-            .any(|own| name.eq_ignore_ascii_case(own))
-        {
-            continue;
-        }
+    for (name, value) in stream_fields(fields) {
         let name = HeaderName::from_bytes(name.as_bytes());
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
             lines.append(name, value);
@@ -140,13 +123,9 @@ pub(super) fn head_of(status: StatusCode, fields: &Fields) -> http::Response<()>
 fn whole_head_of(response: &Response) -> http::Response<()> {
     let status = StatusCode::from_u16(response.status).unwrap_or_default();
     let mut head = head_of(status, &response.fields);
-    let told = response.status >= 200 && response.status != 204;
-    if let (Some(length), true) = (response.body.length(), told) {
-        // To HEAD and 304 the length is that of the answer that was not asked for.
-        if length > 0 || !is_bodiless(response.status) {
-            let length = HeaderValue::from(length);
-            head.headers_mut().insert(CONTENT_LENGTH, length);
-        }
+    if let Some(length) = response.told_length() {
+        head.headers_mut()
+            .insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     head
 }

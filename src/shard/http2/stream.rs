@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use corecast_protocol::http::{BadRequest, Fields, Limits, Request, RequestFields, Version};
+use corecast_protocol::http::{BadRequest, Fields, Request, RequestFields, Version};
 use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
@@ -18,6 +18,7 @@ use super::carrier::Carrier;
 use super::{RESET_COST, answer};
 use crate::admission::client::client;
 use crate::driver::Shard;
+use crate::http::connection::request_limits;
 use crate::http::exchange::{Account, Exchange, Front, Input, StreamInput};
 use crate::http::response::Response;
 use crate::session;
@@ -120,11 +121,7 @@ fn understand(
     ends: bool,
 ) -> Result<Request, BadRequest> {
     let config = origin.shard.config();
-    let limits = Limits {
-        head_bytes_max: config.limits.header_bytes_max as usize,
-        header_count_max: usize::from(config.limits.header_count_max),
-        ..Limits::default()
-    };
+    let limits = request_limits(&config);
     // The machine checks that there is one, and forgets it where there is no authority.
     let here = if origin.front.secure { "https" } else { "http" };
     let scheme = head.uri.scheme_str().unwrap_or(here);

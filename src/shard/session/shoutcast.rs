@@ -13,7 +13,7 @@ use monoio::time::Instant;
 use super::source::{Admitted, publish};
 use super::{auth, tell_malformed};
 use crate::admission::guessing::{self, Surface};
-use crate::http::connection::Connection;
+use crate::http::connection::{Connection, request_limits};
 use crate::probe::Refusal;
 
 /// The longest line with a password, its end included.
@@ -46,11 +46,7 @@ pub(crate) async fn serve(mut connection: Connection, mount: MountName) {
     if connection.send(&[WELCOME]).await.is_err() {
         return;
     }
-    let limits = Limits {
-        head_bytes_max: config.limits.header_bytes_max as usize,
-        header_count_max: usize::from(config.limits.header_count_max),
-        ..Limits::default()
-    };
+    let limits = request_limits(&config);
     let mut lines = Vec::new();
     let mut bytes_left = limits.head_bytes_max;
     loop {
