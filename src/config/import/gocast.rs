@@ -13,7 +13,7 @@ use crate::load::MOUNT;
 /// GoCast's own port.
 const PORT: &str = "8000";
 
-const TLS: &str = "there is no TLS yet; put a proxy in front";
+const TLS: &str = "name its files in [tls], and a [[listen]] of protocol \"https\"";
 const PUBLIC: &str = "directories list a mount where its source says ice-public: 1";
 const QUEUE: &str = "a reader may fall behind by time, not by bytes: \
     mount_defaults.slow_reader_budget_ms; then slow_reader says whether it skips or goes";
@@ -215,7 +215,7 @@ fn read_later(_: &Entry, _: &str, _: &mut Plan) {}
 
 fn ssl(entry: &Entry, path: &str, plan: &mut Plan) {
     if entry.child_is_on("enabled") {
-        plan.note(entry, path, Outcome::Missing, TLS);
+        plan.note(entry, path, Outcome::LeftOut, TLS);
     }
 }
 
