@@ -1,18 +1,17 @@
 //! The control plane: one thread that answers every request that is no media request, through
 //! the mesh; it owns no public socket and media never waits for it.
 //!
-//! Reading order: [`plane`] (its loop, what the program says to it), `outbox` (messages that a
-//! full ring refused), `exchange` (a request as messages, a router's answer as messages), `query`
-//! (asks every shard for its state), `node` (what handlers share), `router` (every path), `coding`
-//! (compression, and what a reader has already), `api`
-//! (resources as JSON), `icecast` (the surfaces of Icecast), `page` (the page at `/`), `health`,
-//! `problem`, `auth`, `form`, `charset`, `clock`; `resolve` (names of hosts for shards); `client`
-//! (requests of our own), `guests` (listeners with a password), `users` (their
-//! files), `hooks` (scripts that are asked
-//! and told), `directory` (where stations are listed), `masters`
-//! (servers all of whose mounts are relayed); `event` and `access_log` (what is written
-//! down), `recorder` (media as files), `certificates` (what TLS is spoken with), `audience` (who listens, counted), `titles` (what was
-//! playing), `feed` (events for those who watch), `probe` (what is counted).
+//! Reading order: [`plane`] (its loop, what the program says to it), `outbox` (messages that a full
+//! ring refused), `exchange` (a request as messages, a router's answer as messages), `query` (asks
+//! every shard for its state), `node` (what handlers share), `router` (every path), `coding`
+//! (compression, and what a reader has already), `api` (resources as JSON), `icecast` (the surfaces
+//! of Icecast), `page` (the page at `/`), `health`, `problem`, `auth`, `form`, `charset`, `clock`;
+//! `resolve` (names of hosts for shards); `client` (requests of our own), `guests` (listeners with
+//! a password), `users` (their files), `hooks` (scripts that are asked and told), `directory`
+//! (where stations are listed), `masters` (servers all of whose mounts are relayed); `event` and
+//! `access_log` (what is written down), `recorder` (media as files), `certificates` (what TLS is
+//! spoken with), `audience` (who listens, counted), `titles` (what was playing), `feed` (events for
+//! those who watch), `probe` (what is counted).
 
 mod access_log;
 mod api;

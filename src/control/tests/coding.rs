@@ -111,6 +111,8 @@ fn short_answers_and_streams_stay_as_they_are() {
     assert!(answer.header("content-encoding").is_none());
     assert_eq!(answer.length, None, "it has no end");
     rig.tell(ToControl::RequestEnded(session));
+    let head = ask(&mut rig, "HEAD", "/api/v1/events", &headers);
+    assert_eq!((head.status, head.length), (200, None), "nor has its head");
 }
 
 #[test]
