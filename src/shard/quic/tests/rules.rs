@@ -134,3 +134,22 @@ fn before_an_address_is_shown_to_be_true_it_gets_three_times_what_it_sent() {
         assert!(came > 0 && came <= 3 * sent, "{came} for {sent}");
     });
 }
+
+#[test]
+fn under_load_a_client_shows_first_that_it_is_where_it_says() {
+    on_each(1, |node, at| {
+        let mut silent: Vec<Client> = (0..4).map(|n| Client::new(at, &[n; 16])).collect();
+        silent.iter_mut().for_each(Client::send);
+        node.wait_until("half open ones", |node| {
+            node.probes[0].quic_connections.level() == 4
+        });
+        let mut client = Client::connected(at);
+        assert_eq!(client.get("/api/one").status(), Some("200"));
+        // A hello of two packets is told twice.
+        assert!((1..=2).contains(&counted(node, |probe| probe.quic_retries.total())));
+        // Half-open ones go by themselves.
+        node.wait_until("they are gone", |node| {
+            node.probes[0].quic_connections.level() <= 1
+        });
+    });
+}
