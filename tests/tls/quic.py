@@ -118,6 +118,8 @@ class Client:
         self.control = None
         self.qpack = pylsqpack.Decoder(0, 0)
         self.on_data = None
+        # Who only receives says now and then that it is still there, as browsers do.
+        self.heard = time.monotonic()
         self.quic.connect(address, now=time.monotonic())
 
     # Streams.
@@ -168,8 +170,12 @@ class Client:
             wait = min(deadline - now, 1.0)
             if timer is not None:
                 wait = min(wait, max(timer - now, 0.0))
-            if select.select([self.socket], [], [], wait)[0]:
+            if select.select([self.socket], [], [], min(wait, 0.3))[0]:
+                self.heard = time.monotonic()
                 self.receive()
+            elif self.shaken and time.monotonic() - self.heard >= 0.3:
+                self.heard = time.monotonic()
+                self.quic.send_ping(0)
             timer = self.quic.get_timer()
             if timer is not None and time.monotonic() >= timer:
                 self.quic.handle_timer(now=time.monotonic())

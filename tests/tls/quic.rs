@@ -2,6 +2,7 @@
 //! what is wrong ends as RFC 9000, 9001 and 9114 say.
 
 use std::net::SocketAddr;
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -9,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use crate::harness::client::python;
 use crate::harness::rough::{Road, RoughRoad};
-use crate::harness::{Backend, Client, Server, Station, fixture, mpeg, wait_for};
+use crate::harness::server::ADMIN_PASSWORD;
+use crate::harness::{Backend, Client, Server, Station, fixture, http, mpeg, wait_for};
 use crate::video::browsers::start_film;
 
 crate::clients::on_both_backends!(aioquic_is_served, the_radio_is_heard_over_http3);
@@ -116,6 +118,55 @@ fn bad_fields_are_refused_and_the_connection_goes_on() {
     assert_eq!(server.metric("corecast_task_panics_total", ""), 0.0);
 }
 
+/// Sets the title of `/live` by a request that is no early one.
+fn set_title(server: &Server, title: &str) {
+    server.set_title("/live", title.as_bytes());
+    assert_eq!(title_of(server), title);
+}
+
+fn title_of(server: &Server) -> String {
+    let report = server.mount("/live").expect("it is live");
+    report["title"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn early_requests_change_nothing_twice() {
+    let server = Server::start_tls(Backend::IoUring, &[]);
+    let _station = Station::play(&server, "/live");
+    server.wait_live("/live");
+    let basic = http::basic("admin", ADMIN_PASSWORD);
+    let (_, basic) = basic.trim_end().split_once(": ").expect("a header line");
+    let unsafe_path = "/admin/metadata?mount=/live&mode=updinfo&song=Early";
+    let report = direct(&server, "early", &["/health", unsafe_path, basic]);
+    assert_eq!(report["offered"], true, "{report}");
+    assert_eq!(
+        (&report["accepted"], &report["safe"]),
+        (&json!(true), &json!(200))
+    );
+    // Too early (RFC 8470), or done once the handshake was.
+    let status = report["unsafe"].as_u64().expect("a status");
+    assert!(matches!(status, 425 | 200), "{report}");
+    set_title(&server, "Later");
+    let flight = report["flight"].as_array().expect("a list");
+    let lines: Vec<&str> = flight.iter().filter_map(Value::as_str).collect();
+    assert!(!lines.is_empty());
+    let file = server.scratch().file("flight");
+    std::fs::write(&file, lines.join("\n")).expect("a scratch folder takes files");
+    for _ in 0..3 {
+        let mut script = python("tests/tls/quic.py");
+        script.env("CA_FILE", server.tls().authority.file());
+        let address = server.tls().address();
+        script.args([
+            "replay",
+            &address.ip().to_string(),
+            &address.port().to_string(),
+        ]);
+        script.stderr(Stdio::inherit());
+        Client::spawn_from(&mut script, &file).succeed(LIMIT);
+        assert_eq!(title_of(&server), "Later");
+    }
+}
+
 fn the_radio_is_heard_over_http3(backend: Backend) {
     let server = Server::start_tls(backend, &["mount_defaults.metaint_bytes=4000"]);
     let _station = Station::play(&server, "/live");
@@ -191,6 +242,13 @@ fn a_segment_comes_whole_on_every_road() {
     let roads = [
         ("a good road", good),
         (
+            "another port every half second",
+            Road {
+                rebind: Some(Duration::from_millis(500)),
+                ..good
+            },
+        ),
+        (
             "one of a hundred lost, all late and some overtaking",
             Road {
                 lost_per_mille: 10,
@@ -206,5 +264,6 @@ fn a_segment_comes_whole_on_every_road() {
         assert_eq!(report["bytes"], bytes.len(), "{what}: {report}");
         assert_eq!(report["sha256"], sum.as_str(), "{what}");
         eprintln!("{what}: {} rebinds, {} lost", relay.rebinds(), relay.lost());
+        assert!(road.rebind.is_none() || relay.rebinds() > 0);
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use boring::error::ErrorStack;
-use boring::pkey::PKey;
-use boring::ssl::{NameType, SniError, SslAlert, SslContext, SslContextBuilder, SslMethod};
+use boring::pkey::{PKey, Private};
+use boring::ssl::{NameType, SniError, SslAlert, SslContextBuilder, SslMethod, SslRef};
 use boring::x509::X509;
 
 use super::STREAMS_MAX;
@@ -94,44 +94,56 @@ pub(crate) fn config(
     Ok(config)
 }
 
-/// The first certificate answers to whom nothing chooses for.
-fn context(list: Vec<Certificate>, choose: Choice) -> Result<SslContextBuilder, ErrorStack> {
-    let mut builder = builder(list.first())?;
-    let mut contexts = Vec::with_capacity(list.len());
-    for certificate in &list {
-        let ocsp = certificate.ocsp.clone();
-        contexts.push((self::builder(Some(certificate))?.build(), ocsp));
+/// A certificate as BoringSSL takes it.
+struct Shown {
+    leaf: X509,
+    issuers: Vec<X509>,
+    key: PKey<Private>,
+    ocsp: Option<Vec<u8>>,
+}
+
+impl Shown {
+    fn new(certificate: &Certificate) -> Result<Self, ErrorStack> {
+        let mut chain = X509::stack_from_pem(&certificate.chain_pem)?.into_iter();
+        let shown = Shown {
+            leaf: chain.next().ok_or_else(ErrorStack::get)?,
+            issuers: chain.collect(),
+            key: PKey::private_key_from_pem(&certificate.key_pem)?,
+            ocsp: certificate.ocsp.clone(),
+        };
+        // Only a context checks that they belong together.
+        let mut context = SslContextBuilder::new(SslMethod::tls())?;
+        context.set_certificate(&shown.leaf)?;
+        context.set_private_key(&shown.key)?;
+        context.check_private_key()?;
+        Ok(shown)
     }
+
+    fn show(&self, ssl: &mut SslRef) -> Result<(), ErrorStack> {
+        ssl.set_certificate(&self.leaf)?;
+        for issuer in &self.issuers {
+            ssl.add_chain_cert(issuer)?;
+        }
+        ssl.set_private_key(&self.key)?;
+        self.ocsp
+            .as_ref()
+            .map_or(Ok(()), |ocsp| ssl.set_ocsp_status(ocsp))
+    }
+}
+
+/// Each connection is given its certificate by itself: with a context of its own it would lose
+/// what quiche sets in the one that it knows, 0-RTT among it.
+fn context(list: Vec<Certificate>, choose: Choice) -> Result<SslContextBuilder, ErrorStack> {
+    let mut builder = SslContextBuilder::new(SslMethod::tls())?;
+    let all: Result<Vec<Shown>, ErrorStack> = list.iter().map(Shown::new).collect();
+    let all = all?;
     builder.set_servername_callback(move |ssl, alert| {
         let name = ssl.servername(NameType::HOST_NAME).map(str::to_owned);
-        let chosen: Option<&(SslContext, Option<Vec<u8>>)> =
-            choose(name.as_deref()).and_then(|index| contexts.get(index));
-        let Some((context, ocsp)) = chosen else {
+        let Some(shown) = choose(name.as_deref()).and_then(|index| all.get(index)) else {
             *alert = SslAlert::UNRECOGNIZED_NAME;
             return Err(SniError::ALERT_FATAL);
         };
-        let stapled = ocsp
-            .as_ref()
-            .map_or(Ok(()), |ocsp| ssl.set_ocsp_status(ocsp));
-        let set = stapled.and_then(|()| ssl.set_ssl_context(context));
-        set.map_err(|_| SniError::ALERT_FATAL)
+        shown.show(ssl).map_err(|_| SniError::ALERT_FATAL)
     });
-    Ok(builder)
-}
-
-fn builder(certificate: Option<&Certificate>) -> Result<SslContextBuilder, ErrorStack> {
-    let mut builder = SslContextBuilder::new(SslMethod::tls())?;
-    if let Some(certificate) = certificate {
-        let mut chain = X509::stack_from_pem(&certificate.chain_pem)?.into_iter();
-        if let Some(leaf) = chain.next() {
-            builder.set_certificate(&leaf)?;
-        }
-        for issuer in chain {
-            builder.add_extra_chain_cert(issuer)?;
-        }
-        let key = PKey::private_key_from_pem(&certificate.key_pem)?;
-        builder.set_private_key(&key)?;
-        builder.check_private_key()?;
-    }
     Ok(builder)
 }
