@@ -73,7 +73,7 @@ loadtest bench tls|h2|h3 [options]    segments, handshakes, waiting and memory o
                      and HTTP/3, beside nginx, Caddy and a bare loop of QUIC
   --corecast, --pairs, --seconds, --set, --out, --nginx, --parts   as above
   --caddy PATH       Caddy (/usr/bin/caddy)
-  --listeners N      listeners of ICY over TLS (2000)
+  --listeners N      listeners of ICY over TLS (9000)
   --idle N           idle connections by HTTP/3 (1000)
   --peers-only       leave corecast out: what the peers need alone
 

@@ -118,22 +118,25 @@ impl Meter {
 }
 
 /// Runs one task for each connection and measures what they get.
-fn measure<L>(order: &Order, lane: impl Fn(Rc<Progress>) -> L) -> io::Result<Drained>
+fn measure<L>(order: &Order, fetcher: impl Fn(Rc<Progress>) -> L) -> io::Result<Drained>
 where
     L: Future<Output = io::Result<()>> + 'static,
 {
     block_on(async {
-        let mut lanes = JoinSet::new();
+        let mut fetchers = JoinSet::new();
         let progress: Vec<Rc<Progress>> = (0..order.connections)
             .map(|_| Rc::<Progress>::default())
             .collect();
         for progress in &progress {
-            lanes.spawn_local(lane(Rc::clone(progress)));
+            fetchers.spawn_local(fetcher(Rc::clone(progress)));
         }
-        let bytes = || progress.iter().map(|lane| lane.bytes.get()).sum();
+        let bytes = || progress.iter().map(|fetcher| fetcher.bytes.get()).sum();
         let measured = async {
             let deadline_ns = now_ns() + WARM_NS_MAX;
-            while progress.iter().any(|lane| lane.bytes.get() < WARM_BYTES) {
+            while progress
+                .iter()
+                .any(|fetcher| fetcher.bytes.get() < WARM_BYTES)
+            {
                 if now_ns() > deadline_ns {
                     return Err(fault("the server does not serve all connections"));
                 }
@@ -145,7 +148,7 @@ where
         };
         tokio::select! {
             measured = measured => measured,
-            Some(ended) = lanes.join_next() => Err(match ended {
+            Some(ended) = fetchers.join_next() => Err(match ended {
                 Ok(Err(error)) => error,
                 Ok(Ok(())) => fault("a connection ended"),
                 Err(error) => fault(error.to_string()),

@@ -44,9 +44,9 @@ pub(super) fn shake(
 ) -> io::Result<Shaken> {
     block_on(async {
         let count = Rc::<Cell<u64>>::default();
-        let mut lanes = JoinSet::new();
+        let mut shakers = JoinSet::new();
         for _ in 0..LANES {
-            lanes.spawn_local(lane(target.clone(), resumes, Rc::clone(&count)));
+            shakers.spawn_local(shaker(target.clone(), resumes, Rc::clone(&count)));
         }
         let measured = async {
             tokio::time::sleep(WARM).await;
@@ -61,15 +61,15 @@ pub(super) fn shake(
         };
         tokio::select! {
             measured = measured => measured,
-            Some(ended) = lanes.join_next() => {
+            Some(ended) = shakers.join_next() => {
                 let ended = ended.map_err(|error| fault(error.to_string()))?;
-                Err(ended.err().unwrap_or_else(|| fault("a lane ended")))
+                Err(ended.err().unwrap_or_else(|| fault("a shaker ended")))
             }
         }
     })
 }
 
-async fn lane(target: Target, resumes: bool, count: Rc<Cell<u64>>) -> io::Result<()> {
+async fn shaker(target: Target, resumes: bool, count: Rc<Cell<u64>>) -> io::Result<()> {
     let tickets = Arc::new(Tickets::new(resumes));
     let config = Arc::new(secure::client_config(b"http/1.1", &tickets)?);
     let mut wanted = HandshakeKind::Full;

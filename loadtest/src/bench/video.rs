@@ -109,7 +109,7 @@ impl Settings {
             players: 2_000,
             fast: 500,
             wide: 4_000,
-            listeners: 2_000,
+            listeners: 9_000,
             idle: 1_000,
             peers_only: false,
             out: PathBuf::from(".x/bench"),

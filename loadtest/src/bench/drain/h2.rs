@@ -27,7 +27,7 @@ pub(in super::super) fn drain(order: &Order) -> io::Result<Drained> {
     let config = Arc::new(secure::client_config(b"h2", &tickets)?);
     let shared = Rc::new(order.clone());
     measure(order, |progress| {
-        lane(Rc::clone(&shared), Arc::clone(&config), progress)
+        fetcher(Rc::clone(&shared), Arc::clone(&config), progress)
     })
 }
 
@@ -59,7 +59,7 @@ pub(in super::super) fn broken(error: h2::Error) -> io::Error {
     fault(format!("HTTP/2: {error}"))
 }
 
-async fn lane(
+async fn fetcher(
     order: Rc<Order>,
     config: Arc<ClientConfig>,
     progress: Rc<Progress>,

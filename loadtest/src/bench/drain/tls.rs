@@ -21,11 +21,11 @@ pub(in super::super) fn drain(order: &Order) -> io::Result<Drained> {
     let config = Arc::new(secure::client_config(b"http/1.1", &tickets)?);
     let shared = Rc::new(order.clone());
     measure(order, |progress| {
-        lane(Rc::clone(&shared), Arc::clone(&config), progress)
+        fetcher(Rc::clone(&shared), Arc::clone(&config), progress)
     })
 }
 
-async fn lane(
+async fn fetcher(
     order: Rc<Order>,
     config: Arc<ClientConfig>,
     progress: Rc<Progress>,
