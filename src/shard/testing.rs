@@ -81,6 +81,15 @@ pub(crate) struct Node {
     shards: Vec<JoinHandle<std::io::Result<()>>>,
 }
 
+fn seats(config: &Config) -> NodeSeats {
+    NodeSeats {
+        listeners: Seats::new(config.limits.listeners_max),
+        sources: Seats::new(config.limits.sources_max),
+        connections: Seats::new(config.limits.connections_max),
+        lockouts: Lockouts::default(),
+    }
+}
+
 impl Node {
     /// Starts a node of `count` shards.
     pub(crate) fn start(backend: ResolvedBackend, count: u16, config: Config) -> Self {
@@ -102,12 +111,7 @@ impl Node {
         let doors = bind(address, count, &config.limits).expect("loopback is there");
         let address = listeners[0].local_addr().expect("it is bound");
         let shoutcast = doors[0].local_addr().expect("it is bound");
-        let seats = Arc::new(NodeSeats {
-            listeners: Seats::new(config.limits.listeners_max),
-            sources: Seats::new(config.limits.sources_max),
-            connections: Seats::new(config.limits.connections_max),
-            lockouts: Lockouts::default(),
-        });
+        let seats = Arc::new(seats(&config));
         let started = Instant::now();
         let probes: Vec<_> = (0..count).map(|_| Arc::new(ShardProbe::new())).collect();
         let parts = (mesh.shards.into_iter())
@@ -129,11 +133,7 @@ impl Node {
                 seats: Arc::clone(&seats),
                 port,
                 listeners: vec![(listener, Listen::default()), (door, for_shoutcast)],
-                datagrams: sockets
-                    .next()
-                    .map(|s| (s, Listen::default()))
-                    .into_iter()
-                    .collect(),
+                datagrams: Vec::from_iter(sockets.next().map(|one| (one, Listen::default()))),
                 tls: tls.clone(),
                 backend,
                 started,

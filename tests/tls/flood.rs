@@ -5,9 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::failures::peers;
-use crate::harness::http2::{
-    END_HEADERS, END_STREAM, Http2, block, frame, kind, request,
-};
+use crate::harness::http2::{END_HEADERS, END_STREAM, Http2, block, frame, kind, request};
 use crate::harness::{Backend, IcyReader, Server, Station};
 
 const SOON: Duration = Duration::from_secs(10);

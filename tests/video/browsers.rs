@@ -14,7 +14,8 @@ use crate::harness::server::SOURCE_PASSWORD;
 use crate::harness::{Backend, Client, Server, Station, fixture, program, wait_for};
 
 /// What the page says of hls.js, whose errors are noted from the first look on.
-pub(crate) const HLS: &str = "(() => { const page = window.corecast; const hls = page?.player?.hls; \
+pub(crate) const HLS: &str = "(() => { const page = window.corecast; \
+    const hls = page?.player?.hls; \
      if (hls && hls.faults === undefined) { hls.faults = []; \
          hls.on('hlsError', (_, error) => hls.faults.push(error.details)); } \
      const list = hls?.latestLevelDetails; \
@@ -146,7 +147,8 @@ fn open(browser: &mut Browser, page: &str) {
 fn start_shaka(mut evaluate: impl FnMut(&str) -> Value, list: &str) {
     let script = std::fs::read_to_string(script_of_npm("shaka-player.compiled.js"));
     let script = Value::from(script.expect("it was just there"));
-    let add = "(() => { const script = document.createElement('script'); script.textContent = TEXT; \
+    let add = "(() => { const script = document.createElement('script'); \
+        script.textContent = TEXT; \
          document.body.append(script); return 0; })()";
     evaluate(&add.replace("TEXT", &script.to_string()));
     let begin = "(() => { const video = document.createElement('video'); video.muted = true; \

@@ -66,7 +66,8 @@ impl TokenKey {
     }
 
     /// The destination of the client's first packet, where `token` is one that
-    /// [`Self::retry_token`] made for it not long ago; `next` is the destination of the packet that has the token.
+    /// [`Self::retry_token`] made for it not long ago; `next` is the destination of the packet that
+    /// has the token.
     pub fn original<'t>(
         &self,
         now: u64,

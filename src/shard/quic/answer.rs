@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use corecast_protocol::hls::Resource;
 use corecast_protocol::http::{
-    BadRequest, BodyFraming, Fields, Limits, Method, Request, RequestFields, Version,
+    BadRequest, BodyFraming, Fields, Method, Request, RequestFields, Version,
 };
 use quiche::h3::{Header, NameValue};
 
@@ -17,24 +17,14 @@ use super::code;
 use super::stream::{Gone, RequestStream};
 use crate::admission::client::client;
 use crate::driver::Shard;
+use crate::http::connection::request_limits;
 use crate::http::control::{Chunk, ControlBody};
 use crate::http::exchange::{Account, Exchange, Front, Input, Sent, StreamInput};
 use crate::http::hls_path::named;
-use crate::http::response::{Body, Response, is_bodiless};
+use crate::http::response::{Body, Response, is_bodiless, stream_fields};
 use crate::net::ReaderSocket;
 use crate::session;
 use crate::task::{First, first, isolated};
-
-/// Fields that only mean something for a connection of HTTP/1 (RFC 9114 section 4.2), and the one
-/// that is said apart.
-const FRAMING_FIELDS: [&str; 6] = [
-    "connection",
-    "content-length",
-    "keep-alive",
-    "proxy-connection",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// How urgent answers are where the client does not say so (RFC 9218): what a player needs first.
 const URGENCY_PLAYLIST: u8 = 1;
@@ -146,11 +136,7 @@ impl StreamInput for Incoming<'_> {
 /// Makes a checked request of the fields.
 fn understand(shard: &Shard, stream: &RequestStream) -> Result<Request, BadRequest> {
     let config = shard.config();
-    let limits = Limits {
-        head_bytes_max: config.limits.header_bytes_max as usize,
-        header_count_max: usize::from(config.limits.header_count_max),
-        ..Limits::default()
-    };
+    let limits = request_limits(&config);
     let (pseudo, rest) = pseudo_fields(stream.head())?;
     let said = |name: &[u8]| pseudo.get(name).copied();
     let mut fields = rest.iter().map(|field| (field.name(), field.value()));
@@ -300,11 +286,8 @@ async fn relay(stream: &RequestStream, mut body: ControlBody, sent: &mut u64) ->
 fn start(status: u16, given: &Fields) -> Vec<Header> {
     let mut fields = Vec::with_capacity(16);
     fields.push(Header::new(b":status", status.to_string().as_bytes()));
-    for (name, value) in given.iter() {
-        let name = name.to_ascii_lowercase();
-        if !FRAMING_FIELDS.contains(&name.as_str()) {
-            fields.push(Header::new(name.as_bytes(), value));
-        }
+    for (name, value) in stream_fields(given) {
+        fields.push(Header::new(name.to_ascii_lowercase().as_bytes(), value));
     }
     fields
 }
@@ -312,15 +295,11 @@ fn start(status: u16, given: &Fields) -> Vec<Header> {
 /// The head of an answer.
 fn head_of(response: &Response) -> Vec<Header> {
     let mut fields = start(response.status, &response.fields);
-    let told = response.status >= 200 && response.status != 204;
-    if let (Some(length), true) = (response.body.length(), told) {
-        // To HEAD and 304 the length is that of the answer that was not asked for.
-        if length > 0 || !is_bodiless(response.status) {
-            fields.push(Header::new(
-                b"content-length",
-                length.to_string().as_bytes(),
-            ));
-        }
+    if let Some(length) = response.told_length() {
+        fields.push(Header::new(
+            b"content-length",
+            length.to_string().as_bytes(),
+        ));
     }
     fields
 }

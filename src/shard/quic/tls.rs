@@ -47,7 +47,10 @@ pub(crate) struct Certificate {
 }
 
 /// Which certificate answers to a name.
-pub(crate) type Choice = Box<dyn Fn(Option<&str>) -> Option<usize> + Send + Sync>;
+pub(crate) type Choice = Chooser;
+
+/// Which certificate answers to a name; none where the name is refused.
+pub(crate) type Chooser = Box<dyn Fn(Option<&str>) -> Option<usize> + Send + Sync>;
 
 /// All certificates, and which of them answers to a name; none where the name is refused.
 pub(crate) struct Certificates {

@@ -1,8 +1,9 @@
 //! Sessions: what a connection is for once its request is read.
 //!
 //! Reading order: this file (from a request to who answers it), [`auth`] (who may feed a mount),
-//! [`question`] (whom control is asked about), [`source`], [`shoutcast`] (sources of old), [`rtmp`],
-//! [`listener`], [`stream`] (which stream a path names), [`hls`], [`passes`] (who was let in to it).
+//! [`question`] (whom control is asked about), [`source`], [`shoutcast`] (sources of old),
+//! [`rtmp`], [`listener`], [`stream`] (which stream a path names), [`hls`], [`passes`] (who was let
+//! in to it).
 
 pub(crate) mod auth;
 pub(crate) mod hls;

@@ -283,27 +283,26 @@ fn fallbacks_end_somewhere() {
     assert_eq!(told(&imported, Outcome::LeftOut).len(), 3);
 }
 
+/// The acceptors that come of it, in short; of HTTPS only those that it names.
+fn acceptors(inside: &str) -> (String, Imported) {
+    let (config, imported) = imported_icecast(inside);
+    let shown = config.listen.iter().filter_map(|listen| {
+        let address = listen.address;
+        match listen.protocol {
+            ListenProtocol::Http => Some(address.to_string()),
+            ListenProtocol::Shoutcast => Some(format!("{address}={}", listen.shoutcast_mount)),
+            ListenProtocol::Https if address.port() != 8_443 || !inside.is_empty() => {
+                Some(format!("https:{address}"))
+            }
+            _ => None,
+        }
+    });
+    (shown.collect::<Vec<_>>().join(" "), imported)
+}
+
 #[test]
 fn sockets_become_acceptors() {
     let socket = |inside: &str| format!("<listen-socket>{inside}</listen-socket>");
-    let addresses = |inside: &str| {
-        let (config, imported) = imported_icecast(inside);
-        let addresses: Vec<String> = config
-            .listen
-            .iter()
-            .filter_map(|listen| match listen.protocol {
-                ListenProtocol::Http => Some(listen.address.to_string()),
-                ListenProtocol::Shoutcast => {
-                    Some(format!("{}={}", listen.address, listen.shoutcast_mount))
-                }
-                ListenProtocol::Https if listen.address.port() != 8_443 || !inside.is_empty() => {
-                    Some(format!("https:{}", listen.address))
-                }
-                _ => None,
-            })
-            .collect();
-        (addresses.join(" "), imported)
-    };
     let four = "<port>8001</port><bind-address>192.0.2.1</bind-address>";
     let six = "<port>8002</port><bind-address>2001:db8::1</bind-address>";
     let tls = "<port>8443</port><ssl>1</ssl>";
@@ -357,7 +356,7 @@ fn sockets_become_acceptors() {
         (socket("<port>0</port>"), "127.0.0.1:8000", 0),
         (socket("<port>65536</port>"), "127.0.0.1:8000", 0),
     ] {
-        let (found, imported) = addresses(&inside);
+        let (found, imported) = acceptors(&inside);
         assert_eq!(found, expected, "{inside}");
         assert_eq!(told(&imported, Outcome::Missing).len(), missing, "{inside}");
     }
