@@ -62,6 +62,17 @@ fn versions_are_negotiated() {
 }
 
 #[test]
+fn who_proves_nothing_gets_no_more_than_thrice_what_it_sent() {
+    let server = Server::start_tls(Backend::IoUring, &[]);
+    let report = direct(&server, "amplification", &["3"]);
+    for (sent, came) in [("sent", "came"), ("sent_again", "came_again")] {
+        let (sent, came) = (report[sent].as_u64(), report[came].as_u64());
+        let (sent, came) = (sent.expect("a number"), came.expect("a number"));
+        assert!(came > sent && came <= 3 * sent, "{report}");
+    }
+}
+
+#[test]
 fn resets_are_shorter_than_what_they_answer() {
     let server = Server::start_tls(Backend::IoUring, &[]);
     let report = direct(&server, "resets", &[]);

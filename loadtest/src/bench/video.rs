@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn what_is_no_option_is_refused() {
-        for wrong in [&["--listeners", "5"][..], &["--pairs", "x"], &["more"]] {
+        for wrong in [&["--sources", "5"][..], &["--pairs", "x"], &["more"]] {
             assert!(settings(wrong).is_err(), "{wrong:?}");
         }
     }
