@@ -35,8 +35,8 @@ run_tests() {
     # The rule checker, which tests run.
     step "load generator" cargo build --quiet -p corecast-loadtest
     if command -v cargo-nextest >/dev/null; then
-        step "unit tests" runner cargo nextest run --workspace --lib --bins
-        step "integration tests" runner cargo nextest run -p corecast --test integration
+        step "unit tests" runner cargo nextest run --no-fail-fast --workspace --lib --bins
+        step "integration tests" runner cargo nextest run --no-fail-fast -p corecast --test integration
     else
         step "unit tests" runner cargo test --workspace --lib --bins
         step "integration tests" runner cargo test -p corecast --test integration
