@@ -31,7 +31,7 @@ struct Slow {
 
 impl Slow {
     fn join(address: SocketAddr, count: usize) -> Self {
-        Slow::join_from([127, 0, 0, 1], address, count)
+        Slow::join_from(peers::NARROW, address, count)
     }
 
     fn join_from(from: [u8; 4], address: SocketAddr, count: usize) -> Self {
