@@ -13,12 +13,11 @@ use bytes::Bytes;
 
 use crate::ahead::Ahead;
 use crate::intro::{Intro, Playing};
-pub use crate::socket::{Sent, Socket};
+use crate::parts::{Done, Part, SLICES_MAX, split_taken};
+pub use crate::socket::{Heard, Sent, Socket};
 use crate::time::Time;
 use crate::window::{Stretch, Window};
 
-/// The most slices in one send.
-const SLICES_MAX: usize = 32;
 /// No further slice is added to a send that has this many bytes.
 const SEND_BYTES_MAX: usize = 64 * 1024;
 /// The most sends in one [`Reader::serve`]: a burst or a backlog of 512 KiB.
@@ -122,14 +121,6 @@ enum Leaving {
     Now,
 }
 
-/// What a slice of a send is.
-#[derive(Clone, Copy)]
-enum Part {
-    Pending,
-    Block { title: u32 },
-    Audio,
-}
-
 impl<S: Socket> Reader<S> {
     /// A reader that gets `head`, then the window from the first entry at or after `position` on,
     /// the init headers that hold there before it.
@@ -228,9 +219,9 @@ impl<S: Socket> Reader<S> {
             if self.ahead.intro().is_some_and(Playing::is_over) {
                 self.end_intro(now, window, policy);
             }
-            if self.ahead.pending().is_none() {
+            if self.ahead.pending().is_none() && !self.takes_words(window) {
                 let goes = self.leaving == Leaving::Now || !self.lacks(now, window, policy);
-                if goes {
+                if goes && !self.takes_farewell() {
                     return self.settle();
                 }
             }
@@ -261,6 +252,31 @@ impl<S: Socket> Reader<S> {
             }
         }
         Served::Behind
+    }
+
+    /// Puts what its transport has to say into the stream, between two frames.
+    fn takes_words(&mut self, window: &Window) -> bool {
+        if self.leaving == Leaving::Now {
+            return false;
+        }
+        let words = self.socket.poll_words();
+        words.is_some_and(|words| {
+            self.interject(window, &words);
+            true
+        })
+    }
+
+    /// Where it leaves and has all: what its transport says at the end, if it has not said it.
+    fn takes_farewell(&mut self) -> bool {
+        if self.leaving == Leaving::No {
+            return false;
+        }
+        let words = self.socket.poll_farewell();
+        words.is_some_and(|words| {
+            self.ahead.add_pending(&words);
+            self.leaving = Leaving::Now;
+            true
+        })
     }
 
     /// It has all that there is for it, but for what its transport may hold on to.
@@ -566,29 +582,6 @@ impl<S: Socket> Reader<S> {
     }
 }
 
-/// A part of a send, and how many of its bytes were taken.
-type Done = (Part, usize);
-
-/// What of `slices` the first `taken` bytes are, and the rest of a block that was torn.
-fn split_taken(
-    slices: &[IoSlice<'_>],
-    parts: &[Part; SLICES_MAX],
-    taken: usize,
-) -> ([Done; SLICES_MAX], Option<Bytes>) {
-    let mut left = taken;
-    let mut torn_block = None;
-    let mut done = [(Part::Pending, 0); SLICES_MAX];
-    for ((slice, part), done) in slices.iter().zip(parts).zip(&mut done) {
-        let part_taken = left.min(slice.len());
-        *done = (*part, part_taken);
-        left -= part_taken;
-        if matches!(part, Part::Block { .. }) && part_taken > 0 && part_taken < slice.len() {
-            torn_block = Some(Bytes::copy_from_slice(&slice[part_taken..]));
-        }
-    }
-    (done, torn_block)
-}
-
 /// `now` in tenths of a second: 13 years in 32 bits.
 fn tenths(now: Time) -> u32 {
     (now.as_millis() / 100) as u32
@@ -597,3 +590,7 @@ fn tenths(now: Time) -> u32 {
 #[cfg(test)]
 #[path = "fanout_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "fanout_words_tests.rs"]
+mod words_tests;

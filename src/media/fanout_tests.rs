@@ -46,7 +46,7 @@ impl Socket for Peer {
     }
 }
 
-const POLICY: ReaderPolicy = ReaderPolicy {
+pub(super) const POLICY: ReaderPolicy = ReaderPolicy {
     budget: Duration::from_secs(15),
     skip: true,
     skip_bytes: 400,
@@ -55,7 +55,7 @@ const POLICY: ReaderPolicy = ReaderPolicy {
 };
 
 /// A run of ten frames of ten bytes; every byte tells its frame.
-fn run(first_frame: u8, arrived: Time) -> Run {
+pub(super) fn run(first_frame: u8, arrived: Time) -> Run {
     let payload: Vec<u8> = (0..100).map(|i| first_frame + i / 10).collect();
     let borders: Arc<[Border]> = (0..10).map(|i| Border::new(i * 10, true)).collect();
     Run {

@@ -17,6 +17,7 @@ pub mod intro;
 pub mod metadata;
 pub mod mount;
 pub mod name;
+pub(crate) mod parts;
 pub mod run;
 pub mod socket;
 pub mod time;

@@ -156,6 +156,11 @@ impl SessionId {
         ShardId((self.0 >> 48) as u16)
     }
 
+    /// The session whose whole number this is.
+    pub const fn from_u64(number: u64) -> Self {
+        SessionId(number)
+    }
+
     /// The whole number.
     pub const fn as_u64(self) -> u64 {
         self.0

@@ -23,3 +23,4 @@ pub mod quic;
 pub mod radio;
 pub mod rtmp;
 pub mod text;
+pub mod websocket;

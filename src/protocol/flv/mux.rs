@@ -16,6 +16,7 @@ use super::script;
 use super::tag::{BODY_BYTES_MAX, HEADER_BYTES, TAG_HEADER_BYTES};
 use crate::output::StreamWriter;
 use crate::rtmp::{self, MediaKind, MessageType};
+use crate::websocket::{Opcode, put_head};
 
 /// The bytes of a body in front of its payload: the longest is that of a further HEVC track.
 const HEAD_BYTES_MAX: usize = 16;
@@ -114,7 +115,7 @@ impl Wrapping {
         match self {
             Wrapping::File => out.extend_from_slice(&header),
             Wrapping::WebSocket => {
-                put_message_header(out, header.len());
+                put_head(out, Opcode::Binary, header.len());
                 out.extend_from_slice(&header);
             }
             Wrapping::Rtmp => {}
@@ -141,7 +142,7 @@ impl Wrapping {
         let tag_bytes = TAG_HEADER_BYTES + size;
         out.reserve(tag_bytes + 16);
         if self == Wrapping::WebSocket {
-            put_message_header(out, tag_bytes + 4);
+            put_head(out, Opcode::Binary, tag_bytes + 4);
         }
         out.put_u8(kind.code());
         out.put_uint(size as u64, 3);
@@ -151,22 +152,6 @@ impl Wrapping {
         out.extend_from_slice(head);
         out.extend_from_slice(payload);
         out.put_u32(tag_bytes as u32);
-    }
-}
-
-/// RFC 6455 section 5.2: a final binary frame without a mask.
-fn put_message_header(out: &mut BytesMut, length: usize) {
-    out.put_u8(0x82);
-    match length {
-        0..=125 => out.put_u8(length as u8),
-        126..=0xffff => {
-            out.put_u8(126);
-            out.put_u16(length as u16);
-        }
-        _ => {
-            out.put_u8(127);
-            out.put_u64(length as u64);
-        }
     }
 }
 
