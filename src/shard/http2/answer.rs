@@ -3,23 +3,23 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use corecast_protocol::http::{Fields, Method, Request};
 use h2::server::SendResponse;
-use h2::{Reason, SendStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 
 use super::reader::StreamReader;
 use super::stream::Open;
 use crate::driver::Shard;
-use crate::http::control::{Chunk, ControlBody};
-use crate::http::exchange::{Account, Sent};
-use crate::http::response::{Body, Response, is_bodiless, stream_fields};
-use crate::net::ReaderSocket;
-use crate::task::{First, first};
+use crate::http::answer::{self, Cut, Outlet};
+use crate::http::exchange::Account;
+use crate::http::response::{Body, Response, stream_fields};
+use crate::net::StreamSocket;
 
 /// How long the peer may take nothing of an answer.
 const SEND_STEP_MAX: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 30 });
@@ -33,16 +33,6 @@ const SMALL_BYTES_MAX: usize = 2 * 1024;
 /// Bytes that are copied together.
 const GATHER_BYTES_MAX: usize = 16 * 1024;
 
-/// The stream ended before its answer did.
-#[derive(Debug)]
-struct Cut;
-
-impl From<h2::Error> for Cut {
-    fn from(_: h2::Error) -> Self {
-        Cut
-    }
-}
-
 /// Sends an answer, and counts it.
 pub(super) async fn send(
     shard: &Rc<Shard>,
@@ -51,47 +41,23 @@ pub(super) async fn send(
     request: &Request,
     response: Response,
 ) {
-    let bodiless = is_bodiless(response.status) || request.method() == Method::Head;
-    let head = whole_head_of(&response);
-    let Response {
-        status,
-        body,
-        hls,
-        hold,
-        ..
-    } = response;
     let Open {
         body: input,
         mut respond,
     } = open;
     // What the peer says beside its request is no part of anything, but where both talk.
     let input = (request.method() == Method::Connect).then_some(input);
-    let ends = bodiless || body.length() == Some(0);
-    let mut sent = 0;
-    let whole = match (respond.send_response(head, ends), body) {
-        (Err(_), _) => Err(Cut),
-        (Ok(_), _) if ends => Ok(()),
-        (Ok(stream), Body::Reader(joining)) => {
-            let reader = StreamReader::new(stream, input);
-            joining.attach(ReaderSocket::Stream(Box::new(reader)), Bytes::new());
-            return;
-        }
-        (Ok(stream), Body::Pieces(pieces)) => {
-            let mut outlet = Outlet::new(stream, &mut sent);
-            outlet.send_pieces(pieces).await
-        }
-        (Ok(stream), Body::Control(body)) => {
-            let mut outlet = Outlet::new(stream, &mut sent);
-            outlet.relay(body).await
-        }
+    let begin = |response: &Response, ends: bool| {
+        let stream = respond.send_response(whole_head_of(response), ends);
+        let stream = stream.map_err(|_| Cut)?;
+        let sent_bytes = 0;
+        Ok(StreamOutlet {
+            stream,
+            input,
+            sent_bytes,
+        })
     };
-    drop(hold);
-    account.settle(
-        shard,
-        request,
-        (status, hls),
-        Sent::new(sent, whole.is_ok()),
-    );
+    answer::send(shard, account, request, response, begin).await;
 }
 
 /// Sends an answer that is short enough to wait for room with nobody at it.
@@ -131,33 +97,14 @@ fn whole_head_of(response: &Response) -> http::Response<()> {
 }
 
 /// What an answer's body goes out by.
-struct Outlet<'s> {
+struct StreamOutlet {
     stream: SendStream<Bytes>,
+    input: Option<RecvStream>,
     /// Bytes that were handed over.
-    sent: &'s mut u64,
+    sent_bytes: u64,
 }
 
-impl<'s> Outlet<'s> {
-    fn new(stream: SendStream<Bytes>, sent: &'s mut u64) -> Self {
-        Outlet { stream, sent }
-    }
-
-    /// Hands `data` over as the peer's windows take it.
-    async fn send(&mut self, mut data: Bytes, ends: bool) -> Result<(), Cut> {
-        while !data.is_empty() {
-            let wanted = data.len().min(ROOM_BYTES_MAX);
-            self.stream.reserve_capacity(wanted);
-            let room = match self.stream.capacity() {
-                0 => self.room().await?,
-                room => room,
-            };
-            let part = data.split_to(room.min(data.len()));
-            *self.sent += part.len() as u64;
-            self.stream.send_data(part, ends && data.is_empty())?;
-        }
-        Ok(())
-    }
-
+impl StreamOutlet {
     /// Waits until there is room.
     async fn room(&mut self) -> Result<usize, Cut> {
         let room = poll_fn(|cx| self.stream.poll_capacity(cx));
@@ -171,6 +118,13 @@ impl<'s> Outlet<'s> {
         }
     }
 
+    fn hand_over(&mut self, data: Bytes, ends: bool) -> Result<(), Cut> {
+        self.sent_bytes += data.len() as u64;
+        self.stream.send_data(data, ends).map_err(|_| Cut)
+    }
+}
+
+impl Outlet for StreamOutlet {
     async fn send_pieces(&mut self, pieces: Vec<Bytes>) -> Result<(), Cut> {
         let mut pieces = VecDeque::from(pieces);
         pieces.retain(|piece| !piece.is_empty());
@@ -182,44 +136,42 @@ impl<'s> Outlet<'s> {
         Ok(())
     }
 
-    /// Sends control's answer on as it comes.
-    async fn relay(&mut self, mut body: ControlBody) -> Result<(), Cut> {
-        let mut left = body.length();
-        loop {
-            let chunk = match body.try_next() {
-                Some(chunk) => chunk,
-                None => {
-                    let gone = poll_fn(|cx| self.stream.poll_reset(cx));
-                    match first(body.next(), gone).await {
-                        First::Left(chunk) => chunk,
-                        First::Right(_) => return Err(Cut),
-                    }
-                }
-            };
-            match chunk {
-                Chunk::Data(data) if data.is_empty() => {}
-                Chunk::Data(data) => {
-                    let rest = left.map(|left| left.checked_sub(data.len() as u64));
-                    if rest == Some(None) {
-                        return self.fail();
-                    }
-                    left = rest.flatten();
-                    self.send(data, left == Some(0)).await?;
-                }
-                Chunk::End if left == Some(0) => return Ok(()),
-                Chunk::End if left.is_none() => {
-                    self.stream.send_data(Bytes::new(), true)?;
-                    return Ok(());
-                }
-                // Control promised something else: only a reset tells the peer so.
-                Chunk::End | Chunk::Broken => return self.fail(),
-            }
+    async fn send(&mut self, mut piece: Bytes, ends: bool) -> Result<(), Cut> {
+        if piece.is_empty() {
+            return self.hand_over(piece, ends);
         }
+        while !piece.is_empty() {
+            let wanted = piece.len().min(ROOM_BYTES_MAX);
+            self.stream.reserve_capacity(wanted);
+            let room = match self.stream.capacity() {
+                0 => self.room().await?,
+                room => room,
+            };
+            let part = piece.split_to(room.min(piece.len()));
+            self.hand_over(part, ends && piece.is_empty())?;
+        }
+        Ok(())
     }
 
-    fn fail(&mut self) -> Result<(), Cut> {
+    /// What was handed over is the machine's to send.
+    async fn flush(&mut self) -> Result<(), Cut> {
+        Ok(())
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_reset(cx).map(|_| ())
+    }
+
+    fn fail(&mut self) {
         self.stream.send_reset(Reason::INTERNAL_ERROR);
-        Err(Cut)
+    }
+
+    fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
+    fn into_socket(self) -> Box<dyn StreamSocket> {
+        Box::new(StreamReader::new(self.stream, self.input))
     }
 }
 

@@ -17,12 +17,12 @@ use super::code;
 use super::stream::{Gone, RequestStream};
 use crate::admission::client::client;
 use crate::driver::Shard;
+use crate::http::answer::{self, Cut, Outlet};
 use crate::http::connection::request_limits;
-use crate::http::control::{Chunk, ControlBody};
-use crate::http::exchange::{Account, Exchange, Front, Input, Sent, StreamInput};
+use crate::http::exchange::{Account, Exchange, Front, Input, StreamInput};
 use crate::http::hls_path::named;
-use crate::http::response::{Body, Response, is_bodiless, stream_fields};
-use crate::net::ReaderSocket;
+use crate::http::response::{Body, Response, stream_fields};
+use crate::net::StreamSocket;
 use crate::session;
 use crate::task::{First, first, isolated};
 
@@ -207,79 +207,64 @@ async fn send(
     request: &Request,
     response: Response,
 ) {
-    let bodiless = is_bodiless(response.status) || request.method() == Method::Head;
-    let fields = head_of(&response);
-    let Response {
-        status,
-        body,
-        hls,
-        hold,
-        ..
-    } = response;
-    let ends = bodiless || body.length() == Some(0);
-    stream.send_head(fields, urgency(request), ends);
-    let mut sent = 0;
-    let whole = match body {
-        _ if ends => stream.sent().await,
-        Body::Reader(joining) => {
-            let talks = request.method() == Method::Connect;
-            let socket = Box::new(stream.into_socket(talks));
-            joining.attach(ReaderSocket::Stream(socket), Bytes::new());
-            return;
-        }
-        Body::Pieces(pieces) => {
-            let length: usize = pieces.iter().map(Bytes::len).sum();
-            stream.send_pieces(pieces);
-            let whole = stream.sent().await;
-            sent = length.saturating_sub(stream.waiting_bytes()) as u64;
-            whole
-        }
-        Body::Control(body) => relay(&stream, body, &mut sent).await,
+    let begin = |response: &Response, ends: bool| {
+        stream.send_head(head_of(response), urgency(request), ends);
+        Ok(StreamOutlet {
+            stream,
+            talks: request.method() == Method::Connect,
+            sent_bytes: 0,
+        })
     };
-    drop(hold);
-    account.settle(
-        shard,
-        request,
-        (status, hls),
-        Sent::new(sent, whole.is_ok()),
-    );
+    answer::send(shard, account, request, response, begin).await;
 }
 
-/// Sends control's answer on as it comes.
-async fn relay(stream: &RequestStream, mut body: ControlBody, sent: &mut u64) -> Result<(), Gone> {
-    let mut left = body.length();
-    loop {
-        let chunk = match body.try_next() {
-            Some(chunk) => chunk,
-            None => {
-                let gone = std::future::poll_fn(|cx| stream.poll_gone(cx));
-                match first(body.next(), gone).await {
-                    First::Left(chunk) => chunk,
-                    First::Right(()) => return Err(Gone),
-                }
-            }
-        };
-        match chunk {
-            Chunk::Data(data) => {
-                let length = data.len() as u64;
-                let rest = left.map(|left| left.checked_sub(length));
-                if rest == Some(None) {
-                    break;
-                }
-                left = rest.flatten();
-                *sent += length;
-                stream.send(data).await?;
-            }
-            Chunk::End if left.is_none_or(|left| left == 0) => {
-                stream.end();
-                return stream.sent().await;
-            }
-            Chunk::End | Chunk::Broken => break,
-        }
+/// What an answer's body goes out by.
+struct StreamOutlet {
+    stream: RequestStream,
+    /// Whether the peer's side stays open.
+    talks: bool,
+    sent_bytes: u64,
+}
+
+impl Outlet for StreamOutlet {
+    async fn send_pieces(&mut self, pieces: Vec<Bytes>) -> Result<(), Cut> {
+        let length: usize = pieces.iter().map(Bytes::len).sum();
+        self.stream.send_pieces(pieces);
+        let sent = self.flush().await;
+        self.sent_bytes += length.saturating_sub(self.stream.waiting_bytes()) as u64;
+        sent
     }
-    // Control promised something else: only a reset tells the peer so.
-    stream.reset(code::INTERNAL_ERROR);
-    Err(Gone)
+
+    async fn send(&mut self, piece: Bytes, ends: bool) -> Result<(), Cut> {
+        self.sent_bytes += piece.len() as u64;
+        if !piece.is_empty() {
+            self.stream.send(piece).await.map_err(|Gone| Cut)?;
+        }
+        if ends {
+            self.stream.end();
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), Cut> {
+        self.stream.sent().await.map_err(|Gone| Cut)
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_gone(cx)
+    }
+
+    fn fail(&mut self) {
+        self.stream.reset(code::INTERNAL_ERROR);
+    }
+
+    fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
+    fn into_socket(self) -> Box<dyn StreamSocket> {
+        Box::new(self.stream.into_socket(self.talks))
+    }
 }
 
 /// The status and the fields of a head.
