@@ -26,6 +26,7 @@ use rustc_hash::FxHashMap;
 
 use crate::ShardSettings;
 use crate::forward::Forwards;
+use crate::hearing::Hearing;
 use crate::http::inbox::{ResponseInbox, ResponsePart};
 use crate::http::response::unix_origin_ms;
 use crate::hub::{Hub, HubEvent, Seat};
@@ -83,6 +84,8 @@ pub(crate) struct Shard {
     pub(crate) askers: Waiting<()>,
     /// Viewers of guarded HLS.
     pub(crate) passes: Passes,
+    /// Who hears the listeners that may talk.
+    pub(crate) hearing: Hearing,
     /// Tasks that wait for the addresses of a host ([`ToControl::Resolve`]).
     pub(crate) resolved: Waiting<Vec<SocketAddr>>,
     /// The relays to mounts whose home this shard is.
@@ -155,6 +158,7 @@ impl Shard {
             verdicts: Waiting::default(),
             askers: Waiting::default(),
             passes: Passes::default(),
+            hearing: Hearing::default(),
             resolved: Waiting::default(),
             relays: Relays::default(),
             forwards: Forwards::default(),
@@ -401,19 +405,6 @@ impl Shard {
             HubEvent::Record(recording) => {
                 let _ = self.try_tell_control(ToControl::Record(Box::new(recording)));
             }
-        }
-    }
-
-    fn close_listener(&self, socket: ReaderSocket, reason: EndReason) {
-        // Where the peer is gone or takes nothing, it will not get what it has not got.
-        let cut = matches!(
-            reason,
-            EndReason::PeerReset | EndReason::TooSlow | EndReason::Timeout
-        );
-        let ended = self.scratch.with(|scratch| socket.close(cut, scratch));
-        if ended {
-            self.seats.connections.give_back();
-            self.probe.connections.add(-1);
         }
     }
 

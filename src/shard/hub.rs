@@ -25,6 +25,7 @@ use corecast_mesh::message::{
 };
 use corecast_mesh::seats::NodeSeats;
 use corecast_mesh::topology::Topology;
+use rustc_hash::FxHashMap;
 use slab::Slab;
 
 pub use holdings::Holdings;
@@ -38,6 +39,7 @@ use watch::Watch;
 pub use watch::Watched;
 pub(crate) use watch::player_of;
 
+mod hearing;
 mod holdings;
 mod home;
 mod listener;
@@ -77,6 +79,8 @@ pub struct Hub<S: Socket> {
     /// Replicas with seats to give back at the end of the call.
     freed: Vec<usize>,
     listeners: Slab<Listener<S>>,
+    /// Those whose peers may talk.
+    talkers: FxHashMap<SessionId, u32>,
     /// What the readers of the slot lack that is served now.
     stretch: Stretch,
     seatings: BTreeMap<SessionId, Seating>,
@@ -222,6 +226,7 @@ impl<S: Socket> Hub<S> {
             asking: HashMap::new(),
             freed: Vec::new(),
             listeners: Slab::new(),
+            talkers: FxHashMap::default(),
             stretch: Stretch::default(),
             seatings: BTreeMap::new(),
             publishers: BTreeMap::new(),

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use corecast_media::name::{MountName, SessionId};
-use corecast_mesh::message::JoinRefusal;
+use corecast_mesh::message::{EndReason, JoinRefusal};
 
 use crate::driver::Shard;
+use crate::hearing;
 use crate::hub::{ListenerCard, Seat};
 use crate::net::ReaderSocket;
 
@@ -18,19 +19,46 @@ const SEAT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Joining {
     pub(crate) wish: Wish,
     pub(crate) metaint: u32,
+    /// Whether both speak WebSocket.
+    pub(crate) talks: bool,
     pub(crate) card: Box<ListenerCard>,
 }
 
 impl Joining {
-    /// Hands the socket to the hub; `head` goes out before the stream.
-    pub(crate) fn attach(self, socket: ReaderSocket, head: Bytes) {
-        self.wish.attach(socket, head, self.metaint, self.card);
+    /// Hands the socket to the hub; `head` goes out before the stream. `said` is what the peer
+    /// said already.
+    pub(crate) fn attach(self, socket: ReaderSocket, head: Bytes, said: Bytes) {
+        let Wish { shard, session, .. } = &self.wish;
+        let socket = match self.talks {
+            true => hearing::listen(shard, *session, socket, said),
+            false => Ok(socket),
+        };
+        match socket {
+            Ok(socket) => self.wish.attach(socket, head, self.metaint, self.card),
+            Err(socket) => shard.close_listener(socket, EndReason::Internal),
+        }
     }
 }
 
 impl std::fmt::Debug for Joining {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Joining").finish_non_exhaustive()
+    }
+}
+
+impl Shard {
+    /// A listener has ended: closes its socket as the reason wants it.
+    pub(crate) fn close_listener(&self, socket: ReaderSocket, reason: EndReason) {
+        // Where the peer is gone or takes nothing, it will not get what it has not got.
+        let cut = matches!(
+            reason,
+            EndReason::PeerReset | EndReason::TooSlow | EndReason::Timeout
+        );
+        let ended = self.scratch.with(|scratch| socket.close(cut, scratch));
+        if ended {
+            self.seats.connections.give_back();
+            self.probe.connections.add(-1);
+        }
     }
 }
 

@@ -4,8 +4,8 @@
 //! [`net`] (sockets), `driver` (what carries the hub: rings, timer, whoever waits for it), `starts`
 //! (of which listeners control hears), `door` (accepted connections), `http` (requests, answers and
 //! HTTP/1), `http2` and `quic` (the front ends of HTTP/2 and 3), `admission` (who may come in),
-//! `session` (sources and listeners), `relay` (sources that we fetch ourselves), [`probe`] (what is
-//! counted).
+//! `session` (sources and listeners), `hearing` (listeners that may talk), `relay` (sources that we
+//! fetch ourselves), [`probe`] (what is counted).
 
 pub mod hub;
 pub mod net;
@@ -16,6 +16,7 @@ mod dial;
 mod door;
 mod driver;
 mod forward;
+mod hearing;
 mod http;
 mod http2;
 mod joining;
@@ -144,6 +145,9 @@ async fn serve(
     spawn_part(&shard, "forwards", |shard| async move {
         forward::run(&shard).await;
         Ok(())
+    });
+    spawn_part(&shard, "hearing", |shard| async move {
+        hearing::run(&shard).await
     });
     spawn_part(&shard, "canary", |shard| async move {
         shard.run_canary().await;

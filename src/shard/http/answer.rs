@@ -73,7 +73,7 @@ pub(crate) async fn send<O: Outlet>(
         (Err(Cut), _) => (0, false),
         (Ok(outlet), Body::Reader(joining)) if !ends => {
             let socket = ReaderSocket::Stream(outlet.into_socket());
-            return joining.attach(socket, Bytes::new());
+            return joining.attach(socket, Bytes::new(), Bytes::new());
         }
         (Ok(mut outlet), body) => {
             let whole = match body {

@@ -374,6 +374,11 @@ impl Connection {
         (self.seat, self.link, self.other_end, self.front, first)
     }
 
+    /// What was received behind the last request.
+    pub(super) fn take_received(&mut self) -> Bytes {
+        self.inbox.split().freeze()
+    }
+
     /// Takes the socket away; the seat stays taken until the driver closes the socket.
     ///
     /// # Errors

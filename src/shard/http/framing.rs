@@ -118,8 +118,9 @@ impl Connection {
         let before = self.sent_bytes();
         let sent = match body {
             Body::Reader(joining) if request.method() != Method::Head => {
+                let said = self.take_received();
                 if let Ok(socket) = self.into_steady() {
-                    joining.attach(ReaderSocket::from(socket), head.freeze());
+                    joining.attach(ReaderSocket::from(socket), head.freeze(), said);
                 }
                 return None;
             }

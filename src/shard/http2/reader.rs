@@ -1,10 +1,10 @@
 //! A listener's stream: what the hub sends to, while the connection's task moves the frames.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use corecast_media::socket::{Sent, Socket};
 use h2::{Reason, RecvStream, SendStream};
 
@@ -16,30 +16,40 @@ const COPY_BYTES_MAX: usize = 64 * 1024;
 /// A stream without an end of its own.
 pub(super) struct StreamReader {
     stream: SendStream<Bytes>,
-    /// What the peer says, where it may: of no interest, but that its end is the stream's.
+    /// What the peer says, where it may.
     input: Option<RecvStream>,
+    /// What it said and nobody took.
+    said: Bytes,
 }
 
 impl StreamReader {
     pub(super) fn new(stream: SendStream<Bytes>, input: Option<RecvStream>) -> Self {
-        StreamReader { stream, input }
+        StreamReader {
+            stream,
+            input,
+            said: Bytes::new(),
+        }
     }
 
-    /// Throws away what the peer said. True where it says no more.
-    fn is_input_over(&mut self) -> bool {
+    fn poll_input(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let Some(input) = &mut self.input else {
-            return false;
+            return Poll::Ready(Ok(0));
         };
-        let mut cx = Context::from_waker(Waker::noop());
-        loop {
-            match input.poll_data(&mut cx) {
-                Poll::Ready(Some(Ok(data))) => {
+        while self.said.is_empty() {
+            match ready!(input.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    // No more of it is kept than one frame.
                     let _ = input.flow_control().release_capacity(data.len());
+                    self.said = data;
                 }
-                Poll::Ready(_) => return true,
-                Poll::Pending => return false,
+                Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
+                None => return Poll::Ready(Ok(0)),
             }
         }
+        let n = self.said.len().min(buf.len());
+        let room = buf.get_mut(..n).unwrap_or_default();
+        self.said.copy_to_slice(room);
+        Poll::Ready(Ok(n))
     }
 
     fn is_reset(&mut self) -> bool {
@@ -61,9 +71,6 @@ impl StreamReader {
         let wanted = length.min(COPY_BYTES_MAX);
         self.stream.reserve_capacity(wanted);
         let room = self.stream.capacity().min(wanted);
-        if self.is_input_over() {
-            return Sent::Failed;
-        }
         if room == 0 {
             let over = wanted > 0 && self.is_reset();
             return if over { Sent::Failed } else { Sent::Full };
@@ -86,11 +93,16 @@ impl Socket for StreamReader {
     }
 
     fn is_closed(&mut self) -> bool {
-        guarded(true, || self.is_reset() || self.is_input_over())
+        guarded(true, || self.is_reset())
     }
 }
 
 impl StreamSocket for StreamReader {
+    fn poll_receive(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let fallen = Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        guarded(fallen, || self.poll_input(cx, buf))
+    }
+
     fn close(mut self: Box<Self>, cut: bool) {
         guarded((), move || {
             if cut {

@@ -44,10 +44,10 @@ impl ListenerCard {
 /// A steady listener: a record in an array, no task.
 #[derive(Debug)]
 pub(super) struct Listener<S> {
-    session: SessionId,
-    reader: Reader<S>,
+    pub(super) session: SessionId,
+    pub(super) reader: Reader<S>,
     /// The replica that it reads.
-    replica: u32,
+    pub(super) replica: u32,
     /// The replica that it returns to when its source is back; else the same.
     returns_to: u32,
     /// When it must go, in tenths of a second; zero for never.
@@ -281,6 +281,7 @@ impl<S: Socket> Hub<S> {
             leaves: None,
             card,
         });
+        self.note_talker(session, listener);
         if self.draining {
             self.dismiss_listener(now, listener, EndReason::Drained);
         } else if !promised.continues_as(&self.replicas[key].info) {
@@ -340,8 +341,9 @@ impl<S: Socket> Hub<S> {
         false
     }
 
-    fn forget_listener(&mut self, now: Time, key: usize, reason: EndReason) {
+    pub(super) fn forget_listener(&mut self, now: Time, key: usize, reason: EndReason) {
         let listener = self.listeners.remove(key);
+        self.forget_talker(&listener);
         self.seats.listeners.give_back();
         let at = listener.replica as usize;
         self.free_seats(at, 1, u32::from(reason == EndReason::TooSlow));

@@ -1,6 +1,7 @@
 //! A connection that carries a session, in plain or over TLS.
 
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -205,6 +206,17 @@ pub enum LinkSocket {
 }
 
 impl LinkSocket {
+    /// What the peer said, from now on heard by who asks for it; 0 where it says no more.
+    ///
+    /// # Errors
+    /// `WouldBlock` where nothing has come yet; else the connection is gone.
+    pub(super) fn try_recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            LinkSocket::Plain(tcp) => tcp.try_recv(buf),
+            LinkSocket::Tls(tls) => tls.try_recv(buf),
+        }
+    }
+
     /// Closes so that what was sent still arrives.
     pub fn close_in_order(self, scratch: &mut [u8]) {
         match self {
@@ -218,6 +230,15 @@ impl LinkSocket {
         match self {
             LinkSocket::Plain(tcp) => tcp.reset(),
             LinkSocket::Tls(tls) => tls.reset(),
+        }
+    }
+}
+
+impl AsFd for LinkSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            LinkSocket::Plain(tcp) => tcp.as_fd(),
+            LinkSocket::Tls(tls) => tls.as_fd(),
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`backend`] (which engine works here), [`acceptor`] (new connections), [`tcp`]
 //! (one connection), [`records`] and [`tls`] (the same over TLS), [`link`] (either), [`stream`] (a
-//! link for crates that poll), [`udp`] (packets of QUIC), [`buffer`], [`ready`], [`fd`].
+//! link for crates that poll), [`reader`] (what the hub sends to), [`websocket`] (that with a peer
+//! that talks), [`ears`] (who of them says something), [`udp`] (packets of QUIC), [`buffer`], [`ready`], [`fd`].
 //!
 //! The runtime is asked for readiness, accepts and timers, never for a read into a buffer of
 //! ours: a wait that is given up leaves nothing behind, and no buffer waits for a silent peer.
@@ -10,6 +11,7 @@
 pub mod acceptor;
 pub mod backend;
 pub(crate) mod buffer;
+pub(crate) mod ears;
 mod fd;
 pub(crate) mod link;
 mod reader;
@@ -19,6 +21,7 @@ pub(crate) mod stream;
 pub(crate) mod tcp;
 pub(crate) mod tls;
 pub mod udp;
+pub(crate) mod websocket;
 
 pub use link::LinkSocket;
 pub use reader::{ReaderSocket, StreamSocket};

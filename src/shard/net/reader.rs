@@ -1,14 +1,24 @@
 //! What the hub sends to: a connection of its own, or a stream of one that many share.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll};
 
-use corecast_media::socket::{Sent, Socket};
+use bytes::Bytes;
+use corecast_media::socket::{Heard, Sent, Socket};
 
 use super::link::LinkSocket;
 use super::tcp::TcpSocket;
+use super::websocket::Talker;
 
 /// A stream of HTTP/2 or 3 that a reader is sent on. Its connection belongs to a task.
 pub trait StreamSocket: Socket {
+    /// What the peer said on its side, where that is open still; 0 at its end. The waker is woken
+    /// once more comes.
+    ///
+    /// # Errors
+    /// The stream or its connection is gone.
+    fn poll_receive(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
+
     /// Ends the stream, in order or (`cut`) with what is unsent thrown away.
     fn close(self: Box<Self>, cut: bool);
 }
@@ -19,6 +29,8 @@ pub enum ReaderSocket {
     Link(LinkSocket),
     /// A stream of a connection that others use too.
     Stream(Box<dyn StreamSocket>),
+    /// Either, where the peer talks WebSocket.
+    Talker(Box<Talker>),
 }
 
 impl ReaderSocket {
@@ -32,8 +44,29 @@ impl ReaderSocket {
                 stream.close(cut);
                 return false;
             }
+            ReaderSocket::Talker(talker) => return talker.into_socket().close(cut, scratch),
         }
         true
+    }
+
+    /// What the peer said; 0 where it says no more. A stream wakes the waker once more comes.
+    ///
+    /// # Errors
+    /// The peer is gone.
+    pub(super) fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            ReaderSocket::Link(socket) => match socket.try_recv(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+                received => Poll::Ready(received),
+            },
+            ReaderSocket::Stream(stream) => stream.poll_receive(cx, buf),
+            // One does not stand in another.
+            ReaderSocket::Talker(_) => Poll::Ready(Ok(0)),
+        }
     }
 }
 
@@ -54,6 +87,7 @@ impl Socket for ReaderSocket {
         match self {
             ReaderSocket::Link(socket) => socket.send(slices),
             ReaderSocket::Stream(stream) => stream.send(slices),
+            ReaderSocket::Talker(talker) => talker.send(slices),
         }
     }
 
@@ -61,6 +95,7 @@ impl Socket for ReaderSocket {
         match self {
             ReaderSocket::Link(socket) => socket.flush(),
             ReaderSocket::Stream(stream) => stream.flush(),
+            ReaderSocket::Talker(talker) => talker.flush(),
         }
     }
 
@@ -68,6 +103,32 @@ impl Socket for ReaderSocket {
         match self {
             ReaderSocket::Link(socket) => socket.is_closed(),
             ReaderSocket::Stream(stream) => stream.is_closed(),
+            ReaderSocket::Talker(talker) => talker.is_closed(),
+        }
+    }
+
+    fn talks(&self) -> bool {
+        matches!(self, ReaderSocket::Talker(_))
+    }
+
+    fn hear(&mut self) -> Heard {
+        match self {
+            ReaderSocket::Talker(talker) => talker.hear(),
+            _ => Heard::Nothing,
+        }
+    }
+
+    fn poll_words(&mut self) -> Option<Bytes> {
+        match self {
+            ReaderSocket::Talker(talker) => talker.poll_words(),
+            _ => None,
+        }
+    }
+
+    fn poll_farewell(&mut self) -> Option<Bytes> {
+        match self {
+            ReaderSocket::Talker(talker) => talker.poll_farewell(),
+            _ => None,
         }
     }
 }
@@ -77,6 +138,7 @@ impl std::fmt::Debug for ReaderSocket {
         f.write_str(match self {
             ReaderSocket::Link(_) => "Link",
             ReaderSocket::Stream(_) => "Stream",
+            ReaderSocket::Talker(_) => "Talker",
         })
     }
 }

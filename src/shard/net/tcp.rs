@@ -63,6 +63,15 @@ impl TcpSocket {
         self.heard = true;
     }
 
+    /// What the peer said, which is not thrown away from now on.
+    ///
+    /// # Errors
+    /// `WouldBlock` where nothing has come yet; else the connection is gone.
+    pub(super) fn try_recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.heard = true;
+        Ok(receive(self.fd.as_fd(), buf, RecvFlags::empty())?)
+    }
+
     fn discard_input(&self) {
         let mut waste = [0; DISCARD_BYTES];
         // What goes wrong here goes wrong at the next send too.
@@ -85,6 +94,12 @@ impl TcpSocket {
     /// Closes with a reset: what is still unsent is thrown away.
     pub fn reset(self) {
         let _ = rustix::net::sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
+    }
+}
+
+impl AsFd for TcpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -239,6 +239,7 @@ impl TlsConnection {
         Ok(TlsSocket {
             fd: self.tcp.into_fd()?,
             records: self.records,
+            heard: false,
         })
     }
 
@@ -272,6 +273,8 @@ async fn first_byte(tcp: &mut TcpConnection, deadline: Instant) -> Result<u8, Ha
 pub struct TlsSocket {
     fd: OwnedFd,
     records: Records,
+    /// What the peer says is asked for.
+    heard: bool,
 }
 
 impl fmt::Debug for TlsSocket {
@@ -280,7 +283,22 @@ impl fmt::Debug for TlsSocket {
     }
 }
 
+impl AsFd for TlsSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 impl TlsSocket {
+    /// What the peer said, which is not thrown away from now on; 0 where it says no more.
+    ///
+    /// # Errors
+    /// `WouldBlock` where nothing whole has come yet; else the connection is gone.
+    pub(super) fn try_recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.heard = true;
+        self.records.receive(self.fd.as_fd(), buf)
+    }
+
     /// Decrypts what the peer sent and throws it away, but for what TLS itself has to know of:
     /// its end, its faults, its new keys.
     fn discard_input(&mut self) {
@@ -304,7 +322,7 @@ impl TlsSocket {
 
 impl Socket for TlsSocket {
     fn send(&mut self, slices: &[IoSlice<'_>]) -> Sent {
-        if tcp::discards() {
+        if !self.heard && tcp::discards() {
             self.discard_input();
         }
         sent(self.records.send(self.fd.as_fd(), slices))
@@ -315,7 +333,9 @@ impl Socket for TlsSocket {
     }
 
     fn is_closed(&mut self) -> bool {
-        self.discard_input();
+        if !self.heard {
+            self.discard_input();
+        }
         if self.records.is_ended() {
             return true;
         }

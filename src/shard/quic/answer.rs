@@ -209,11 +209,8 @@ async fn send(
 ) {
     let begin = |response: &Response, ends: bool| {
         stream.send_head(head_of(response), urgency(request), ends);
-        Ok(StreamOutlet {
-            stream,
-            talks: request.method() == Method::Connect,
-            sent_bytes: 0,
-        })
+        let sent_bytes = 0;
+        Ok(StreamOutlet { stream, sent_bytes })
     };
     answer::send(shard, account, request, response, begin).await;
 }
@@ -221,8 +218,6 @@ async fn send(
 /// What an answer's body goes out by.
 struct StreamOutlet {
     stream: RequestStream,
-    /// Whether the peer's side stays open.
-    talks: bool,
     sent_bytes: u64,
 }
 
@@ -263,7 +258,7 @@ impl Outlet for StreamOutlet {
     }
 
     fn into_socket(self) -> Box<dyn StreamSocket> {
-        Box::new(self.stream.into_socket(self.talks))
+        Box::new(self.stream.into_socket())
     }
 }
 

@@ -204,17 +204,6 @@ impl Connection {
         self.list();
     }
 
-    /// Throws away what the peer says on a stream from now on; its end is the stream's.
-    pub(crate) fn discard_body(&self, id: u64) {
-        let inner = &mut *self.inner.borrow_mut();
-        if let Some(stream) = inner.streams.get_mut(&id) {
-            stream.discards = true;
-            let over = stream.received;
-            inner.on_body(id, over);
-        }
-        self.list();
-    }
-
     /// The task that answers `id` is done with it.
     pub(crate) fn let_go(&self, id: u64) {
         let inner = &mut *self.inner.borrow_mut();
@@ -337,33 +326,14 @@ impl Inner {
 
     fn on_body(&mut self, id: u64, complete: bool) {
         match self.streams.get_mut(&id) {
-            Some(stream) if stream.discards => {
-                let mut waste = [0; 1_024];
-                while let Some(h3) = &mut self.h3
-                    && h3.recv_body(&mut self.quic, id, &mut waste).is_ok()
-                {}
-                if complete || self.quic.stream_finished(id) {
-                    self.on_hung_up(id);
-                }
-            }
             Some(stream) => {
                 stream.received |= complete;
                 stream.wake();
+                stream.wake_ear();
             }
             // A body that nobody wants (its request was answered already).
             None if !complete => self.shut(id, Shutdown::Read, code::NO_ERROR),
             None => {}
-        }
-    }
-
-    /// The peer of a talk has ended it.
-    fn on_hung_up(&mut self, id: u64) {
-        if let Some(stream) = self.streams.get_mut(&id) {
-            stream.received = true;
-            if !stream.ends {
-                stream.fail();
-                self.shut(id, Shutdown::Write, code::NO_ERROR);
-            }
         }
     }
 

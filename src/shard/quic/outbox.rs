@@ -43,10 +43,10 @@ pub(crate) struct Stream {
     pub(super) gone: bool,
     /// The task that answers holds it.
     pub(super) held: bool,
-    /// What the peer says is thrown away.
-    pub(super) discards: bool,
     /// The task that answers, where it waits.
     pub(super) waker: Option<Waker>,
+    /// Who waits for what the peer says beside its answer.
+    pub(super) ear: Option<Waker>,
     /// What the client said of the order of its streams, which wins over ours.
     pub(super) said: Option<Priority>,
 }
@@ -75,9 +75,21 @@ impl Stream {
         }
     }
 
+    /// Wakes `waker` once the peer says something.
+    pub(crate) fn set_ear(&mut self, waker: &Waker) {
+        self.ear = Some(waker.clone());
+    }
+
     pub(super) fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
+        }
+    }
+
+    /// Wakes who hears the peer: it said something, or says no more.
+    pub(super) fn wake_ear(&mut self) {
+        if let Some(ear) = self.ear.take() {
+            ear.wake();
         }
     }
 
@@ -88,6 +100,7 @@ impl Stream {
         self.pieces.clear();
         self.waiting_bytes = 0;
         self.wake();
+        self.wake_ear();
     }
 
     /// The next bytes for one frame: small pieces together.

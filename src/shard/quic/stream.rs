@@ -182,13 +182,8 @@ impl RequestStream {
         self.stream.connection.reset(self.stream.id, error);
     }
 
-    /// What is left once the head is sent: the hub sends the rest. Where the peer may talk, what it
-    /// says is thrown away, and its end is the stream's.
-    pub(crate) fn into_socket(self, talks: bool) -> Http3Socket {
-        let Held { connection, id } = &self.stream;
-        if talks {
-            connection.discard_body(*id);
-        }
+    /// What is left once the head is sent: the hub sends the rest.
+    pub(crate) fn into_socket(self) -> Http3Socket {
         Http3Socket(self.stream)
     }
 }
@@ -197,6 +192,21 @@ impl RequestStream {
 pub(crate) struct Http3Socket(Held);
 
 impl StreamSocket for Http3Socket {
+    fn poll_receive(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let Held { connection, id } = &self.0;
+        if let Some(n) = connection.read_body(*id, buf) {
+            return Poll::Ready(Ok(n));
+        }
+        let looked = connection.with_stream(*id, |stream| match stream.is_gone() {
+            true => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            false => {
+                stream.set_ear(cx.waker());
+                Poll::Pending
+            }
+        });
+        looked.unwrap_or(Poll::Ready(Ok(0)))
+    }
+
     fn close(self: Box<Self>, cut: bool) {
         let Held { connection, id } = &self.0;
         if cut {

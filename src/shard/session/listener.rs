@@ -26,6 +26,9 @@ use crate::hub::{ListenerCard, Seat};
 use crate::joining::{Joining, Wish};
 use crate::probe::Refusal;
 
+/// The mount at which tests get back what they say.
+const ECHO: &str = "/echo";
+
 /// Gives the peer a seat at the mount that it asks for. Nothing where it has gone meanwhile.
 pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> Option<Response> {
     let (shard, request) = (Rc::clone(&exchange.shard), exchange.request);
@@ -33,7 +36,10 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> Option<Response> {
     let Some(stream) = stream_of(&config, request.path()) else {
         return Some(refuse(&shard, &refused(JoinRefusal::NotFound)));
     };
-    let websocket = websocket::wish(request);
+    let websocket = match websocket::wish(request) {
+        Ok(websocket) => websocket,
+        Err(refusal) => return Some(refusal),
+    };
     if request.method() == Method::Connect && websocket.is_none() {
         // RFC 9220 section 3.
         return Some(Response::plain(
@@ -41,10 +47,14 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> Option<Response> {
             "only WebSockets are spoken in a CONNECT",
         ));
     }
-    let stream = match &websocket {
-        Some(_) if stream.output() == Some(Output::Flv) => stream.with_output(Output::WsFlv),
+    let (stream, websocket) = match websocket {
+        Some(_) if stream.output() == Some(Output::Flv) => {
+            (stream.with_output(Output::WsFlv), websocket)
+        }
+        // Tests ask for all of the protocol there.
+        Some(_) if cfg!(test) && stream.as_str() == ECHO => (stream, websocket),
         Some(Wished::Connect) => return Some(Response::plain(404, "no WebSocket is here")),
-        _ => stream,
+        _ => (stream, None),
     };
     let mount = stream.to_base();
     let agent = agent_of(request);
@@ -70,13 +80,14 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> Option<Response> {
     } else {
         0
     };
-    let mut response = match (stream.output(), websocket) {
-        (Some(Output::WsFlv), Some(wished)) => wished.accept(),
-        _ => Response::new(200, fields(&seat, metaint)),
+    let mut response = match websocket {
+        Some(wished) => wished.accept(),
+        None => Response::new(200, fields(&seat, metaint)),
     };
     response.body = Body::Reader(Joining {
         wish,
         metaint,
+        talks: websocket.is_some(),
         card: card(exchange, &mount, stay_max),
     });
     Some(response)
