@@ -114,6 +114,7 @@ pub(crate) fn push_line(out: &mut BytesMut, name: &str, value: &[u8]) {
         out.extend(name.as_bytes().iter().copied().filter(token));
     }
     out.put_slice(b": ");
+    let value = trimmed(value);
     if value.iter().any(u8::is_ascii_control) {
         let shown = |byte: &u8| if byte.is_ascii_control() { b' ' } else { *byte };
         out.extend(value.iter().map(shown));
@@ -121,6 +122,15 @@ pub(crate) fn push_line(out: &mut BytesMut, name: &str, value: &[u8]) {
         out.put_slice(value);
     }
     out.put_slice(b"\r\n");
+}
+
+/// A value without blanks around it: HTTP/2 and 3 forbid them (RFC 9113 section 8.2.1), and to
+/// HTTP/1.1 they are none of it.
+fn trimmed(value: &[u8]) -> &[u8] {
+    let shows = |byte: &u8| !byte.is_ascii_control() && *byte != b' ';
+    let from = value.iter().position(shows).unwrap_or(value.len());
+    let to = value.iter().rposition(shows).map_or(from, |last| last + 1);
+    value.get(from..to).unwrap_or_default()
 }
 
 /// The seconds since 1970 as an IMF-fixdate (RFC 9110 section 5.6.7). Times after the year 9999
@@ -146,14 +156,16 @@ mod tests {
             .with("X-\r\nA: b", "1\r\n\r\n<script>")
             .with_unless_empty("Empty", "")
             .with("ETag", "\"a:b\"")
+            .with("Name", " \t my\tradio \r\n\0")
             .with("Blank", "")
             .with_number("Age", u64::MAX)
             .with_number("Zero", 0);
         let shown: Vec<(&str, &[u8])> = fields.iter().collect();
-        let expected: [(&str, &[u8]); 6] = [
+        let expected: [(&str, &[u8]); 7] = [
             ("Content-Type", b"text/plain"),
             ("X-Ab", b"1    <script>"),
             ("ETag", b"\"a:b\""),
+            ("Name", b"my radio"),
             ("Blank", b""),
             ("Age", b"18446744073709551615"),
             ("Zero", b"0"),

@@ -1,5 +1,6 @@
 //! A parsed request head: one shared buffer and positions inside it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -176,6 +177,23 @@ impl Request {
         self.target.text(&self.headers.head)
     }
 
+    /// The target without the scheme and host that a client of HTTP/1 may put before it (RFC 9112
+    /// section 3.2.2): it starts with `/`, or is `*`.
+    pub fn origin_form(&self) -> Cow<'_, str> {
+        let target = self.target();
+        let Some((_, rest)) = target
+            .split_once("://")
+            .filter(|_| !target.starts_with('/'))
+        else {
+            return Cow::Borrowed(target);
+        };
+        match rest.find(['/', '?']).and_then(|at| rest.get(at..)) {
+            None => Cow::Borrowed("/"),
+            Some(query) if query.starts_with('?') => Cow::Owned(format!("/{query}")),
+            Some(path) => Cow::Borrowed(path),
+        }
+    }
+
     /// The path, percent-decoded; it starts with `/` (or is `*` for `OPTIONS *`) and has no control
     /// characters.
     pub fn path(&self) -> &str {
@@ -237,7 +255,8 @@ impl Request {
     /// 10.1.1: to be ignored in HTTP/1.0).
     pub fn expects_continue(&self) -> bool {
         let expected = self.headers.find("expect").unwrap_or_default();
-        self.version == Version::Http11 && expected.eq_ignore_ascii_case(b"100-continue")
+        let is_old = matches!(self.version, Version::Http10 | Version::Ice10);
+        !is_old && expected.eq_ignore_ascii_case(b"100-continue")
     }
 
     /// Whether another request may follow on the connection once the body was read to its end

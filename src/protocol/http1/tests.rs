@@ -79,6 +79,17 @@ fn request_lines_of_every_form_are_read() {
         );
         assert_eq!(request.line(), line);
     }
+    for (target, expected) in [
+        ("/x?y=http://o/z", "/x?y=http://o/z"),
+        ("//x", "//x"),
+        ("http://o:8000/x?q=/?", "/x?q=/?"),
+        ("HTTP://[::1]", "/"),
+        ("https://o?q", "/?q"),
+    ] {
+        let request = good(&format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
+        assert_eq!(request.origin_form(), expected, "{target}");
+    }
+    assert_eq!(good("OPTIONS * HTTP/1.0\r\n\r\n").origin_form(), "*");
     let old = good("SOURCE /m ICE/1.0\r\n\r\n");
     assert_eq!(
         (old.version(), old.method(), old.host()),
