@@ -195,7 +195,7 @@ impl Records {
         }
         if let Some(left) = &mut self.records_left {
             *left = left
-                .checked_sub(STEP_RECORDS_MAX)
+                .checked_sub(wanted.div_ceil(RECORD_BYTES_MAX) as u64)
                 .ok_or(io::ErrorKind::BrokenPipe)?;
         }
         self.tls.writer().write_vectored(step)

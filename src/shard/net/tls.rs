@@ -106,7 +106,10 @@ impl TlsConnection {
             };
             match shaken {
                 Ok(0) => return Err(HandshakeFault::Gone),
-                Ok(_) if self.records.is_ended() => return Err(HandshakeFault::Gone),
+                // Who says its end with its request still gets an answer.
+                Ok(_) if self.records.is_ended() && self.records.is_handshaking() => {
+                    return Err(HandshakeFault::Gone);
+                }
                 Ok(n) => left = left.checked_sub(n).ok_or(HandshakeFault::Gone)?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let came = match self.records.has_unsent() {
