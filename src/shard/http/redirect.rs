@@ -25,7 +25,7 @@ pub(crate) fn redirect(
     }
     let is_page = request.path() == "/" || PAGES.iter().any(|at| request.path().starts_with(at));
     let asks = matches!(request.method(), Method::Get | Method::Head);
-    if !asks || !(is_page || plays) || !request.target().starts_with('/') {
+    if !asks || !(is_page || plays) {
         return None;
     }
     let mut listen = config.listen.iter();
@@ -38,7 +38,7 @@ pub(crate) fn redirect(
         HTTPS_PORT => String::new(),
         port => format!(":{port}"),
     };
-    let location = format!("https://{host}{port}{}", request.target());
+    let location = format!("https://{host}{port}{}", request.origin_form());
     let fields = Fields::with_capacity(256)
         .with("Location", location)
         .with("Access-Control-Allow-Origin", "*")
@@ -93,6 +93,7 @@ mod tests {
         assert_eq!(to("GET /", false), on("/"));
         assert_eq!(to("HEAD /watch/live?x=1", false), on("/watch/live?x=1"));
         assert_eq!(to("GET /live.m3u8", true), on("/live.m3u8"));
+        assert_eq!(to("GET http://radio.example:8000/?x", false), on("/?x"));
         assert_eq!(to("GET /live", false), None);
         assert_eq!(to("GET /api/v1/mounts", false), None);
         assert_eq!(to("GET /admin/metadata?song=x", false), None);

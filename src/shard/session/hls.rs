@@ -39,7 +39,7 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> Option<HttpResponse> 
     if let Some(refused) = bars::bar_listener(&config, named.mount.as_str(), ip, &agent) {
         return Some(listener::refuse(&shard, &refused));
     }
-    let directives = match Directives::parse(query_of(request)) {
+    let directives = match Directives::parse(request.query().unwrap_or_default()) {
         Ok(directives) => directives,
         Err(bad) => return Some(rendered(&shard, request, Answer::BadRequest(bad))),
     };
@@ -171,24 +171,28 @@ impl Drop for Place<'_> {
     }
 }
 
-fn query_of(request: &Request) -> &str {
-    request
-        .target()
-        .split_once('?')
-        .map_or("", |(_, query)| query)
-}
-
 /// Whether the client takes gzip (RFC 9110 section 12.5.3).
 fn takes_gzip(request: &Request) -> bool {
-    let accepted = request.headers().find_text("accept-encoding");
-    let mut codings = accepted.unwrap_or_default().split(',').map(str::trim);
-    codings.any(|coding| {
+    let lines = request.headers().find_all("accept-encoding");
+    let said = lines.filter_map(|line| std::str::from_utf8(line).ok());
+    // What is said of all codings holds for those that are not named.
+    let (mut by_name, mut by_star) = (None, None);
+    for coding in said.flat_map(|line| line.split(',')) {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        let refused = weight.trim().strip_prefix("q=").is_some_and(|weight| {
-            !weight.is_empty() && weight.bytes().all(|byte| matches!(byte, b'0' | b'.'))
-        });
-        (name.trim().eq_ignore_ascii_case("gzip") || name.trim() == "*") && !refused
-    })
+        let weight = weight.trim().strip_prefix(['q', 'Q']);
+        let weight = weight.and_then(|rest| rest.trim_start().strip_prefix('='));
+        let is_zero = |weight: &str| weight.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+        let takes = !weight
+            .map(str::trim)
+            .is_some_and(|weight| !weight.is_empty() && is_zero(weight));
+        match name.trim() {
+            name if name.eq_ignore_ascii_case("gzip") => by_name = Some(takes),
+            name if name.eq_ignore_ascii_case("x-gzip") => by_name = by_name.or(Some(takes)),
+            "*" => by_star = Some(takes),
+            _ => {}
+        }
+    }
+    by_name.or(by_star).unwrap_or(false)
 }
 
 /// What the hub answered.
@@ -286,8 +290,9 @@ fn pieces_within(body: &Body, range: std::ops::Range<u64>) -> Vec<Bytes> {
 
 /// Whether the client has what `etag` names (RFC 9110 section 13.1.2).
 fn fits(request: &Request, etag: &Arc<str>) -> bool {
-    let given = request.headers().find_text("if-none-match");
-    let mut tags = given.unwrap_or_default().split(',').map(str::trim);
+    let lines = request.headers().find_all("if-none-match");
+    let given = lines.filter_map(|line| std::str::from_utf8(line).ok());
+    let mut tags = given.flat_map(|line| line.split(',')).map(str::trim);
     tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == &**etag)
 }
 
@@ -299,4 +304,64 @@ fn open_fields() -> Fields {
             "Access-Control-Expose-Headers",
             "Date, Content-Length, Content-Range, ETag",
         )
+}
+
+#[cfg(test)]
+mod tests {
+    use corecast_protocol::http::Limits;
+    use corecast_protocol::http1::{Parse, parse_request};
+
+    use super::*;
+
+    fn request(lines: &str) -> Request {
+        let head = Bytes::from(format!("GET /a.m3u8 HTTP/1.0\r\n{lines}\r\n"));
+        match parse_request(&head, &Limits::default()) {
+            Ok(Parse::Done { request, .. }) => *request,
+            other => panic!("{lines}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn gzip_is_sent_to_those_who_take_it() {
+        for (accepted, takes) in [
+            ("gzip", true),
+            ("br, GZIP", true),
+            ("x-gzip", true),
+            ("br;q=1.0, gzip;q=0.5", true),
+            ("gzip; q=0.001", true),
+            ("*", true),
+            ("br;q=0, *", true),
+            ("", false),
+            ("br", false),
+            ("identity", false),
+            ("gzip;q=0", false),
+            ("gzip; Q=0.000", false),
+            // What is named is not meant by the star (RFC 9110 section 12.5.3).
+            ("gzip;q=0, *", false),
+            ("*, gzip;q=0", false),
+            ("*;q=0", false),
+            ("*;q=0, gzip", true),
+        ] {
+            let request = request(&format!("Accept-Encoding: {accepted}\r\n"));
+            assert_eq!(takes_gzip(&request), takes, "{accepted}");
+        }
+        let lines = "Accept-Encoding: br\r\nAccept-Encoding: gzip\r\n";
+        assert!(takes_gzip(&request(lines)));
+        assert!(!takes_gzip(&request("")));
+    }
+
+    #[test]
+    fn a_tag_is_found_among_others() {
+        let etag: Arc<str> = "\"a-g\"".into();
+        for (lines, is_known) in [
+            ("If-None-Match: \"a-g\"\r\n", true),
+            ("If-None-Match: \"b\", W/\"a-g\"\r\n", true),
+            ("If-None-Match: \"b\"\r\nIf-None-Match: \"a-g\"\r\n", true),
+            ("If-None-Match: *\r\n", true),
+            ("If-None-Match: \"a\"\r\n", false),
+            ("", false),
+        ] {
+            assert_eq!(fits(&request(lines), &etag), is_known, "{lines}");
+        }
+    }
 }

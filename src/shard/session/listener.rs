@@ -206,7 +206,7 @@ fn redirected(
     if !full || elsewhere.is_empty() {
         return refused(refusal);
     }
-    let location = format!("{elsewhere}{}", request.target());
+    let location = format!("{elsewhere}{}", request.origin_form());
     Refused {
         extra: Some(("Location", location.into())),
         ..Refused::new(302, "another server has room for you", Refusal::Full)
