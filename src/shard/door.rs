@@ -148,7 +148,7 @@ async fn serve(mut connection: Connection) {
         let next = connection.next_request().await;
         let request = match next {
             Ok(request) => request,
-            Err(NoRequest::Gone) => return,
+            Err(NoRequest::Gone) => return connection.close(),
             Err(NoRequest::Http2) => {
                 let (seat, link, peer, front, first) = connection.into_parts();
                 return boxed(|| http2::serve(seat, link, peer, front, first)).await;

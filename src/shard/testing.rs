@@ -72,6 +72,8 @@ pub(crate) struct Node {
     pub(crate) address: SocketAddr,
     /// Where Shoutcast sources of `/stream` come in.
     pub(crate) shoutcast: SocketAddr,
+    /// Where HTTP is spoken over TLS, by a node that has certificates.
+    pub(crate) https: SocketAddr,
     pub(crate) seats: Arc<NodeSeats>,
     pub(crate) probes: Vec<Arc<ShardProbe>>,
     pub(crate) seen: mpsc::Receiver<Seen>,
@@ -96,7 +98,7 @@ impl Node {
         Node::start_with(backend, count, config, Vec::new(), None)
     }
 
-    /// The same that speaks HTTP/3 at each of `sockets`, one for each shard.
+    /// The same with certificates; it speaks HTTP/3 at each of `sockets`, one for each shard.
     pub(crate) fn start_with(
         backend: ResolvedBackend,
         count: u16,
@@ -109,21 +111,30 @@ impl Node {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listeners = bind(address, count, &config.limits).expect("loopback is there");
         let doors = bind(address, count, &config.limits).expect("loopback is there");
+        let secure = bind(address, count, &config.limits).expect("loopback is there");
         let address = listeners[0].local_addr().expect("it is bound");
         let shoutcast = doors[0].local_addr().expect("it is bound");
+        let https = secure[0].local_addr().expect("it is bound");
         let seats = Arc::new(seats(&config));
         let started = Instant::now();
         let probes: Vec<_> = (0..count).map(|_| Arc::new(ShardProbe::new())).collect();
         let parts = (mesh.shards.into_iter())
-            .zip(listeners.into_iter().zip(doors))
+            .zip(listeners.into_iter().zip(doors).zip(secure))
             .zip(&probes)
             .zip(topology.ids());
         let mut sockets = sockets.into_iter();
-        let shards = parts.map(|(((port, (listener, door)), probe), id)| {
-            let for_shoutcast = Listen {
-                protocol: ListenProtocol::Shoutcast,
+        let shards = parts.map(|(((port, ((listener, door), secure)), probe), id)| {
+            let of = |protocol| Listen {
+                protocol,
                 ..Listen::default()
             };
+            let mut listeners = vec![
+                (listener, Listen::default()),
+                (door, of(ListenProtocol::Shoutcast)),
+            ];
+            if tls.is_some() {
+                listeners.push((secure, of(ListenProtocol::Https)));
+            }
             let settings = ShardSettings {
                 id,
                 topology,
@@ -132,7 +143,7 @@ impl Node {
                 intros: Arc::default(),
                 seats: Arc::clone(&seats),
                 port,
-                listeners: vec![(listener, Listen::default()), (door, for_shoutcast)],
+                listeners,
                 datagrams: Vec::from_iter(sockets.next().map(|one| (one, Listen::default()))),
                 tls: tls.clone(),
                 backend,
@@ -158,6 +169,7 @@ impl Node {
         Node {
             address,
             shoutcast,
+            https,
             seats,
             probes,
             seen,

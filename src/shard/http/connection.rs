@@ -27,6 +27,18 @@ const HTTP2_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 /// How long the peer may still talk after the last answer.
 const LINGER_MAX: Duration = Duration::from_secs(2);
 
+/// Work for one connection, in bytes received, before others have their turn.
+const TURN_BYTES: usize = 256 * 1024;
+
+/// What a request counts in it, however short it is.
+const REQUEST_COST: usize = 8 * 1024;
+
+/// What receiving counts in it, however little came.
+const RECEIVE_COST: usize = 4 * 1024;
+
+/// So many bytes sent count as one received.
+const SENT_PER_COST: usize = 4;
+
 /// A connection's place among those that the node may have. Given back when dropped.
 pub(crate) struct ConnectionSeat {
     shard: Rc<Shard>,
@@ -72,6 +84,8 @@ pub(crate) struct Connection {
     inbox: BytesMut,
     requests: u64,
     body_waits: bool,
+    /// What was done for the peer since it last was waited for.
+    turn: usize,
     seat: ConnectionSeat,
 }
 
@@ -123,6 +137,7 @@ impl Connection {
             inbox: BytesMut::new(),
             requests: 0,
             body_waits: false,
+            turn: 0,
         }
     }
 
@@ -136,6 +151,8 @@ impl Connection {
     /// `limits.idle_timeout`.
     pub(crate) async fn next_request(&mut self) -> Result<Request, NoRequest> {
         let config = self.shard.config();
+        // Whom the one before came from has nothing to do with what comes now.
+        self.peer = self.other_end;
         let mut started = self.requests == 0 || !self.inbox.is_empty();
         let patience = if started {
             config.limits.header_timeout
@@ -143,6 +160,7 @@ impl Connection {
             config.limits.idle_timeout
         };
         let mut deadline = Instant::now() + patience;
+        self.end_turn().await;
         loop {
             let knows = self.requests == 0 && !self.front.secure;
             if knows && self.inbox.starts_with(HTTP2_HEAD) {
@@ -151,6 +169,7 @@ impl Connection {
             match self.parser.parse(&mut self.inbox) {
                 Ok(Some(request)) => {
                     self.requests += 1;
+                    self.turn += REQUEST_COST;
                     self.body_waits = request.body_framing() != BodyFraming::None;
                     let proxies = &config.limits.trusted_proxies;
                     self.peer = client(proxies, self.other_end, request.headers());
@@ -177,8 +196,18 @@ impl Connection {
         }
     }
 
-    /// Receives more into the inbox; 0 where the peer sends no more.
+    /// Lets others have their turn where much was done for this peer without a wait: who always
+    /// has sent more already would else be served alone.
+    async fn end_turn(&mut self) {
+        if self.turn >= TURN_BYTES {
+            self.turn = 0;
+            monoio::time::sleep(Duration::ZERO).await;
+        }
+    }
+
+    /// Receives more into the inbox; 0 where the peer sends no more. May be dropped.
     async fn receive_until(&mut self, deadline: Instant) -> Result<usize, BodyFault> {
+        self.end_turn().await;
         loop {
             let Connection {
                 shard, link, inbox, ..
@@ -189,8 +218,12 @@ impl Connection {
                 })
             });
             match received {
-                Ok(n) => return Ok(n),
+                Ok(n) => {
+                    self.turn += n.max(RECEIVE_COST);
+                    return Ok(n);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.turn = 0;
                     match self.link.readable_until(deadline).await {
                         Ok(true) => {}
                         Ok(false) => return Err(BodyFault::Late),
@@ -349,6 +382,7 @@ impl Connection {
     /// The connection is gone, or the peer takes nothing.
     pub(crate) async fn send(&mut self, parts: &[&[u8]]) -> io::Result<()> {
         let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        self.turn += slices.iter().map(|slice| slice.len()).sum::<usize>() / SENT_PER_COST;
         self.link.send_all(&mut slices, SEND_STEP_MAX).await
     }
 
@@ -359,6 +393,11 @@ impl Connection {
             // Something to read: the next request, or the end. Either is for later.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Closes at once, after all was sent and nothing else is to come.
+    pub(crate) fn close(mut self) {
+        self.link.shut();
     }
 
     /// Closes so that what was sent arrives.

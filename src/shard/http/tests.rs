@@ -1,9 +1,14 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use corecast_mesh::message::Event;
+use corecast_tls::{Credentials, Files, Identity, Policy, Tickets};
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use crate::probe::RequestKind;
 use crate::testing::{BACKENDS, Node, Seen, config, read_head, read_to_end};
 
 const HOST: &str = "Host: test\r\n";
@@ -262,6 +267,102 @@ fn connections_over_the_limit_are_told_to_come_again() {
             status_of(&node.exchange(b"GET /health HTTP/1.0\r\n\r\n")),
             "200"
         );
+    }
+}
+
+/// What a node has that speaks TLS, and what a client of it has to know.
+fn certificates() -> (Arc<Credentials>, Arc<ClientConfig>) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])
+        .expect("a certificate can be made");
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let files = Files {
+        chain: chain.as_bytes(),
+        key: Some(key.as_bytes()),
+        ocsp: None,
+    };
+    let identity = Identity::read("test", files).expect("they belong together");
+    let tickets = Tickets::new().expect("there is randomness");
+    let credentials = Credentials::new(vec![identity], Policy::default(), &tickets);
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).expect("it is one");
+    let client = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    (
+        Arc::new(credentials.expect("one is enough")),
+        Arc::new(client),
+    )
+}
+
+#[test]
+fn a_connection_that_is_idle_ends_with_a_word_over_tls() {
+    for backend in BACKENDS {
+        let (credentials, client) = certificates();
+        let node = Node::start_with(backend, 1, config(), Vec::new(), Some(credentials));
+        let name = "localhost".try_into().expect("a name");
+        let client = ClientConnection::new(client, name).expect("a client");
+        let mut stream = StreamOwned::new(client, Node::connect_to(node.https));
+        let request = format!("GET /health HTTP/1.1\r\n{HOST}\r\n");
+        stream.write_all(request.as_bytes()).expect("it is open");
+        let mut all = String::new();
+        // An end that nobody announced would be an error.
+        stream.read_to_string(&mut all).expect("an orderly end");
+        assert!(all.ends_with("GET /health "), "{all}");
+        assert!(all.contains("Connection: keep-alive\r\n"), "{all}");
+    }
+}
+
+#[test]
+fn a_peer_that_never_waits_keeps_nobody_waiting() {
+    on_each(|node| {
+        let many = format!("OPTIONS /live HTTP/1.1\r\n{HOST}\r\n").repeat(2_000);
+        let flooding = node.connect();
+        let mut requests = flooding.try_clone().expect("a descriptor is left");
+        let mut answers = flooding.try_clone().expect("a descriptor is left");
+        let writes =
+            std::thread::spawn(move || while requests.write_all(many.as_bytes()).is_ok() {});
+        let reads = std::thread::spawn(move || {
+            let (mut buf, mut came) = (vec![0; 1 << 20], 0);
+            while let Ok(n @ 1..) = answers.read(&mut buf) {
+                came += n;
+            }
+            came
+        });
+        let answered = node.probes[0].requests.at(RequestKind::Control as usize);
+        node.wait_until("the flood is on", |_| answered.total() > 5_000);
+        for _ in 0..10 {
+            let before = answered.total();
+            let answer = node.exchange(b"GET /health HTTP/1.0\r\n\r\n");
+            assert_eq!(status_of(&answer), "200", "{answer}");
+            node.wait_until("the flood goes on", |_| answered.total() > before + 1);
+        }
+        flooding.shutdown(Shutdown::Both).expect("it is open");
+        writes.join().expect("no panic");
+        assert!(reads.join().expect("no panic") > 0);
+    });
+}
+
+#[test]
+fn what_a_proxy_sends_is_not_laid_at_the_door_of_who_came_before() {
+    for backend in BACKENDS {
+        let mut config = config();
+        config.limits.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+        let node = Node::start(backend, 1, config);
+        let good = format!("GET /api/a HTTP/1.1\r\n{HOST}X-Forwarded-For: 198.51.100.1\r\n\r\n");
+        let answer = node.exchange(format!("{good}GET / b\r\n\r\n").as_bytes());
+        assert!(answer.contains(" 400 "), "{answer}");
+        let deadline = Duration::from_secs(5);
+        let lines = std::iter::from_fn(|| node.seen.recv_timeout(deadline).ok());
+        let lines = lines.filter_map(|seen| match seen {
+            Seen::Event(Event::Access(record)) => Some((record.status, record.peer.ip())),
+            _ => None,
+        });
+        let lines: Vec<_> = lines.take(2).collect();
+        let from = |ip: [u8; 4]| std::net::IpAddr::from(ip);
+        let expected = [(200, from([198, 51, 100, 1])), (400, from([127, 0, 0, 1]))];
+        assert_eq!(lines, expected);
     }
 }
 

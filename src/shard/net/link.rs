@@ -158,7 +158,7 @@ impl Link {
     }
 
     /// Says that no more will be sent; to be flushed before and after.
-    pub(super) fn shut(&mut self) {
+    pub(crate) fn shut(&mut self) {
         match self {
             Link::Plain(tcp) => tcp.shut(),
             Link::Tls(tls) => tls.shut(),
