@@ -60,6 +60,17 @@ pub(crate) fn note_failure(shard: &Shard, surface: Surface, ip: IpAddr) {
     }
 }
 
+/// Counts a password that was looked at, which may have `failed`. Where others of the address have
+/// locked it out meanwhile, the peer is not told whether it did: who asks for many things at once
+/// would else guess as often as it likes.
+pub(crate) fn judge(shard: &Shard, surface: Surface, ip: IpAddr, failed: bool) -> Option<Refused> {
+    let refused = locked_out(shard, surface, ip);
+    if refused.is_none() && failed {
+        note_failure(shard, surface, ip);
+    }
+    refused
+}
+
 fn limits(config: &Config) -> LockoutLimits {
     let seconds = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
     LockoutLimits {

@@ -15,6 +15,7 @@ use super::connection::BodyFault;
 use super::exchange::{Account, Exchange};
 use super::inbox::{ResponseInbox, ResponsePart};
 use super::response::{Body, Response};
+use crate::admission::Refused;
 use crate::admission::guessing::{self, Surface};
 use crate::driver::Shard;
 
@@ -43,10 +44,9 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> Option<Response> {
     let shard = Rc::clone(&exchange.shard);
     let ip = exchange.peer().ip();
     let guesses = says_password(exchange.request);
-    let locked = guessing::locked_out(&shard, Surface::Control, ip).filter(|_| guesses);
-    if let Some(refused) = locked {
-        shard.probe.refused.at(refused.counted as usize).add(1);
-        return Some(Response::refusal(&refused).last());
+    let refused = guessing::locked_out(&shard, Surface::Control, ip).filter(|_| guesses);
+    if let Some(refused) = refused {
+        return Some(locked(&shard, &refused));
     }
     let limits = &shard.config().limits;
     let body_bytes_max = limits.body_bytes_max as usize;
@@ -64,6 +64,12 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> Option<Response> {
         }
     };
     Some(ask(&shard, exchange.account, exchange.request, body).await)
+}
+
+/// The answer to an address that is locked out.
+fn locked(shard: &Shard, refused: &Refused) -> Response {
+    shard.probe.refused.at(refused.counted as usize).add(1);
+    Response::refusal(refused).last()
 }
 
 /// Whether an answer of 401 means a wrong password and not a missing one.
@@ -103,8 +109,11 @@ async fn ask(shard: &Rc<Shard>, account: Account, request: &Request, body: Bytes
             length,
         }) => {
             // Before the peer hears of it: its next guess may come to another shard at once.
-            if status == 401 && says_password(request) {
-                guessing::note_failure(shard, Surface::Control, account.peer.ip());
+            if says_password(request) {
+                let (ip, failed) = (account.peer.ip(), status == 401);
+                if let Some(refused) = guessing::judge(shard, Surface::Control, ip, failed) {
+                    return locked(shard, &refused);
+                }
             }
             body.length = length;
             let mut response = Response::new(status, fields(&headers));
@@ -135,17 +144,25 @@ fn fields(headers: &[(Box<str>, Bytes)]) -> Fields {
 }
 
 fn to_control(account: Account, request: &Request, body: Bytes) -> ControlRequest {
-    let headers = request.headers().iter().map(|(name, value)| {
-        (
-            name.to_ascii_lowercase().into_boxed_str(),
-            Bytes::copy_from_slice(value),
-        )
-    });
+    let mut headers = Vec::with_capacity(request.headers().len() + 1);
+    let mut add = |name: &str, value: &[u8]| {
+        let name = name.to_ascii_lowercase().into_boxed_str();
+        headers.push((name, Bytes::copy_from_slice(value)));
+    };
+    // Versions of HTTP say in different places whom a request is for (RFC 9110 section 7.2).
+    if !request.host().is_empty() {
+        add("host", request.host().as_bytes());
+    }
+    for (name, value) in request.headers().iter() {
+        if !name.eq_ignore_ascii_case("host") {
+            add(name, value);
+        }
+    }
     ControlRequest {
         session: account.session,
         method: request.method().as_str().into(),
-        target: request.target().into(),
-        headers: headers.collect(),
+        target: request.origin_form().into(),
+        headers,
         peer: account.peer,
         body,
     }
@@ -241,5 +258,62 @@ impl Drop for Waiting {
             self.shard
                 .tell_control(ToControl::RequestEnded(self.session));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use corecast_media::name::ShardId;
+    use corecast_media::time::Time;
+    use corecast_protocol::http::{Limits, RequestFields, Version};
+    use corecast_protocol::http1::{Parse, parse_request};
+
+    use super::*;
+
+    fn host_of(request: &Request) -> (String, Vec<String>) {
+        let account = Account {
+            session: SessionId::new(ShardId(0), 1),
+            since: Time::ZERO,
+            peer: ([127, 0, 0, 1], 1).into(),
+        };
+        let told = to_control(account, request, Bytes::new());
+        let text = |value: &Bytes| String::from_utf8_lossy(value).into_owned();
+        let hosts = told.headers.iter().filter(|(name, _)| &**name == "host");
+        let hosts = hosts.map(|(_, value)| text(value)).collect();
+        (told.target.into(), hosts)
+    }
+
+    #[test]
+    fn control_hears_whom_a_request_is_for_however_it_is_said() {
+        for (head, target, host) in [
+            ("GET /a?b HTTP/1.1\r\nHost: h:1\r\n\r\n", "/a?b", "h:1"),
+            ("GET http://o:2/a HTTP/1.1\r\nHost: h\r\n\r\n", "/a", "o:2"),
+        ] {
+            let head = Bytes::from_static(head.as_bytes());
+            let Ok(Parse::Done { request, .. }) = parse_request(&head, &Limits::default()) else {
+                panic!("a good head");
+            };
+            let expected = (target.to_owned(), vec![host.to_owned()]);
+            assert_eq!(host_of(&request), expected);
+        }
+        for host in [None, Some((&b"host"[..], &b"h:3"[..]))] {
+            let given = RequestFields {
+                version: Version::Http2,
+                method: b"GET",
+                scheme: Some(b"https"),
+                authority: Some(b"h:3"),
+                path: Some(b"/a"),
+                protocol: None,
+                fields: &mut host.into_iter(),
+                ends: true,
+            };
+            let request = Request::from_fields(given, &Limits::default()).expect("a good request");
+            assert_eq!(host_of(&request), ("/a".to_owned(), vec!["h:3".to_owned()]));
+        }
+        let old = Bytes::from_static(b"GET /a HTTP/1.0\r\n\r\n");
+        let Ok(Parse::Done { request, .. }) = parse_request(&old, &Limits::default()) else {
+            panic!("a good head");
+        };
+        assert_eq!(host_of(&request), ("/a".to_owned(), Vec::new()));
     }
 }

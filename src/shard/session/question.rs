@@ -2,6 +2,7 @@
 //! peer waits for one answer; nobody waits with it.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -90,11 +91,21 @@ pub(crate) async fn ask_about_listener(
         return Finding::Welcome(None);
     }
     let finding = ask(shard, gone, question).await;
-    let denied = matches!(&finding, Finding::Unwelcome(refused) if refused.status == 401);
-    if given.is_some() && denied {
-        guessing::note_failure(shard, Surface::Listeners, ip);
+    match given {
+        Some(_) => judged(shard, Surface::Listeners, ip, finding),
+        None => finding,
     }
-    finding
+}
+
+/// What somebody is told who gave a password: not even whether it was right, where too many of its
+/// address were wrong meanwhile.
+pub(crate) fn judged(shard: &Shard, surface: Surface, ip: IpAddr, finding: Finding) -> Finding {
+    let failed = match &finding {
+        Finding::Welcome(_) => false,
+        Finding::Unwelcome(refused) => refused.status == 401,
+        Finding::Gone => return finding,
+    };
+    guessing::judge(shard, surface, ip, failed).map_or(finding, Finding::Unwelcome)
 }
 
 /// Asks control, for as long as the mount's hooks may take and the peer is not `gone`.

@@ -230,14 +230,10 @@ async fn admit(
         return Ok((wish, None));
     }
     let asked = question::question(account, request, wish.mount.clone(), true);
-    match question::ask(&shard, connection.failed(), asked).await {
+    let finding = question::ask(&shard, connection.failed(), asked).await;
+    match question::judged(&shard, Surface::Sources, ip, finding) {
         Finding::Welcome(stay_max) => Ok((wish, stay_max)),
-        Finding::Unwelcome(refused) => {
-            if refused.status == 401 {
-                guessing::note_failure(&shard, Surface::Sources, ip);
-            }
-            Err(Some(refused))
-        }
+        Finding::Unwelcome(refused) => Err(Some(refused)),
         Finding::Gone => Err(None),
     }
 }

@@ -109,7 +109,7 @@ fn floods_end_their_connection_and_hurt_no_other() {
     let silent = |round: u32| frame(HEADERS, END_STREAM | END_HEADERS, stream(round), SILENT);
     let reset = |round: u32| frame(RST_STREAM, 0, stream(round), &8u32.to_be_bytes());
     type Next<'n> = &'n dyn Fn(u32) -> Vec<u8>;
-    let floods: [(&str, Next<'_>); 9] = [
+    let floods: [(&str, Next<'_>); 10] = [
         ("PING", &|_| frame(PING, 0, 0, b"12345678")),
         ("SETTINGS", &|_| frame(SETTINGS, 0, 0, b"\0\x04\0\x01\0\0")),
         ("PRIORITY", &|_| frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 9])),
@@ -118,6 +118,7 @@ fn floods_end_their_connection_and_hurt_no_other() {
         }),
         ("unknown", &|_| frame(77, 0, 0, b"")),
         ("reset", &|round| [silent(round), reset(round)].concat()),
+        ("more streams than it may", &silent),
         ("slow reset", &|round| match round % 128 {
             // Accepted before they are reset.
             at @ 0..64 => silent(round - at + at),

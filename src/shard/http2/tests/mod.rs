@@ -2,6 +2,7 @@
 //! what no client does.
 
 mod floods;
+mod hogs;
 mod life;
 
 use std::future::poll_fn;
