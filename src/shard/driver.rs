@@ -27,8 +27,9 @@ use rustc_hash::FxHashMap;
 use crate::ShardSettings;
 use crate::forward::Forwards;
 use crate::hearing::Hearing;
-use crate::http::inbox::{ResponseInbox, ResponsePart};
+use crate::http::inbox::{Inboxes, ResponsePart};
 use crate::http::response::unix_origin_ms;
+use crate::http::room::Room;
 use crate::hub::{Hub, HubEvent, Seat};
 use crate::net::ReaderSocket;
 use crate::net::buffer::Scratch;
@@ -92,7 +93,10 @@ pub(crate) struct Shard {
     pub(crate) relays: Relays,
     /// The forwards of such mounts.
     pub(crate) forwards: Forwards,
-    requests: RefCell<FxHashMap<SessionId, Rc<ResponseInbox>>>,
+    /// Requests that control answers.
+    pub(crate) inboxes: Inboxes,
+    /// Where bodies of requests are until control has answered.
+    pub(crate) bodies: Rc<Room>,
     /// Requests for HLS that wait or whose answer is being sent.
     pub(crate) answering: Cell<u32>,
     timer: Signal,
@@ -162,7 +166,8 @@ impl Shard {
             resolved: Waiting::default(),
             relays: Relays::default(),
             forwards: Forwards::default(),
-            requests: RefCell::default(),
+            inboxes: Inboxes::default(),
+            bodies: Room::for_bodies(),
             answering: Cell::new(0),
             timer: Signal::default(),
             timer_due: Cell::new(None),
@@ -248,25 +253,6 @@ impl Shard {
         self.publishers.borrow_mut().remove(&session);
     }
 
-    /// Registers a request's task; to be called before [`ToControl::Request`] is sent.
-    pub(crate) fn expect_response(&self, session: SessionId) -> Rc<ResponseInbox> {
-        let inbox = Rc::new(ResponseInbox::default());
-        self.requests
-            .borrow_mut()
-            .insert(session, Rc::clone(&inbox));
-        inbox
-    }
-
-    /// Forgets a request's task.
-    pub(crate) fn forget_request(&self, session: SessionId) {
-        self.requests.borrow_mut().remove(&session);
-    }
-
-    /// Requests that wait for control now.
-    pub(crate) fn requests_waiting(&self) -> usize {
-        self.requests.borrow().len()
-    }
-
     /// Sends to control now, or not at all.
     ///
     /// # Errors
@@ -315,9 +301,8 @@ impl Shard {
             self.drain_changed.wait().await;
         }
         loop {
-            let idle = self.hub.borrow().is_idle()
-                && self.requests.borrow().is_empty()
-                && self.answering.get() == 0;
+            let idle =
+                self.hub.borrow().is_idle() && self.inboxes.is_empty() && self.answering.get() == 0;
             // Until the node's last session is gone, others are still to be told that it drains.
             let seats = &self.seats;
             let idle = idle && seats.listeners.taken() == 0 && seats.sources.taken() == 0;
@@ -416,19 +401,17 @@ impl Shard {
                 headers,
                 length,
             } => {
-                self.on_response(
-                    session,
-                    ResponsePart::Head {
-                        status,
-                        headers,
-                        length,
-                    },
-                );
+                let head = ResponsePart::Head {
+                    status,
+                    headers,
+                    length,
+                };
+                self.inboxes.push(session, head);
             }
             FromControl::ResponseBody { session, chunk } => {
-                self.on_response(session, ResponsePart::Body(chunk));
+                self.inboxes.push(session, ResponsePart::Body(chunk));
             }
-            FromControl::ResponseEnd { session } => self.on_response(session, ResponsePart::End),
+            FromControl::ResponseEnd { session } => self.inboxes.push(session, ResponsePart::End),
             FromControl::Credentials(credentials) => {
                 self.credentials.replace(Some(credentials));
             }
@@ -472,13 +455,6 @@ impl Shard {
             FromControl::SetMetadata { mount, metadata } => {
                 self.with_hub(|hub, now| hub.set_metadata(now, mount, metadata));
             }
-        }
-    }
-
-    fn on_response(&self, session: SessionId, part: ResponsePart) {
-        // Not there: the requester went while the answer was on its way.
-        if let Some(inbox) = self.requests.borrow().get(&session) {
-            inbox.push(part);
         }
     }
 

@@ -6,7 +6,7 @@ use std::fmt;
 /// it cannot be trusted (RFC 9112 section 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadRequest {
-    /// The status of the answer: 400, 403, 413, 414, 431, 501 or 505.
+    /// The status of the answer: 400, 403, 413, 414, 431, 501, 503 or 505.
     pub status: u16,
     /// What was wrong, in a few words that may be shown to the peer.
     pub reason: &'static str,

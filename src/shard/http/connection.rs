@@ -11,8 +11,9 @@ use corecast_protocol::http::{BadRequest, BodyFraming, Limits, Request};
 use corecast_protocol::http1::{ChunkedDecoder, ChunkedEvent, RequestParser};
 use monoio::time::Instant;
 
-use super::exchange::{Front, TOO_LARGE};
+use super::exchange::{Front, TOO_LARGE, TOO_MANY};
 use super::response::CONTINUE;
+use super::room::Share;
 use crate::admission::client::client;
 use crate::driver::Shard;
 use crate::net::LinkSocket;
@@ -294,12 +295,14 @@ impl Connection {
         self.send(&[CONTINUE]).await
     }
 
-    /// The whole body of `request`, of at most `bytes_max` bytes, within `time_max`.
+    /// The whole body of `request`, of at most `bytes_max` bytes, within `time_max`; `share` grows
+    /// with it.
     pub(crate) async fn receive_body(
         &mut self,
         request: &Request,
         bytes_max: usize,
         time_max: Duration,
+        share: &mut Share,
     ) -> Result<Bytes, BodyFault> {
         let deadline = Instant::now() + time_max;
         let body = match request.body_framing() {
@@ -316,24 +319,40 @@ impl Connection {
                 self.send_continue(request)
                     .await
                     .map_err(|_| BodyFault::Gone)?;
-                while self.inbox.len() < length {
-                    if self.receive_until(deadline).await? == 0 {
-                        return Err(BodyFault::Gone);
-                    }
-                }
-                Ok(self.inbox.split_to(length).freeze())
+                self.receive_length(length, deadline, share).await
             }
             BodyFraming::Chunked => {
                 self.send_continue(request)
                     .await
                     .map_err(|_| BodyFault::Gone)?;
-                self.receive_chunked(bytes_max, deadline)
-                    .await?
-                    .ok_or(TOO_LARGE)
+                self.receive_chunked(bytes_max, deadline, share).await
             }
         };
         self.body_waits &= body.is_err();
         body
+    }
+
+    /// A body of `length` bytes.
+    async fn receive_length(
+        &mut self,
+        length: usize,
+        deadline: Instant,
+        share: &mut Share,
+    ) -> Result<Bytes, BodyFault> {
+        let mut counted = 0;
+        loop {
+            let here = self.inbox.len().min(length);
+            if !share.grow(here - counted) {
+                return Err(TOO_MANY);
+            }
+            counted = here;
+            if here == length {
+                return Ok(self.inbox.split_to(length).freeze());
+            }
+            if self.receive_until(deadline).await? == 0 {
+                return Err(BodyFault::Gone);
+            }
+        }
     }
 
     /// Whether the present request has a body that was not read: it would be taken for the next
@@ -342,19 +361,25 @@ impl Connection {
         self.body_waits
     }
 
-    /// A chunked body; nothing where it has more than `bytes_max` bytes.
+    /// A chunked body of at most `bytes_max` bytes.
     async fn receive_chunked(
         &mut self,
         bytes_max: usize,
         deadline: Instant,
-    ) -> Result<Option<Bytes>, BodyFault> {
+        share: &mut Share,
+    ) -> Result<Bytes, BodyFault> {
         let mut decoder = ChunkedDecoder::new();
         let mut body = BytesMut::new();
         loop {
             let mut input = self.inbox.split().freeze();
             let ended = loop {
                 match decoder.decode(&mut input) {
-                    Ok(ChunkedEvent::Payload(payload)) => body.extend_from_slice(&payload),
+                    Ok(ChunkedEvent::Payload(payload)) => {
+                        if !share.grow(payload.len()) {
+                            return Err(TOO_MANY);
+                        }
+                        body.extend_from_slice(&payload);
+                    }
                     Ok(ChunkedEvent::End) => break true,
                     Ok(ChunkedEvent::NeedMore) => break false,
                     Err(_) => {
@@ -363,12 +388,12 @@ impl Connection {
                     }
                 }
                 if body.len() > bytes_max {
-                    return Ok(None);
+                    return Err(TOO_LARGE);
                 }
             };
             if ended {
                 self.unreceive(&input);
-                return Ok(Some(body.freeze()));
+                return Ok(body.freeze());
             }
             if self.receive_until(deadline).await? == 0 {
                 return Err(BodyFault::Gone);

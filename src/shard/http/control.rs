@@ -15,6 +15,7 @@ use super::connection::BodyFault;
 use super::exchange::{Account, Exchange};
 use super::inbox::{ResponseInbox, ResponsePart};
 use super::response::{Body, Response};
+use super::room::Share;
 use crate::admission::Refused;
 use crate::admission::guessing::{self, Surface};
 use crate::driver::Shard;
@@ -24,9 +25,6 @@ const CONTROL_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 1 } else {
 
 /// How long control may be silent inside an answer.
 const CONTROL_SILENCE_MAX: Duration = Duration::from_secs(60);
-
-/// Requests of one shard that may wait for control at once.
-const REQUESTS_WAITING_MAX: usize = 256;
 
 /// Body chunks after which control gets new credit.
 const CREDIT_STEP: u16 = RESPONSE_CHUNKS_MAX / 2;
@@ -50,8 +48,9 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> Option<Response> {
     }
     let limits = &shard.config().limits;
     let body_bytes_max = limits.body_bytes_max as usize;
+    let mut share = Share::of(&shard.bodies);
     let body = exchange
-        .receive_body(body_bytes_max, limits.idle_timeout)
+        .receive_body(body_bytes_max, limits.idle_timeout, &mut share)
         .await;
     let body = match body {
         Ok(body) => body,
@@ -80,11 +79,11 @@ fn says_password(request: &Request) -> bool {
 
 async fn ask(shard: &Rc<Shard>, account: Account, request: &Request, body: Bytes) -> Response {
     let busy = || Response::plain(503, "control is busy").with("Retry-After", "1");
-    if shard.requests_waiting() >= REQUESTS_WAITING_MAX {
+    if shard.inboxes.are_full() {
         return busy();
     }
     let session = account.session;
-    let inbox = shard.expect_response(session);
+    let inbox = shard.inboxes.open(session);
     let mut waiting = Waiting {
         shard: Rc::clone(shard),
         session,
@@ -253,7 +252,7 @@ struct Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.shard.forget_request(self.session);
+        self.shard.inboxes.forget(self.session);
         if self.asked {
             self.shard
                 .tell_control(ToControl::RequestEnded(self.session));

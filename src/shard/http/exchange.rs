@@ -16,6 +16,7 @@ use corecast_protocol::http::{BadRequest, BodyFraming, Fields, Request};
 use corecast_protocol::text;
 
 use super::connection::{BodyFault, Connection};
+use super::room::Share;
 use crate::driver::Shard;
 
 /// The longest text of a request in the access log.
@@ -25,6 +26,12 @@ const LOG_TEXT_BYTES_MAX: usize = 1_024;
 pub(super) const TOO_LARGE: BodyFault =
     BodyFault::Refused(BadRequest::new(413, "request body is too large"));
 
+/// What is said where others have taken all the room.
+pub(super) const TOO_MANY: BodyFault = BodyFault::Refused(BadRequest::new(
+    503,
+    "there is no room for more request bodies now",
+));
+
 /// The peer's side of a stream of HTTP/2 or 3, beside its request's fields.
 pub(crate) trait StreamInput {
     /// The next piece of the body; none at its end.
@@ -32,6 +39,9 @@ pub(crate) trait StreamInput {
     /// # Errors
     /// The stream or its connection is gone.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>>;
+
+    /// Says that the peer may send its body, where it waits for that.
+    fn send_continue(&mut self) {}
 
     /// Tells the peer what it will want next, before its answer (RFC 8297), where that can be
     /// said.
@@ -192,7 +202,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// The whole body, of at most `bytes_max` bytes, within `time_max`.
+    /// The whole body, of at most `bytes_max` bytes, within `time_max`; `share` grows with it.
     ///
     /// # Errors
     /// Why it did not come.
@@ -200,16 +210,16 @@ impl Exchange<'_> {
         &mut self,
         bytes_max: usize,
         time_max: Duration,
+        share: &mut Share,
     ) -> Result<Bytes, BodyFault> {
         match &mut self.input {
             Input::Connection(connection) => {
                 connection
-                    .receive_body(self.request, bytes_max, time_max)
+                    .receive_body(self.request, bytes_max, time_max, share)
                     .await
             }
             Input::Stream(stream) => {
-                let framing = self.request.body_framing();
-                let body = receive_stream(&mut **stream, framing, bytes_max);
+                let body = receive_stream(&mut **stream, self.request, bytes_max, share);
                 match monoio::time::timeout(time_max, body).await {
                     Ok(received) => received,
                     Err(_) => Err(BodyFault::Late),
@@ -221,12 +231,14 @@ impl Exchange<'_> {
 
 async fn receive_stream(
     stream: &mut dyn StreamInput,
-    framing: BodyFraming,
+    request: &Request,
     bytes_max: usize,
+    share: &mut Share,
 ) -> Result<Bytes, BodyFault> {
-    match framing {
+    match request.body_framing() {
         BodyFraming::None => return Ok(Bytes::new()),
         BodyFraming::Length(length) if length > bytes_max as u64 => return Err(TOO_LARGE),
+        _ if request.expects_continue() => stream.send_continue(),
         _ => {}
     }
     let mut body = BytesMut::new();
@@ -235,6 +247,7 @@ async fn receive_stream(
         match piece.map_err(|_| BodyFault::Gone)? {
             None => return Ok(body.freeze()),
             Some(piece) if body.len() + piece.len() > bytes_max => return Err(TOO_LARGE),
+            Some(piece) if !share.grow(piece.len()) => return Err(TOO_MANY),
             Some(piece) => body.extend_from_slice(&piece),
         }
     }

@@ -67,6 +67,11 @@ impl StreamInput for Incoming {
         Poll::Ready(Ok(piece))
     }
 
+    fn send_continue(&mut self) {
+        let go_on = answer::head_of(StatusCode::CONTINUE, &Fields::default());
+        let _ = self.respond.borrow_mut().send_informational(go_on);
+    }
+
     fn hint(&mut self, fields: &Fields) {
         let hints = answer::head_of(StatusCode::EARLY_HINTS, fields);
         let _ = self.respond.borrow_mut().send_informational(hints);

@@ -34,6 +34,9 @@ const URGENCY: u8 = 3;
 /// RFC 8297.
 const EARLY_HINTS: u16 = 103;
 
+/// The status of leave to send a body (RFC 9110 section 15.2.1).
+const CONTINUE: u16 = 100;
+
 /// What the requests of an endpoint have in common.
 pub(super) struct Origin {
     pub(super) shard: Rc<Shard>,
@@ -121,6 +124,11 @@ impl StreamInput for Incoming<'_> {
             *left = rest.unwrap_or_default();
         }
         Poll::Ready(Ok(piece))
+    }
+
+    fn send_continue(&mut self) {
+        let go_on = start(CONTINUE, &Fields::default());
+        self.stream.send_head(go_on, URGENCY, false);
     }
 
     fn hint(&mut self, fields: &Fields) {
