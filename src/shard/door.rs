@@ -177,7 +177,7 @@ async fn serve_request(mut connection: Connection, request: Request) -> Option<C
     let account = Account::open(&shard, connection.peer);
     let exchange = Exchange {
         shard,
-        front: connection.front,
+        front: connection.front_of(&request),
         account,
         request: &request,
         input: Input::Connection(&mut connection),

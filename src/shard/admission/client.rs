@@ -30,6 +30,14 @@ pub(crate) fn client(proxies: &[Network], peer: SocketAddr, headers: &Headers) -
     client.map_or(peer, |ip| SocketAddr::new(ip, 0))
 }
 
+/// Whether the client behind `peer` came by `https`, which a trusted proxy there has ended.
+pub(crate) fn came_by_https(proxies: &[Network], peer: SocketAddr, headers: &Headers) -> bool {
+    let said = headers.find("x-forwarded-proto").unwrap_or_default();
+    // The first of several is what the client spoke.
+    let first = said.split(|&byte| byte == b',').next().unwrap_or_default();
+    contains_ip(proxies, peer.ip()) && first.trim_ascii().eq_ignore_ascii_case(b"https")
+}
+
 /// An address, with or without a port.
 fn parse_ip(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?.trim();
@@ -46,15 +54,41 @@ mod tests {
     use corecast_protocol::http::Limits;
     use corecast_protocol::http1::{Parse, parse_request};
 
-    fn check(peer: &str, lines: &str, expected: &str) {
+    /// Asks `look` about a request with `lines` that `peer` sent.
+    fn look_at<R>(
+        peer: &str,
+        lines: &str,
+        look: impl Fn(&[Network], SocketAddr, &Headers) -> R,
+    ) -> R {
         let proxies = ["10.0.0.0/8", "::1"].map(|text| text.parse().expect("a network"));
         let head = Bytes::from(format!("GET /live HTTP/1.0\r\n{lines}\r\n"));
         let Ok(Parse::Done { request, .. }) = parse_request(&head, &Limits::default()) else {
             panic!("{lines}: a good head");
         };
         let peer = SocketAddr::new(peer.parse().expect("an address"), 5_000);
-        let found = client(&proxies, peer, request.headers());
+        look(&proxies, peer, request.headers())
+    }
+
+    fn check(peer: &str, lines: &str, expected: &str) {
+        let found = look_at(peer, lines, client);
         assert_eq!(found.ip().to_string(), expected, "{peer} {lines}");
+    }
+
+    #[test]
+    fn only_trusted_proxies_say_that_they_ended_tls() {
+        for (peer, said, expected) in [
+            ("10.0.0.1", "https", true),
+            ("10.0.0.1", "HTTPS, http", true),
+            ("10.0.0.1", "http", false),
+            ("10.0.0.1", "http, https", false),
+            ("10.0.0.1", "", false),
+            ("192.0.2.1", "https", false),
+        ] {
+            let line = format!("X-Forwarded-Proto: {said}\r\n");
+            let found = look_at(peer, &line, came_by_https);
+            assert_eq!(found, expected, "{peer} {said}");
+        }
+        assert!(!look_at("10.0.0.1", "", came_by_https));
     }
 
     #[test]

@@ -142,6 +142,11 @@ impl Connection {
         }
     }
 
+    /// Where `request` came in.
+    pub(crate) fn front_of(&self, request: &Request) -> Front {
+        self.front.of(request, self.other_end, &self.shard.config())
+    }
+
     /// Bytes sent so far.
     pub(crate) fn sent_bytes(&self) -> u64 {
         self.link.sent_bytes()

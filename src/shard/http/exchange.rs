@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use corecast_config::Config;
 use corecast_media::name::SessionId;
 use corecast_media::time::Time;
 use corecast_mesh::message::{AccessRecord, EndReason};
@@ -17,6 +18,7 @@ use corecast_protocol::text;
 
 use super::connection::{BodyFault, Connection};
 use super::room::Share;
+use crate::admission::client::came_by_https;
 use crate::driver::Shard;
 
 /// The longest text of a request in the access log.
@@ -164,10 +166,21 @@ pub(crate) fn log_text(said: &str) -> Box<str> {
 /// Where a request came in: what is the same for all of one acceptor.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Front {
-    /// Whether nobody in between could read along.
+    /// Whether nobody in between could read along, but for proxies that are trusted.
     pub(crate) secure: bool,
     /// The UDP port of HTTP/3 there, for those who came by an older version.
     pub(crate) http3_port: Option<NonZeroU16>,
+}
+
+impl Front {
+    /// Where a request came in that `peer` sent: a trusted proxy may have ended TLS before us.
+    pub(crate) fn of(self, request: &Request, peer: SocketAddr, config: &Config) -> Self {
+        let proxies = &config.limits.trusted_proxies;
+        Front {
+            secure: self.secure || came_by_https(proxies, peer, request.headers()),
+            ..self
+        }
+    }
 }
 
 /// A request that is being answered.

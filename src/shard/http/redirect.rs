@@ -106,6 +106,21 @@ mod tests {
     }
 
     #[test]
+    fn who_came_by_https_to_a_trusted_proxy_stays_there() {
+        let mut config = Config::default();
+        config.limits.trusted_proxies = vec!["10.0.0.0/8".parse().expect("a network")];
+        let head = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\n\r\n";
+        let head = Bytes::from_static(head.as_bytes());
+        let Ok(Parse::Done { request, .. }) = parse_request(&head, &Limits::default()) else {
+            panic!("it is good");
+        };
+        for (peer, stays) in [([10, 0, 0, 1], true), ([192, 0, 2, 1], false)] {
+            let front = Front::default().of(&request, (peer, 1).into(), &config);
+            assert_eq!(front.secure, stays, "{peer:?}");
+        }
+    }
+
+    #[test]
     fn the_port_is_named_unless_it_is_the_usual_one() {
         let to = |host| sent_to("GET /", host, 443, Front::default(), false);
         assert_eq!(to("a.example").as_deref(), Some("https://a.example/"));

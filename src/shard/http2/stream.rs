@@ -153,7 +153,8 @@ fn understand(
 async fn serve(counted: Counted, body: RecvStream, respond: SendResponse<Bytes>, request: Request) {
     let origin = &counted.0;
     let shard = &origin.shard;
-    let proxies = &shard.config().limits.trusted_proxies;
+    let config = shard.config();
+    let proxies = &config.limits.trusted_proxies;
     let account = Account::open(shard, client(proxies, origin.peer, request.headers()));
     let respond = Rc::new(RefCell::new(respond));
     let mut incoming = Incoming {
@@ -162,7 +163,7 @@ async fn serve(counted: Counted, body: RecvStream, respond: SendResponse<Bytes>,
     };
     let exchange = Exchange {
         shard: Rc::clone(shard),
-        front: origin.front,
+        front: origin.front.of(&request, origin.peer, &config),
         account,
         request: &request,
         input: Input::Stream(&mut incoming),
