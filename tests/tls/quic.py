@@ -679,7 +679,7 @@ def websocket(address, path, file, size):
     fields.sort(key=lambda field: order.index(field[0]) if field[0] in order else 9)
     number = client.ask(frame(HEADERS, block(fields)), end=False)
     reply = client.replies[number]
-    payload, rest = bytearray(), b""
+    payload, rest, others = bytearray(), b"", []
 
     def take():
         nonlocal rest
@@ -691,18 +691,26 @@ def websocket(address, path, file, size):
                 length, at = int.from_bytes(rest[2:2 + wide], "big"), 2 + wide
             if len(rest) < at + length:
                 break
-            if rest[0] & 15 in (0, 2):
+            if rest[0] == 0x82:
                 payload.extend(rest[at:at + length])
+            else:
+                others.append((rest[0], rest[at:at + length].decode("latin-1")))
             rest = rest[at + length:]
         return len(payload) >= int(size) or reply.ended or client.closed
 
     client.run(take, 30.0)
     with open(file, "wb") as out:
         out.write(payload)
-    # Goes away in order: a close, answered by one.
-    client.quic.send_stream_data(number, frame(DATA, b"\x88\x82\0\0\0\0\x03\xe8"), True)
+    # A ping in two pieces, answered by a pong.
+    client.quic.send_stream_data(number, frame(DATA, b"\x89\x84\0\0"))
+    client.flush()
+    client.quic.send_stream_data(number, frame(DATA, b"\0\0ping"))
+    client.run(lambda: take() and others, 5.0)
+    # Goes away in order: a close, answered by one; then the stream ends.
+    client.quic.send_stream_data(number, frame(DATA, b"\x88\x82\0\0\0\0\x03\xe8"))
     client.run(lambda: take() and (reply.ended or reply.reset is not None), 5.0)
-    report = {"offered": offered, "status": reply.status, "bytes": len(payload)}
+    report = {"offered": offered, "status": reply.status, "bytes": len(payload),
+              "others": others, "rest": len(rest), "ended": reply.ended, "reset": reply.reset}
     client.close()
     return report
 

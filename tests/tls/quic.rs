@@ -222,6 +222,13 @@ fn flv_comes_by_websocket_over_http3() {
     );
     let film = std::fs::read(&file).expect("the script wrote it");
     assert!(film.starts_with(b"FLV") && film.len() > 200_000);
+    let others = json!([[0x8a, "ping"], [0x88, "\u{3}\u{e8}"]]);
+    assert_eq!(report["others"], others, "{report}");
+    // In order; that we need no more of its side is said without an error (H3_NO_ERROR).
+    let end = (&report["rest"], &report["ended"]);
+    assert_eq!(end, (&json!(0), &json!(true)), "{report}");
+    let reset = report["reset"].as_u64();
+    assert!(reset.is_none_or(|code| code == 0x100), "{report}");
 }
 
 /// Bytes of a segment: at least 20 MiB.

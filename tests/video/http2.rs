@@ -78,21 +78,34 @@ async fn more(body: &mut RecvStream) -> Option<Bytes> {
     Some(data)
 }
 
+/// A client's frame; its mask is nought.
+fn said(first: u8, payload: &[u8]) -> Bytes {
+    let mut frame = vec![first, 0x80 | payload.len() as u8, 0, 0, 0, 0];
+    frame.extend_from_slice(payload);
+    frame.into()
+}
+
+/// Takes the first frame off `bytes`, where it is whole: its first byte and its payload.
+fn pop_frame(bytes: &mut BytesMut) -> Option<(u8, BytesMut)> {
+    let (head, length) = match **bytes {
+        [_, 126, a, b, ..] => (4, usize::from(u16::from_be_bytes([a, b]))),
+        [_, 127, _, _, _, _, a, b, c, d, ..] => (10, u32::from_be_bytes([a, b, c, d]) as usize),
+        [_, length @ 0..126, ..] => (2, usize::from(length)),
+        _ => return None,
+    };
+    if bytes.len() < head + length {
+        return None;
+    }
+    let first = bytes[0];
+    bytes.advance(head);
+    Some((first, bytes.split_to(length)))
+}
+
 /// What the messages of `bytes` carry (RFC 6455 section 5.2); what is left is no whole message.
 fn unwrap_messages(bytes: &mut BytesMut, payload: &mut Vec<u8>) {
-    loop {
-        let (head, length) = match **bytes {
-            [_, 126, a, b, ..] => (4, usize::from(u16::from_be_bytes([a, b]))),
-            [_, 127, _, _, _, _, a, b, c, d, ..] => (10, u32::from_be_bytes([a, b, c, d]) as usize),
-            [_, length @ 0..126, ..] => (2, usize::from(length)),
-            _ => return,
-        };
-        if bytes.len() < head + length {
-            return;
-        }
-        assert_eq!(bytes[0], 0x82, "a whole message of bytes");
-        bytes.advance(head);
-        payload.extend_from_slice(&bytes.split_to(length));
+    while let Some((first, message)) = pop_frame(bytes) {
+        assert_eq!(first, 0x82, "a whole message of bytes");
+        payload.extend_from_slice(&message);
     }
 }
 
@@ -136,6 +149,52 @@ fn a_websocket_on_a_stream_brings_the_film() {
         std::fs::write(&path, flv).expect("there is room");
         let found = packets(&path.to_string_lossy(), &[], "null");
         assert_of_film(&of_film, &found, [45, 60]);
+    }
+}
+
+#[test]
+fn a_websocket_on_a_stream_is_answered() {
+    let film = fixture::film("outputs.flv", 40, &["-bf", "2", "-g", "30"]);
+    for backend in [Backend::IoUring, Backend::Epoll] {
+        let server = Server::start(backend, &[]);
+        let _source = publish(&server, &film, "/live/cam");
+        wait_tracks(&server, "/live/cam", 2);
+        run(async {
+            let mut client = Client::connect(&server).await;
+            client.get("/health").await;
+            let request = Request::connect("http://radio.example/live/cam.flv")
+                .extension(Protocol::from_static("websocket"))
+                .body(());
+            let (answer, mut talk) = client.send(request.expect("a good request")).await;
+            let mut body = answer.await.expect("an answer").into_body();
+            let (mut rest, mut pongs, mut tags) = (BytesMut::new(), 0u8, 0);
+            let close = said(0x88, &[0x0f, 0xa0, b'!']);
+            let mut last = None;
+            talk.send_data(said(0x89, &[0]), false).expect("it is open");
+            while let Some(data) = more(&mut body).await {
+                rest.extend_from_slice(&data);
+                while let Some((first, payload)) = pop_frame(&mut rest) {
+                    assert_eq!(last, None, "nothing follows a close");
+                    match first {
+                        0x82 => tags += 1,
+                        0x8a => {
+                            assert_eq!(payload[..], [pongs]);
+                            pongs += 1;
+                            let next = match pongs {
+                                20 => close.clone(),
+                                _ => said(0x89, &[pongs]),
+                            };
+                            talk.send_data(next, false).expect("it is open");
+                        }
+                        _ => last = Some((first, payload.freeze())),
+                    }
+                }
+            }
+            assert_eq!((pongs, rest.len()), (20, 0));
+            assert!(tags > 5, "{tags}");
+            assert_eq!(last, Some((0x88, Bytes::from_static(&[0x0f, 0xa0]))));
+            assert_eq!(server.json("/api/v1/server")["listeners"].as_u64(), Some(0));
+        });
     }
 }
 
