@@ -54,6 +54,7 @@ test   /usr/lib/*/vlc/plugins/*/libhttp_*.so   vlc-plugin-base  HTTP and codecs 
 test   streamripper                            streamripper     listener that splits on titles
 test   chromium|chromium-browser|google-chrome chromium         listener in a browser
 test   firefox-esr|firefox                     firefox-esr      listener in another browser
+test   pebble                                  pebble           gives certificates by ACME
 test   promtool                                prometheus       checks /metrics
 test   icecast2                                icecast2         the peer that answers are compared with
 '

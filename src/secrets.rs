@@ -1,11 +1,11 @@
 //! Passwords that nobody chose: made at the first start, shown once, kept in the state directory.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use corecast_config::{Config, SECRETS_FILE, Secret, Secrets, missing_secrets};
+use corecast_control::write_private;
 
 /// A password made now.
 #[derive(Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub(crate) fn complete(
     });
     random.map_err(one)?;
     if !made.is_empty() {
-        write(state_dir, &path, &secrets.render()).map_err(one)?;
+        write_private(&path, secrets.render().as_bytes()).map_err(one)?;
     }
     secrets.apply(config);
     let user = |secret| match secret {
@@ -91,28 +91,6 @@ fn read(path: &Path) -> io::Result<Option<String>> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// Writes the file as a whole, for its owner only.
-fn write(state_dir: &Path, path: &Path, text: &str) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(state_dir)?;
-    let new = path.with_extension("toml.new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    File::open(state_dir)?.sync_all()
 }
 
 #[cfg(test)]

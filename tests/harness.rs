@@ -6,8 +6,10 @@
 //! them), [`icy`] (hears them), [`client`] (other people's programs), [`fixture`] (files that
 //! ffmpeg makes once), [`borders`] (where their frames begin), [`chromium`] and [`firefox`]
 //! (browsers), [`desktop`] (what programs with a window need), [`icecast`] (a real one), [`tls`]
-//! (certificates), [`rough`] (a bad network), [`script`] (an operator's, asked and told by HTTP).
+//! (certificates), [`acme`] (who gives them), [`rough`] (a bad network), [`script`] (an operator's,
+//! asked and told by HTTP).
 
+pub(crate) mod acme;
 pub(crate) mod borders;
 pub(crate) mod chromium;
 pub(crate) mod client;

@@ -3,8 +3,9 @@
 //! Reading order: [`curl`] (every version of HTTP), [`handshakes`] (TLS itself), [`sources`] (who
 //! plays over it), [`icy`] (the radio over HTTP/2), [`websocket`], [`browsers`] (video over HTTP/2
 //! and 3), [`rules`] (the letter of HTTP/2), [`flood`] (HTTP/2 misused), [`quic`] (HTTP/3, on good
-//! roads and bad).
+//! roads and bad), [`acme`] (certificates that come by themselves).
 
+mod acme;
 mod browsers;
 mod curl;
 mod flood;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::fault::Place;
 use crate::load::{Draft, mount_path};
 use crate::section::{Config, ListenProtocol};
-use crate::{master, relay, tls};
+use crate::{acme, master, relay, tls};
 
 /// The most acceptors.
 pub(crate) const LISTEN_MAX: usize = 64;
@@ -29,7 +29,14 @@ pub const RESERVED_PATHS: &[&str] = &[
 ];
 
 /// What other paths start with that the server answers itself.
-pub const RESERVED_PREFIXES: &[&str] = &["/admin/", "/api/", "/embed/", "/watch/", "/web/"];
+pub const RESERVED_PREFIXES: &[&str] = &[
+    "/.well-known/acme-challenge/",
+    "/admin/",
+    "/api/",
+    "/embed/",
+    "/watch/",
+    "/web/",
+];
 
 /// Whether the server answers `path` itself, so that no mount can have it.
 pub fn is_reserved_path(path: &str) -> bool {
@@ -49,6 +56,7 @@ pub(crate) fn check(draft: &mut Draft) {
     faults.append(&mut master::check(&draft.masters));
     let place = |path: &str| place(draft, path);
     faults.append(&mut tls::check(&draft.config, &draft.certificates, place));
+    faults.append(&mut acme::check(&draft.config, place));
     draft.faults.append(&mut faults);
 }
 

@@ -12,6 +12,7 @@
 //!
 //! Nothing here reads a file, the environment, a clock or randomness; the caller brings them.
 
+mod acme;
 mod check;
 mod document;
 mod fault;
@@ -31,6 +32,7 @@ mod state;
 mod tls;
 mod value;
 
+pub use acme::{Acme, AcmeChallenge, LETS_ENCRYPT};
 pub use check::{RESERVED_PATHS, RESERVED_PREFIXES, is_reserved_path};
 pub use fault::{Fault, Place};
 pub use load::{File, Loaded, Sources, load};

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::acme::Acme;
 use crate::master::Master;
 use crate::mounts::Mounts;
 use crate::network::Network;
@@ -24,6 +25,8 @@ pub struct Config {
     pub tls: Tls,
     /// Certificates beside that of `tls`.
     pub certificates: Vec<Certificate>,
+    /// Certificates that the server gets by itself.
+    pub acme: Acme,
     /// The data plane.
     pub shards: Shards,
     /// Bounds on what peers may use.
@@ -54,6 +57,7 @@ impl Default for Config {
             listen: vec![Listen::default(), Listen::https(), Listen::rtmp()],
             tls: Tls::default(),
             certificates: Vec::new(),
+            acme: Acme::default(),
             shards: Shards::default(),
             limits: Limits::default(),
             auth: Auth::default(),
@@ -91,10 +95,11 @@ impl Config {
     }
 
     /// The sections that stand once in the file.
-    pub(crate) fn tables(&self) -> [&dyn Table; 8] {
+    pub(crate) fn tables(&self) -> [&dyn Table; 9] {
         let Config {
             server,
             tls,
+            acme,
             shards,
             limits,
             auth,
@@ -111,6 +116,7 @@ impl Config {
         [
             server,
             tls,
+            acme,
             shards,
             limits,
             auth,
@@ -125,6 +131,7 @@ impl Config {
         let Config {
             server,
             tls,
+            acme,
             shards,
             limits,
             auth,
@@ -138,9 +145,10 @@ impl Config {
             masters: _,
             relays_listed: _,
         } = self;
-        let tables: [&mut dyn Table; 8] = [
+        let tables: [&mut dyn Table; 9] = [
             server,
             tls,
+            acme,
             shards,
             limits,
             auth,

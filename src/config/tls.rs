@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::acme::names_fault;
 use crate::fault::{Fault, Place};
 use crate::property::{Kind, Named, Section, choice, count, section, text};
 use crate::section::{Config, ListenProtocol};
@@ -22,9 +23,12 @@ section! {
         key_file: PathBuf = PathBuf::new(), Kind::Path, Reload;
         /// OCSP response (DER) that is stapled to it; empty for none.
         ocsp_file: PathBuf = PathBuf::new(), Kind::Path, Reload;
+        /// Names such as `["radio.example.org"]` that this certificate is asked for by ACME,
+        /// instead of files: see `[acme]`. Empty for none.
+        acme_names: Vec<String> = Vec::new(), Kind::Words, Reload;
         /// Whether a server without any certificate makes one for development, which signs itself
         /// and which browsers warn of: for `server.hostname` and this machine, kept in the state
-        /// directory.
+        /// directory. Where ACME is to bring one it is made in any case, until that has come.
         self_signed: bool = true, Kind::Bool, Reload;
         /// The least version over TCP; QUIC has 1.3 only.
         min_version: TlsVersion = TlsVersion::Tls12, Kind::Choice(TlsVersion::WORDS), Reload;
@@ -58,12 +62,14 @@ section! {
         /// What it is called in logs, metrics and the names of overrides: letters, digits, `_` and
         /// `-`. Needed.
         name: String = String::new(), text(64), Reload;
-        /// Certificate and those that it follows from. Needed.
+        /// Certificate and those that it follows from. Needed where there are no `acme_names`.
         file: PathBuf = PathBuf::new(), Kind::Path, Reload;
         /// Its key; empty where that stands in the certificate's file too.
         key_file: PathBuf = PathBuf::new(), Kind::Path, Reload;
         /// OCSP response (DER) that is stapled to it; empty for none.
         ocsp_file: PathBuf = PathBuf::new(), Kind::Path, Reload;
+        /// Names that it is asked for by ACME, instead of files: see `[acme]`.
+        acme_names: Vec<String> = Vec::new(), Kind::Words, Reload;
     }
 }
 
@@ -84,6 +90,22 @@ impl Named for Certificate {
     }
 }
 
+impl Certificate {
+    /// Whether it is asked for by ACME.
+    pub fn is_by_acme(&self) -> bool {
+        !self.acme_names.is_empty()
+    }
+
+    /// What is wrong with its names for ACME.
+    fn acme_fault(&self) -> Option<String> {
+        let files = [&self.file, &self.key_file, &self.ocsp_file];
+        if self.is_by_acme() && files.iter().any(|file| !file.as_os_str().is_empty()) {
+            return Some("are for a certificate without files".to_owned());
+        }
+        names_fault(&self.acme_names)
+    }
+}
+
 /// What the certificate of `[tls]` is called; no `[[certificate]]` has that name.
 pub const DEFAULT_CERTIFICATE: &str = "default";
 
@@ -95,11 +117,17 @@ impl Config {
             file: self.tls.certificate_file.clone(),
             key_file: self.tls.key_file.clone(),
             ocsp_file: self.tls.ocsp_file.clone(),
+            acme_names: self.tls.acme_names.clone(),
         };
-        let own = Some(own).filter(|own| !own.file.as_os_str().is_empty());
+        let own = Some(own).filter(|own| !own.file.as_os_str().is_empty() || own.is_by_acme());
         own.into_iter()
             .chain(self.certificates.iter().cloned())
             .collect()
+    }
+
+    /// Whether any certificate is asked for by ACME.
+    pub fn wants_acme(&self) -> bool {
+        self.all_certificates().iter().any(Certificate::is_by_acme)
     }
 
     /// Whether TLS could be spoken: there is a certificate, or one may be made.
@@ -138,6 +166,11 @@ pub(crate) fn check(
             faults.push(place(path).fault(path, message));
         }
     }
+    let own = config.all_certificates().into_iter().next();
+    let own = own.filter(|own| own.name == DEFAULT_CERTIFICATE);
+    if let Some(fault) = own.and_then(|own| own.acme_fault()) {
+        faults.push(place("tls.acme_names").fault("tls.acme_names", fault));
+    }
     let mut seen: BTreeMap<&str, &Place> = BTreeMap::new();
     for (certificate, place) in certificates {
         let mut note = |key: &str, message: String| {
@@ -156,8 +189,11 @@ pub(crate) fn check(
         } else {
             seen.insert(name, place);
         }
-        if certificate.file.as_os_str().is_empty() {
-            note("file", "is missing".to_owned());
+        if certificate.file.as_os_str().is_empty() && !certificate.is_by_acme() {
+            note("file", "is missing, and there are no acme_names".to_owned());
+        }
+        if let Some(fault) = certificate.acme_fault() {
+            note("acme_names", fault);
         }
     }
     if let Some((_, place)) = certificates.get(CERTIFICATES_MAX) {

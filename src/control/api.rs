@@ -1,5 +1,6 @@
 //! The API: one file per resource, read-only so far.
 
+pub(crate) mod certificates;
 pub(crate) mod events;
 pub(crate) mod listeners;
 pub(crate) mod mounts;

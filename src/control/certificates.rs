@@ -11,11 +11,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use corecast_config::Config;
-use corecast_tls::{Credentials, Tickets};
+use corecast_tls::acme::Proof;
+use corecast_tls::{Credentials, Fault, Identity, Tickets};
 use tokio::sync::mpsc;
 
 use crate::node::Order;
 use crate::probe::ControlProbe;
+pub(crate) use files::bytes;
 use files::{Found, Stamps, Wanted};
 
 /// How often the files are looked at.
@@ -38,6 +40,8 @@ pub struct Certificates {
     tickets: Option<Tickets>,
     in_force: Option<Arc<Credentials>>,
     stamps: Stamps,
+    /// What authorities that ask by TLS are shown.
+    proofs: Vec<Proof>,
 }
 
 impl Certificates {
@@ -52,15 +56,21 @@ impl Certificates {
             tickets: None,
             in_force: None,
             stamps: Stamps::default(),
+            proofs: Vec::new(),
         };
         if config.needs_tls() {
-            let tickets = Tickets::new().map_err(|fault| vec![fault.to_string()])?;
-            let wanted = Wanted::new(config);
-            let found = files::read(&wanted, certificates.state_dir.as_deref(), &tickets, None)?;
-            tell(&found.credentials);
-            certificates.tickets = Some(tickets);
+            if config.wants_acme() && certificates.state_dir.is_none() {
+                let message = "server.state_dir: no directory for what comes by ACME: none of \
+                               $STATE_DIRECTORY, $XDG_STATE_HOME and $HOME is set";
+                return Err(vec![message.to_owned()]);
+            }
+            let one = |fault: Fault| vec![fault.to_string()];
+            certificates.tickets = Some(Tickets::new().map_err(one)?);
+            let wanted = Wanted::new(config, certificates.state_dir.as_deref());
+            let found = files::read(&wanted, certificates.state_dir.as_deref(), &[])?;
             certificates.stamps = found.stamps;
-            certificates.in_force = Some(found.credentials);
+            let credentials = certificates.put_together(found.identities, config);
+            tell(credentials.map_err(one)?.as_ref());
         }
         Ok(certificates)
     }
@@ -68,17 +78,35 @@ impl Certificates {
     /// What would keep the certificates that the settings name from being used, one line each.
     /// Makes none.
     pub fn faults(config: &Config) -> Vec<String> {
-        if !config.needs_tls() || config.all_certificates().is_empty() {
+        if !config.needs_tls() {
             return Vec::new();
         }
-        let tickets = Tickets::new().map_err(|fault| vec![fault.to_string()]);
-        let read = tickets.and_then(|it| files::read(&Wanted::new(config), None, &it, None));
-        read.err().unwrap_or_default()
+        files::faults(&Wanted::new(config, None))
+    }
+
+    /// Where what must survive a restart is kept.
+    pub(crate) fn state_dir(&self) -> Option<PathBuf> {
+        self.state_dir.clone()
     }
 
     /// What TLS is spoken with; none where no acceptor needs it.
     pub fn credentials(&self) -> Option<Arc<Credentials>> {
         self.in_force.clone()
+    }
+
+    /// Has these in force from now on, with the proofs and tickets that there are.
+    fn put_together(
+        &mut self,
+        identities: Vec<Identity>,
+        config: &Config,
+    ) -> Result<Arc<Credentials>, Fault> {
+        let tickets = self.tickets.as_ref();
+        let tickets = tickets.ok_or_else(|| Fault::new("no acceptor speaks TLS"))?;
+        let policy = files::policy(config);
+        let made = Credentials::with_proofs(identities, &self.proofs, policy, tickets)?;
+        let made = Arc::new(made);
+        self.in_force = Some(Arc::clone(&made));
+        Ok(made)
     }
 }
 
@@ -163,13 +191,13 @@ impl Keeper {
         match look {
             Look::Same => None,
             Look::Found(found) => {
-                self.probe.tls_reloads.add(1);
                 self.certificates.stamps = found.stamps;
-                tell(&found.credentials);
-                self.certificates.in_force = Some(Arc::clone(&found.credentials));
+                let credentials = self.replace(found.identities, config)?;
+                self.probe.tls_reloads.add(1);
+                tell(&credentials);
                 self.warn_at = Instant::now();
                 self.count(self.warn_at);
-                Some(found.credentials)
+                Some(credentials)
             }
             Look::Bad(stamps, faults) => {
                 self.probe.tls_reloads_failed.add(1);
@@ -185,12 +213,31 @@ impl Keeper {
         }
     }
 
+    /// Shows these to authorities that ask by TLS, and nothing else. What comes back goes to every
+    /// shard.
+    pub(crate) fn handle_proofs(
+        &mut self,
+        proofs: Vec<Proof>,
+        config: &Config,
+    ) -> Option<Arc<Credentials>> {
+        self.certificates.proofs = proofs;
+        let in_force = self.certificates.in_force.as_ref()?;
+        let identities = in_force.identities.clone();
+        self.replace(identities, config)
+    }
+
+    fn replace(&mut self, identities: Vec<Identity>, config: &Config) -> Option<Arc<Credentials>> {
+        let made = self.certificates.put_together(identities, config);
+        let told = |fault: &Fault| tracing::warn!(%fault, "certificates stay as they were");
+        made.inspect_err(told).ok()
+    }
+
     fn look(&mut self, config: &Config, whole: bool) {
         let Certificates {
-            tickets: Some(tickets),
             in_force: Some(in_force),
             stamps,
             state_dir,
+            ..
         } = &self.certificates
         else {
             return;
@@ -200,12 +247,12 @@ impl Keeper {
             return;
         }
         self.looking = true;
-        let (tickets, stamps) = (tickets.clone(), stamps.clone());
-        let (in_force, state_dir) = (Arc::clone(in_force), state_dir.clone());
-        let (wanted, orders) = (Wanted::new(config), self.orders.clone());
+        let (stamps, in_force) = (stamps.clone(), Arc::clone(in_force));
+        let (state_dir, orders) = (state_dir.clone(), self.orders.clone());
+        let wanted = Wanted::new(config, state_dir.as_deref());
         tokio::task::spawn_blocking(move || {
             let before = (!whole).then_some(&stamps);
-            let look = files::look(&wanted, state_dir.as_deref(), &tickets, &in_force, before);
+            let look = files::look(&wanted, state_dir.as_deref(), &in_force.identities, before);
             // A plane that has ended wants no certificates.
             let _ = orders.send(Order::Certificates(Box::new(look)));
         });
@@ -213,23 +260,12 @@ impl Keeper {
 
     /// A new key for the tickets of QUIC, on the certificates that are in force.
     fn turn_tickets(&mut self, config: &Config) -> Option<Arc<Credentials>> {
-        let tickets = self.certificates.tickets.as_mut()?;
-        let in_force = self.certificates.in_force.as_ref()?;
-        let policy = Wanted::new(config).policy;
-        let turned = tickets
-            .rotate()
-            .and_then(|()| Credentials::new(in_force.identities.clone(), policy, tickets));
-        match turned {
-            Ok(credentials) => {
-                let credentials = Arc::new(credentials);
-                self.certificates.in_force = Some(Arc::clone(&credentials));
-                Some(credentials)
-            }
-            Err(fault) => {
-                tracing::warn!(%fault, "the tickets of QUIC keep their key");
-                None
-            }
+        let identities = self.certificates.in_force.as_ref()?.identities.clone();
+        if let Err(fault) = self.certificates.tickets.as_mut()?.rotate() {
+            tracing::warn!(%fault, "the tickets of QUIC keep their key");
+            return None;
         }
+        self.replace(identities, config)
     }
 
     /// Counts down, and warns in time.

@@ -28,7 +28,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// What we say that we are.
-const AGENT: &str = concat!("corecast/", env!("CARGO_PKG_VERSION"));
+pub(crate) const AGENT: &str = concat!("corecast/", env!("CARGO_PKG_VERSION"));
 
 /// Sends requests. Cheap to clone. Lives on: the control plane.
 #[derive(Clone, Debug)]
@@ -232,7 +232,7 @@ fn basic(login: String) -> Option<HeaderValue> {
 }
 
 /// The whole chain of reasons; the first alone says little.
-fn reason(error: &legacy::Error) -> String {
+pub(crate) fn reason(error: &legacy::Error) -> String {
     let mut told = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

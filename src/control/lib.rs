@@ -10,10 +10,12 @@
 //! a password), `users` (their files), `hooks` (scripts that are asked and told), `directory`
 //! (where stations are listed), `masters` (servers all of whose mounts are relayed); `event` and
 //! `access_log` (what is written down), `recorder` (media as files), `certificates` (what TLS is
-//! spoken with), `audience` (who listens, counted), `titles` (what was playing), `feed` (events for
-//! those who watch), `probe` (what is counted).
+//! spoken with), `acme` (how they are got), `private` (files of secrets), `audience` (who listens,
+//! counted), `titles` (what was playing), `feed` (events for those who watch), `probe` (what is
+//! counted).
 
 mod access_log;
+mod acme;
 mod api;
 mod audience;
 mod auth;
@@ -36,6 +38,7 @@ mod node;
 mod outbox;
 mod page;
 pub mod plane;
+mod private;
 mod probe;
 mod problem;
 mod query;
@@ -50,4 +53,5 @@ mod tests;
 
 pub use certificates::Certificates;
 pub use plane::{Control, ControlHandle, ControlSettings};
+pub use private::write_private;
 pub use probe::ControlProbe;

@@ -1,6 +1,6 @@
 //! What request handlers share, and the orders by which they reach the plane's loop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,8 +13,11 @@ use corecast_mesh::message::{FromControl, Question};
 use corecast_mesh::seats::NodeSeats;
 use corecast_mesh::topology::Topology;
 use corecast_telemetry::registry::Registry;
+use corecast_tls::Credentials;
+use corecast_tls::acme::Proof;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::acme::AcmeState;
 use crate::audience::Audience;
 use crate::certificates::Look;
 use crate::feed::Feed;
@@ -50,6 +53,10 @@ pub(crate) enum Order {
     Intros(Arc<Intros>),
     /// What a look at the files of certificates came to.
     Certificates(Box<Look>),
+    /// A certificate lies in its file that came from an authority.
+    Renewed,
+    /// What authorities that ask by TLS are shown from now on, instead of what they were shown.
+    Proofs(Vec<Proof>),
     /// Where the mount's listeners go when its source is gone, until the next reload.
     SetFallback {
         /// The mount.
@@ -89,6 +96,12 @@ pub(crate) struct Node {
     pub(crate) titles: Mutex<Titles>,
     /// As above; by the masters' names.
     pub(crate) masters: Mutex<BTreeMap<String, MasterState>>,
+    /// As above; what TLS is spoken with.
+    pub(crate) credentials: Mutex<Option<Arc<Credentials>>>,
+    /// As above; what came of asking for each certificate, by its name.
+    pub(crate) acme: Mutex<BTreeMap<String, AcmeState>>,
+    /// As above; what authorities that ask by HTTP are answered, by their tokens.
+    pub(crate) challenges: Mutex<HashMap<String, String>>,
     pub(crate) feed: Feed,
     pub(crate) users: Editor,
 }
@@ -138,6 +151,29 @@ impl Node {
     /// What is known of each master.
     pub(crate) fn masters(&self) -> MutexGuard<'_, BTreeMap<String, MasterState>> {
         self.masters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What TLS is spoken with; none where no acceptor needs it.
+    pub(crate) fn credentials(&self) -> Option<Arc<Credentials>> {
+        let credentials = self.credentials.lock();
+        credentials.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// TLS is spoken with these from now on.
+    pub(crate) fn set_credentials(&self, fresh: Arc<Credentials>) {
+        let credentials = self.credentials.lock();
+        *credentials.unwrap_or_else(PoisonError::into_inner) = Some(fresh);
+    }
+
+    /// What came of asking for each certificate.
+    pub(crate) fn acme(&self) -> MutexGuard<'_, BTreeMap<String, AcmeState>> {
+        self.acme.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What authorities that ask by HTTP are answered.
+    pub(crate) fn challenges(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        let challenges = self.challenges.lock();
+        challenges.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends `message` to `shard`, after everything that was ordered before.

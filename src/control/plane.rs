@@ -20,6 +20,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 
 use crate::access_log::AccessLog;
+use crate::acme::Acme;
 use crate::audience::Audience;
 use crate::certificates::{Certificates, Keeper};
 use crate::client::Client;
@@ -138,6 +139,9 @@ impl Control {
             audience: Mutex::new(Audience::new(Arc::clone(&probe))),
             titles: Mutex::default(),
             masters: Mutex::default(),
+            credentials: Mutex::new(settings.certificates.credentials()),
+            acme: Mutex::default(),
+            challenges: Mutex::default(),
             feed: Feed::new(settings.started_unix, Arc::clone(&probe)),
             users: Editor::default(),
         });
@@ -184,6 +188,7 @@ struct Plane {
     masters: Masters,
     recorder: Recorder,
     certificates: Keeper,
+    acme: Acme,
     stopped: bool,
     probe: Arc<ControlProbe>,
 }
@@ -206,6 +211,7 @@ impl Plane {
             Arc::clone(&probe),
         );
         let client = Client::new();
+        let acme = Acme::new(Arc::clone(&node), certificates.state_dir());
         let certificates = Keeper::new(
             certificates,
             node.orders.clone(),
@@ -222,6 +228,7 @@ impl Plane {
             directories: Directories::new(client.clone(), Arc::clone(&node)),
             masters: Masters::new(client, Arc::clone(&node)),
             certificates,
+            acme,
             exchange,
             stopped: false,
             node,
@@ -361,6 +368,11 @@ impl Plane {
                 let fresh = self.certificates.handle_look(*look, &self.node.config());
                 self.spread(fresh);
             }
+            Order::Renewed => self.certificates.handle_reload(&self.node.config()),
+            Order::Proofs(proofs) => {
+                let fresh = self.certificates.handle_proofs(proofs, &self.node.config());
+                self.spread(fresh);
+            }
             Order::SetFallback { mount, fallback } => self.handle_fallback(&mount, fallback),
             Order::Listed { master, relays } => {
                 self.masters.handle_list(&master, relays);
@@ -390,7 +402,9 @@ impl Plane {
         self.certificates.handle_reload(&config);
         let mut config = Arc::unwrap_or_clone(config);
         config.relays_listed = self.masters.relays(&config);
-        self.apply(Arc::new(config));
+        let config = Arc::new(config);
+        self.apply(Arc::clone(&config));
+        self.acme.handle_reload(&config);
         self.node.feed.handle_reload(SystemTime::now());
     }
 
@@ -438,6 +452,7 @@ impl Plane {
     /// Has every shard speak TLS with these from now on.
     fn spread(&mut self, credentials: Option<Arc<Credentials>>) {
         if let Some(credentials) = credentials {
+            self.node.set_credentials(Arc::clone(&credentials));
             self.send_all(|| FromControl::Credentials(Arc::clone(&credentials)));
         }
     }

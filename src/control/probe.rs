@@ -17,6 +17,9 @@ const DIRECTORY_RESULTS: &[&str] = &["added", "touched", "removed", "refused", "
 /// What may come of asking a master for its list.
 const LIST_RESULTS: &[&str] = &["taken", "refused", "nonsense", "late", "failed"];
 
+/// What may come of an order of a certificate.
+const ORDER_RESULTS: &[&str] = &["obtained", "unproven", "limited", "refused", "failed"];
+
 probe! {
     /// What the control plane counts; written by its thread only.
     pub struct ControlProbe {
@@ -69,6 +72,11 @@ probe! {
         /// Seconds until the first of the certificates in force expires; 0 once one has, or where
         /// there is none.
         tls_expiry: Gauge = "corecast_tls_certificate_expiry_seconds";
+        /// Orders of certificates by ACME, by what came of them.
+        acme_orders: Family<Counter> =
+            "corecast_acme_orders_total" by "result" in ORDER_RESULTS;
+        /// Certificates whose last order by ACME brought none; what was in force still is.
+        acme_failing: Gauge = "corecast_acme_certificates_failing";
         /// Seconds since the server started.
         uptime: Gauge = "corecast_uptime_seconds";
     }

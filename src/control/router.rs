@@ -15,7 +15,7 @@ use http::{HeaderValue, Method, StatusCode};
 
 use crate::node::Node;
 use crate::problem::Problem;
-use crate::{api, coding, health, icecast, page};
+use crate::{acme, api, coding, health, icecast, page};
 
 /// The router over `node`.
 pub(crate) fn router(node: Arc<Node>) -> Router {
@@ -40,6 +40,7 @@ pub(crate) fn router(node: Arc<Node>) -> Router {
         .merge(open)
         .merge(page::routes())
         .route("/metrics", get(health::metrics))
+        .route("/api/v1/certificates", get(api::certificates::list))
         .route("/api/v1/relays", get(api::relays::list))
         .route("/api/v1/events", get(api::events::watch))
         .route("/api/v1/sessions", get(api::sessions::list))
@@ -48,6 +49,7 @@ pub(crate) fn router(node: Arc<Node>) -> Router {
         .route("/admin.cgi", get(icecast::metadata::update_by_password))
         .route("/admin/", get(icecast::admin::index))
         .route("/admin/{*command}", command)
+        .route("/.well-known/acme-challenge/{token}", get(acme::answer))
         .route("/server_version.xsl", get(icecast::html::version))
         .route("/status.xsl", get(icecast::html::status))
         .fallback(fallback)

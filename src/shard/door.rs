@@ -14,6 +14,7 @@ use corecast_config::shown_ip;
 use corecast_media::name::MountName;
 use corecast_protocol::http::{Request, Version};
 use corecast_protocol::http1::ResponseVersion;
+use corecast_tls::acme::PROOF_PROTOCOL;
 use monoio::time::Instant;
 
 use crate::driver::Shard;
@@ -134,6 +135,10 @@ async fn serve_secure(seat: ConnectionSeat, tcp: TcpConnection, peer: SocketAddr
             return;
         }
     };
+    if tls.alpn() == Some(PROOF_PROTOCOL) {
+        // An authority has seen what it came for (RFC 8737 section 3).
+        return tls.close_in_order(LINGER_MAX, &shard.scratch).await;
+    }
     let speaks_http2 = speaks_http && tls.alpn() == Some(b"h2");
     let link = Link::Tls(tls);
     if speaks_http2 {

@@ -8,6 +8,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 
 use crate::Fault;
+use crate::acme::{PROOF_PROTOCOL, Proof};
 use crate::identity::Identity;
 use crate::names::Names;
 
@@ -81,7 +82,7 @@ fn random_key() -> Result<[u8; 48], Fault> {
 
 /// What shards need to speak TLS and QUIC; made whole, shared by `Arc`, replaced on a reload.
 pub struct Credentials {
-    /// For HTTP: offers `h2` and `http/1.1`.
+    /// For HTTP: offers `h2` and `http/1.1`, and the proofs that authorities ask for.
     pub http: Arc<ServerConfig>,
     /// For what has no name in ALPN: RTMP.
     pub plain: Arc<ServerConfig>,
@@ -110,14 +111,31 @@ impl Credentials {
         policy: Policy,
         tickets: &Tickets,
     ) -> Result<Self, Fault> {
+        Credentials::with_proofs(identities, &[], policy, tickets)
+    }
+
+    /// As [`Credentials::new`], for authorities too that ask for proofs; to them
+    /// [`PROOF_PROTOCOL`] is spoken where HTTP is, as long as there are any.
+    ///
+    /// # Errors
+    /// There is no certificate.
+    pub fn with_proofs(
+        identities: Vec<Identity>,
+        proofs: &[Proof],
+        policy: Policy,
+        tickets: &Tickets,
+    ) -> Result<Self, Fault> {
         if identities.is_empty() {
             return Err(Fault::new("there is no certificate"));
         }
-        let names = Arc::new(Names::new(&identities, policy.refuse_unknown_names));
+        let names = Arc::new(Names::new(&identities, proofs, policy.refuse_unknown_names));
         let mut plain = server_config(&names, policy.min_version)?;
         plain.ticketer = Arc::clone(&tickets.ticketer);
         let mut http = plain.clone();
         http.alpn_protocols = HTTP_PROTOCOLS.map(<[u8]>::to_vec).into();
+        if !proofs.is_empty() {
+            http.alpn_protocols.push(PROOF_PROTOCOL.to_vec());
+        }
         Ok(Credentials {
             http: Arc::new(http),
             plain: Arc::new(plain),

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
 
 use crate::{Fault, pem};
@@ -146,6 +146,20 @@ impl Identity {
     /// How long it is still good at `now`; zero where it no longer is.
     pub fn remaining(&self, now: SystemTime) -> Duration {
         self.not_after.duration_since(now).unwrap_or_default()
+    }
+
+    /// What it is called where renewals are suggested (RFC 9773 section 4.1): the key identifier
+    /// of its authority and its serial number, both as they stand in the certificate.
+    pub fn renewal_id(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+        let leaf = self.certified.cert.first()?;
+        let leaf = parse(leaf).ok()?;
+        let authority = leaf.iter_extensions().find_map(|one| {
+            let ParsedExtension::AuthorityKeyIdentifier(authority) = one.parsed_extension() else {
+                return None;
+            };
+            authority.key_identifier.as_ref().map(|key| key.0.to_vec())
+        });
+        Some((authority?, leaf.tbs_certificate.raw_serial().to_vec()))
     }
 
     /// Whether it is for the host `name`.

@@ -3,9 +3,10 @@
 //!
 //! Reading order: [`Identity`] (a certificate with its key, checked), [`Credentials`] (all of them,
 //! as rustls and QUIC take them), `names` (which one answers), [`development`] (one that signs
-//! itself). No sockets and no files here; the one clock is rustls's own, which turns the keys of
-//! its tickets.
+//! itself), [`acme`] (what it takes to be given one). No sockets and no files here; the one clock
+//! is rustls's own, which turns the keys of its tickets.
 
+pub mod acme;
 pub mod development;
 
 mod credentials;
@@ -23,7 +24,8 @@ pub use identity::{Files, Identity};
 pub struct Fault(String);
 
 impl Fault {
-    pub(crate) fn new(text: impl Into<String>) -> Self {
+    /// The fault of this text, which holds no secret.
+    pub fn new(text: impl Into<String>) -> Self {
         Fault(text.into())
     }
 }

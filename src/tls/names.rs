@@ -8,6 +8,7 @@ use rustls::SignatureScheme;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::acme::{PROOF_PROTOCOL, Proof};
 use crate::identity::Identity;
 
 /// Certificates by the names that they are for.
@@ -17,6 +18,8 @@ pub(crate) struct Names {
     /// By what stands after `*.`.
     wild: HashMap<String, Vec<usize>>,
     refuse_unknown: bool,
+    /// What authorities that ask for a proof get, by its name.
+    proofs: HashMap<String, Arc<CertifiedKey>>,
 }
 
 impl fmt::Debug for Names {
@@ -29,12 +32,14 @@ impl fmt::Debug for Names {
 }
 
 impl Names {
-    pub(crate) fn new(identities: &[Identity], refuse_unknown: bool) -> Self {
+    pub(crate) fn new(identities: &[Identity], proofs: &[Proof], refuse_unknown: bool) -> Self {
+        let proof = |one: &Proof| (one.name.clone(), Arc::clone(&one.certified));
         let mut names = Names {
             certified: Vec::with_capacity(identities.len()),
             exact: HashMap::new(),
             wild: HashMap::new(),
             refuse_unknown,
+            proofs: proofs.iter().map(proof).collect(),
         };
         for (index, identity) in identities.iter().enumerate() {
             names.certified.push(Arc::clone(&identity.certified));
@@ -85,6 +90,15 @@ impl Names {
 
 impl ResolvesServerCert for Names {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if !self.proofs.is_empty() && hello.alpn().is_some_and(|mut all| asks_for_proof(&mut all)) {
+            let name = hello.server_name()?.to_ascii_lowercase();
+            return self.proofs.get(&name).cloned();
+        }
         self.choose(hello.server_name(), hello.signature_schemes())
     }
+}
+
+/// Whether a client offers what authorities offer, and nothing else.
+fn asks_for_proof(offered: &mut dyn Iterator<Item = &[u8]>) -> bool {
+    offered.next() == Some(PROOF_PROTOCOL) && offered.next().is_none()
 }

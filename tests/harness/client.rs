@@ -32,6 +32,7 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
     ("node", "nodejs"),
     ("obs", "obs-studio"),
     ("openssl", "openssl"),
+    ("pebble", "pebble"),
     ("promtool", "prometheus"),
     ("pulseaudio", "pulseaudio"),
     ("python3", "python3"),

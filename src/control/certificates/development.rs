@@ -1,15 +1,13 @@
 //! The certificate for development: made once, kept in the state directory, made again before it
 //! expires or when the server is called something else.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use corecast_tls::{Files, Identity, development};
 
 use super::files;
+use crate::private::write_private;
 
 /// What it is called in logs.
 const NAME: &str = "self-signed";
@@ -21,14 +19,17 @@ const FILE: &str = "self-signed.pem";
 /// A new one is made when less than this is left.
 const RENEW_BEFORE: Duration = Duration::from_secs(30 * 24 * 3_600);
 
-/// Whether `identity` is one of ours that can go on.
-pub(super) fn is_good(identity: Option<&Identity>, hosts: &[String], now: SystemTime) -> bool {
-    identity.is_some_and(|identity| {
-        identity.called == NAME
-            && identity.fault_at(now).is_none()
-            && identity.remaining(now) > RENEW_BEFORE
-            && hosts.iter().all(|host| identity.is_for(host))
-    })
+/// Whether `identity` was made here.
+pub(super) fn is_own(identity: &Identity) -> bool {
+    identity.called == NAME
+}
+
+/// Whether `identity` was made here and can go on.
+pub(super) fn is_good(identity: &Identity, hosts: &[String], now: SystemTime) -> bool {
+    is_own(identity)
+        && identity.fault_at(now).is_none()
+        && identity.remaining(now) > RENEW_BEFORE
+        && hosts.iter().all(|host| identity.is_for(host))
 }
 
 /// The one that is kept, else `last` where that can go on, else a new one.
@@ -40,22 +41,22 @@ pub(super) fn take(
     let now = SystemTime::now();
     let path = state_dir.map(|state_dir| state_dir.join(FILE));
     let kept = path.as_deref().and_then(|path| read(path).ok());
-    if let Some(kept) = kept.filter(|kept| is_good(Some(kept), hosts, now)) {
+    if let Some(kept) = kept.filter(|kept| is_good(kept, hosts, now)) {
         return Ok(kept);
     }
-    if let Some(last) = last.filter(|last| is_good(Some(last), hosts, now)) {
+    if let Some(last) = last.filter(|last| is_good(last, hosts, now)) {
         return Ok(last.clone());
     }
     let made = development::make(hosts, now).map_err(|fault| fault.to_string())?;
     let pem = format!("{}{}", made.certificate, made.key);
     let identity = parse(pem.as_bytes())?;
     let nowhere = "nowhere: the next start makes another";
-    let file = match (&path, state_dir) {
-        (Some(path), Some(state_dir)) => match write(state_dir, path, &pem) {
+    let file = match &path {
+        Some(path) => match write_private(path, pem.as_bytes()) {
             Ok(()) => path.display().to_string(),
             Err(error) => format!("{nowhere} ({}: {error})", path.display()),
         },
-        _ => nowhere.to_owned(),
+        None => nowhere.to_owned(),
     };
     tracing::info!(
         sha256 = identity.fingerprint,
@@ -76,25 +77,4 @@ fn parse(pem: &[u8]) -> Result<Identity, String> {
         ocsp: None,
     };
     Identity::read(NAME, files).map_err(|fault| fault.to_string())
-}
-
-/// Writes the file as a whole, for its owner only.
-fn write(state_dir: &Path, path: &Path, pem: &str) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(state_dir)?;
-    let new = path.with_extension("pem.new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(pem.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)
 }

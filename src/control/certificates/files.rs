@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use corecast_config::{Certificate, Config, TlsVersion};
-use corecast_tls::{Credentials, Files, Identity, MinVersion, Policy, Tickets, development};
+use corecast_tls::{Files, Identity, MinVersion, Policy, development};
 
 use super::{Look, development as kept};
+use crate::acme::store::Store;
 
 /// The longest file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -22,23 +22,28 @@ pub(crate) struct Wanted {
     /// The hosts of a certificate for development, where one may be made.
     hosts: Vec<String>,
     self_signed: bool,
-    pub(super) policy: Policy,
 }
 
 impl Wanted {
-    pub(super) fn new(config: &Config) -> Self {
-        let min_version = match config.tls.min_version {
-            TlsVersion::Tls12 => MinVersion::Tls12,
-            TlsVersion::Tls13 => MinVersion::Tls13,
-        };
+    /// What `config` wants; what comes by ACME lies in `state_dir`.
+    pub(super) fn new(config: &Config, state_dir: Option<&Path>) -> Self {
+        let mut certificates = config.all_certificates();
+        let mut hosts = development::hosts(&config.server.hostname);
+        let store = state_dir.map(|at| Store::new(at, &config.acme.directory_url));
+        for certificate in certificates.iter_mut().filter(|one| one.is_by_acme()) {
+            if let Some(store) = &store {
+                certificate.file = store.certificate_file(&certificate.name);
+            }
+            for name in &certificate.acme_names {
+                if !hosts.contains(name) {
+                    hosts.push(name.clone());
+                }
+            }
+        }
         Wanted {
-            certificates: config.all_certificates(),
-            hosts: development::hosts(&config.server.hostname),
-            self_signed: config.tls.self_signed,
-            policy: Policy {
-                min_version,
-                refuse_unknown_names: config.tls.refuse_unknown_names,
-            },
+            self_signed: config.tls.self_signed || certificates.iter().any(|it| it.is_by_acme()),
+            certificates,
+            hosts,
         }
     }
 
@@ -47,6 +52,17 @@ impl Wanted {
             .iter()
             .flat_map(|one| [&one.file, &one.key_file, &one.ocsp_file])
             .filter(|path| !path.as_os_str().is_empty())
+    }
+}
+
+/// What holds for all certificates.
+pub(super) fn policy(config: &Config) -> Policy {
+    Policy {
+        min_version: match config.tls.min_version {
+            TlsVersion::Tls12 => MinVersion::Tls12,
+            TlsVersion::Tls13 => MinVersion::Tls13,
+        },
+        refuse_unknown_names: config.tls.refuse_unknown_names,
     }
 }
 
@@ -71,7 +87,8 @@ impl Stamps {
 /// Certificates that can be used.
 #[derive(Debug)]
 pub(crate) struct Found {
-    pub(super) credentials: Arc<Credentials>,
+    /// The first is the default.
+    pub(super) identities: Vec<Identity>,
     pub(super) stamps: Stamps,
 }
 
@@ -79,22 +96,17 @@ pub(crate) struct Found {
 pub(super) fn look(
     wanted: &Wanted,
     state_dir: Option<&Path>,
-    tickets: &Tickets,
-    in_force: &Credentials,
+    in_force: &[Identity],
     before: Option<&Stamps>,
 ) -> Look {
     let stamps = Stamps::of(wanted);
-    let own = wanted.certificates.is_empty();
-    let good = !own
-        || kept::is_good(
-            in_force.identities.first(),
-            &wanted.hosts,
-            SystemTime::now(),
-        );
+    let own = in_force.first().filter(|first| kept::is_own(first));
+    let now = SystemTime::now();
+    let good = own.is_none_or(|own| kept::is_good(own, &wanted.hosts, now));
     if before == Some(&stamps) && good {
         return Look::Same;
     }
-    let read = read(wanted, state_dir, tickets, in_force.identities.first());
+    let read = read(wanted, state_dir, in_force);
     if Stamps::of(wanted) != stamps {
         // Somebody writes just now: the next look sees all of it.
         return Look::Same;
@@ -105,25 +117,34 @@ pub(super) fn look(
     }
 }
 
-/// Reads everything. `last` is the first certificate in force: one for development that could not
-/// be kept goes on.
+/// What keeps the files that people named from being used.
+pub(super) fn faults(wanted: &Wanted) -> Vec<String> {
+    let named = wanted.certificates.iter().filter(|one| !one.is_by_acme());
+    named.filter_map(|one| read_one(one).err()).collect()
+}
+
+/// Reads everything. `in_force` is what is in use: a certificate for development that could not be
+/// kept goes on, and so does one by ACME whose file was lost.
 pub(super) fn read(
     wanted: &Wanted,
     state_dir: Option<&Path>,
-    tickets: &Tickets,
-    last: Option<&Identity>,
+    in_force: &[Identity],
 ) -> Result<Found, Vec<String>> {
     let stamps = Stamps::of(wanted);
     let (mut identities, mut faults) = (Vec::new(), Vec::new());
     for certificate in &wanted.certificates {
+        if certificate.is_by_acme() {
+            identities.extend(read_acme(certificate, in_force));
+            continue;
+        }
         match read_one(certificate) {
             Ok(identity) => identities.push(identity),
             Err(fault) => faults.push(fault),
         }
     }
-    if wanted.certificates.is_empty() {
+    if identities.is_empty() && faults.is_empty() {
         if wanted.self_signed {
-            match kept::take(state_dir, &wanted.hosts, last) {
+            match kept::take(state_dir, &wanted.hosts, in_force.first()) {
                 Ok(identity) => identities.push(identity),
                 Err(fault) => faults.push(fault),
             }
@@ -134,12 +155,27 @@ pub(super) fn read(
     if !faults.is_empty() {
         return Err(faults);
     }
-    let credentials = Credentials::new(identities, wanted.policy, tickets);
-    let credentials = credentials.map_err(|fault| vec![fault.to_string()])?;
-    Ok(Found {
-        credentials: Arc::new(credentials),
-        stamps,
-    })
+    Ok(Found { identities, stamps })
+}
+
+/// A certificate that came by ACME, if one has come that is still good. One in force goes on where
+/// its file does not lead anywhere any more.
+fn read_acme(certificate: &Certificate, in_force: &[Identity]) -> Option<Identity> {
+    let now = SystemTime::now();
+    let is_good = |one: &Identity| one.fault_at(now).is_none();
+    let came = certificate.file.exists().then(|| read_one(certificate));
+    let kept = match came {
+        Some(Ok(identity)) => Some(identity),
+        Some(Err(fault)) => {
+            tracing::warn!(fault, "a kept certificate cannot be used");
+            None
+        }
+        None => None,
+    };
+    let last = in_force.iter().find(|one| one.called == certificate.name);
+    kept.into_iter()
+        .chain(last.cloned())
+        .find(|one| is_good(one))
 }
 
 fn read_one(certificate: &Certificate) -> Result<Identity, String> {
@@ -161,7 +197,7 @@ fn read_one(certificate: &Certificate) -> Result<Identity, String> {
 }
 
 /// A whole file of bounded length.
-pub(super) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     // A pipe would keep us waiting for its writer.
     if !path.metadata()?.is_file() {
         return Err(io::Error::other("it is no file"));

@@ -24,6 +24,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use corecast_mesh::message::{AccessRecord, EndReason};
+use corecast_protocol::http::{Method, Request};
 
 use crate::admission::bars;
 use crate::driver::Shard;
@@ -47,7 +48,8 @@ pub(crate) async fn answer(exchange: Exchange<'_>) -> Option<Response> {
 async fn dispatch(mut exchange: Exchange<'_>) -> Option<Response> {
     let (shard, request) = (Rc::clone(&exchange.shard), exchange.request);
     let config = shard.config();
-    if let Some(refused) = bars::bar(&config, exchange.peer().ip(), request) {
+    let refused = bars::bar(&config, exchange.peer().ip(), request);
+    if let Some(refused) = refused.filter(|_| !asks_for_proof(request)) {
         shard.probe.refused.at(refused.counted as usize).add(1);
         return Some(Response::refusal(&refused).last());
     }
@@ -75,6 +77,13 @@ async fn dispatch(mut exchange: Exchange<'_>) -> Option<Response> {
         Route::Preflight => Some(hls::preflight()),
         Route::Control => Box::pin(control::answer(&mut exchange)).await,
     }
+}
+
+/// Whether this may be an authority that wants to know whether a name is ours (RFC 8555 section
+/// 8.3): nobody knows from where it comes.
+fn asks_for_proof(request: &Request) -> bool {
+    matches!(request.method(), Method::Get | Method::Head)
+        && request.path().starts_with("/.well-known/acme-challenge/")
 }
 
 /// Counts bytes that were no request, and writes the access log's line for them.

@@ -28,15 +28,25 @@ shoutcast_mount = "/one" -> "/two"
 certificate_file = "" -> "{folder}/certificate.pem"
 key_file = "" -> "{folder}/key.pem"
 ocsp_file = "" -> "{folder}/ocsp.der"
+acme_names = ["one.example"] -> []
 self_signed = true -> false
 min_version = "1.2" -> "1.3"
 refuse_unknown_names = false -> true
 redirect_http = false -> true
 hsts_seconds = 0 -> 3600
 [[certificate]]
-file = "{folder}/other.pem" -> "{folder}/newer.pem"
+file = "" -> "{folder}/newer.pem"
 key_file = "" -> "{folder}/newer-key.pem"
 ocsp_file = "" -> "{folder}/newer-ocsp.der"
+acme_names = ["other.example"] -> []
+[acme]
+agree_to_terms = true -> false
+directory_url = "https://one.example/directory" -> "https://two.example/directory"
+email = "a@one.example" -> "b@two.example"
+challenge = "any" -> "http-01"
+eab_key_id = "" -> "key"
+eab_hmac_key = "" -> "c2VjcmV0IGtleQ"
+roots_file = "" -> "{folder}/roots.pem"
 [shards]
 count = 2 -> 1
 backend = "{engine}" -> "{other_engine}"
