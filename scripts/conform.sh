@@ -1,14 +1,29 @@
 # shellcheck shell=bash
-# `./x conform`: suites of others that no registry has. They are built by hand, once, from sources
-# that never come into this tree; here they run against a server of their own. Sourced by ./x.
+# `./x conform`: what others make of HTTP. A suite that no registry has is built by hand, once, from
+# sources that never come into this tree; here it runs against a server of its own. Sourced by ./x.
 
 conform() {
     local suite=${1:-}
     [ $# -eq 0 ] || shift
     case $suite in
     h2spec) conform_h2spec "$@" ;;
-    *) die "Which suite? ./x conform h2spec PROGRAM [ARGS]" ;;
+    http1) conform_http1 "$@" ;;
+    autobahn) conform_autobahn "$@" ;;
+    *) die "Which suite? ./x conform http1 [CLASS ...], or ./x conform h2spec or autobahn PLACE [ARGS]" ;;
     esac
+}
+
+# Hundreds of odd requests, each read by us, nginx, Caddy, Node and h11. CLASS is one of those in
+# tests/failures/grammar.py.
+conform_http1() {
+    local port=${PORT:-8443} rc=0
+    ensure_packages build judge
+    need_rust
+    [ -d .x/tools/h11/h11 ] || fetch_by_pip .x/tools/h11 "h11==$h11_version"
+    cargo build --release -p corecast
+    start_for_conformance "$port"
+    PYTHONPATH=.x/tools/h11 python3 tests/failures/grammar.py "$((port + 1))" "$@" || rc=1
+    return "$rc"
 }
 
 # PROGRAM is h2spec 2.6 or newer: its sources are at summerwind/h2spec, and

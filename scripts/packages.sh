@@ -14,6 +14,11 @@ demo   ffmpeg                                  ffmpeg           plays the demo s
 bench  icecast2                                icecast2         the peer that runs side by side
 bench  nginx|/usr/sbin/nginx                   nginx            the peer that serves segments
 bench  caddy                                   caddy            the peer that speaks HTTP/3
+judge  nginx|/usr/sbin/nginx                   nginx            a reader of HTTP/1
+judge  caddy                                   caddy            another one
+judge  node                                    nodejs           another one
+judge  pip|pip3                                python3-pip      fetches another one
+judge  python3                                 python3          asks them all
 test   git                                     git              tells which files are ours
 test   jq                                      jq               reads JSON answers
 test   shellcheck                              shellcheck       checks the shell scripts

@@ -2,6 +2,7 @@
 # Clients out of Python packages, fetched once by pip into .x/tools: what tests run. Sourced by ./x.
 
 imageio_ffmpeg_version=0.8.1
+h11_version=0.16.0
 
 # Other TLS, HTTP/2, HTTP/3 and WebSocket stacks, and all that they stand on: name==version.
 python_clients='

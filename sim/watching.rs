@@ -1,11 +1,13 @@
 //! Players of HLS in the world, and what must hold for them.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use corecast_media::name::{SessionId, ShardId};
 use corecast_media::time::Time;
+use corecast_mesh::message::NewViewer;
 use corecast_protocol::hls::{Answer, Resource, Response};
-use corecast_shard::hub::Watched;
+use corecast_shard::hub::{Asker, Watched};
 
 use crate::player::{Ask, Player};
 use crate::playlist::List;
@@ -144,9 +146,22 @@ impl World {
         let directives = ask.directives();
         let request = ask.request(&directives);
         let request = request.ok_or_else(|| format!("{} is no name", ask.name))?;
-        let viewer = matches!(request.resource, Resource::Playlist(_)).then(|| session.as_u64());
+        let card = || NewViewer {
+            viewer: session.as_u64(),
+            session,
+            peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            user_agent: "sim".into(),
+            referer: "".into(),
+            request: "GET / HTTP/1.1".into(),
+            since: self.now,
+        };
+        let asker = Asker {
+            viewer: session.as_u64(),
+            card: &card,
+        };
+        let asker = matches!(request.resource, Resource::Playlist(_)).then_some(asker);
         let hub = &mut self.nodes[session.shard().index()].hub;
-        Ok(hub.watch(self.now, session, &player.mount, &request, viewer))
+        Ok(hub.watch(self.now, session, &player.mount, &request, asker))
     }
 
     /// Asks for what must be there now.

@@ -13,7 +13,7 @@ use corecast_media::metadata::Metadata;
 use corecast_media::name::{MountName, Output, SessionId, ShardId};
 use corecast_media::time::Time;
 use corecast_mesh::lockout::Lockouts;
-use corecast_mesh::message::{EndReason, ShardMessage, SourceInfo};
+use corecast_mesh::message::{EndReason, SeatKind, ShardMessage, SourceInfo};
 use corecast_mesh::seats::{NodeSeats, Seats};
 use corecast_mesh::topology::Topology;
 use corecast_shard::hub::{Hub, HubEvent};
@@ -281,7 +281,7 @@ impl World {
         let now = self.now;
         self.nodes[session.shard().index()]
             .hub
-            .reserve(now, session, mount);
+            .reserve(now, session, mount, SeatKind::Listener);
     }
 
     fn give_up_asking(&mut self) {
@@ -513,7 +513,7 @@ impl World {
                     self.end_ear(session, reason, bytes);
                 }
                 HubEvent::Wanted { mount } => self.feed_wanted(ShardId(index as u16), mount),
-                HubEvent::Event(_) | HubEvent::Record(_) => {}
+                HubEvent::Event(_) | HubEvent::Record(_) | HubEvent::Viewers(_) => {}
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The benchmarks. This file is `bench icy`: corecast, icecast2 and a bare `send()` loop in
 //! alternating rounds, one after the other on the same processor, under the same generator.
 
+mod beside;
 mod blocked;
 mod drain;
 mod exchange;
@@ -13,6 +14,7 @@ mod latency;
 mod listeners;
 mod markdown;
 mod playlist;
+mod release;
 mod rows;
 mod score;
 mod segments;

@@ -46,6 +46,43 @@ pub fn is_reserved_path(path: &str) -> bool {
             .any(|prefix| path.starts_with(prefix))
 }
 
+/// What is wrong with a mount's name that [`is_hls_path`] has.
+pub(crate) const HLS_NAME: &str = "is an address of another mount's HLS: no source could feed it";
+
+/// Whether requests for `path` are for the HLS of a mount, so that no mount can have that name:
+/// playlists, manifests, and the media in their folder.
+pub fn is_hls_path(path: &str) -> bool {
+    if path.ends_with(".m3u8") {
+        return true;
+    }
+    if let Some(base) = path.strip_suffix(".mpd") {
+        return base.len() > 1 && !base.contains("/hls/");
+    }
+    let split = path.rsplit_once("/hls/");
+    split.is_some_and(|(base, name)| base.len() > 1 && is_hls_media(name))
+}
+
+/// Whether a file of the folder is called so: `v0-<epoch>-7.1.m4s` and the like.
+fn is_hls_media(name: &str) -> bool {
+    let mut words = name.splitn(3, '-');
+    let [Some(rendition), Some(epoch), Some(last)] = [words.next(), words.next(), words.next()]
+    else {
+        return false;
+    };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let index = rendition.strip_prefix(['v', 'a']).is_some_and(digits);
+    let life = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let stem = [".m4s", ".mp3"]
+        .iter()
+        .find_map(|end| last.strip_suffix(end));
+    let init = last
+        .strip_suffix(".mp4")
+        .and_then(|stem| stem.strip_prefix("init"));
+    let numbered = init.is_some_and(digits)
+        || stem.is_some_and(|stem| stem.split('.').count() <= 2 && stem.split('.').all(digits));
+    index && !epoch.is_empty() && epoch.bytes().all(life) && numbered
+}
+
 /// Adds the faults that no setting has alone.
 pub(crate) fn check(draft: &mut Draft) {
     check_listen(draft);
@@ -77,7 +114,8 @@ fn check_listen(draft: &mut Draft) {
         }
         let mount = &listen.shoutcast_mount;
         let takes_sources = listen.protocol == ListenProtocol::Shoutcast;
-        if takes_sources && (mount.is_empty() || is_reserved_path(mount)) {
+        let no_mount = mount.is_empty() || is_reserved_path(mount) || is_hls_path(mount);
+        if takes_sources && no_mount {
             let message = "must be the name of a mount";
             faults.push(place.fault("listen.shoutcast_mount", message));
         }
@@ -138,6 +176,9 @@ fn check_mounts(draft: &mut Draft) {
     for mount in &draft.mounts {
         if is_reserved_path(&mount.name) {
             let message = format!("{} is a page of the server's own", mount.name);
+            faults.push(mount.place.fault("mount.name", message));
+        } else if is_hls_path(&mount.name) {
+            let message = format!("{} {HLS_NAME}", mount.name);
             faults.push(mount.place.fault("mount.name", message));
         }
         if let Some(first) = seen.get(mount.name.as_str()) {
@@ -221,4 +262,52 @@ fn loops<'c>(config: &'c Config, by_name: &BTreeMap<&'c str, &'c str>) -> Vec<Ve
         }
     }
     loops
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_hls_are_no_mounts() {
+        for path in [
+            "/live.m3u8",
+            "/.m3u8",
+            "/live/hls/cam.m3u8",
+            "/live.mpd",
+            "/live/hls/v0-abc-7.m4s",
+            "/live/hls/a12-0-7.1.m4s",
+            "/live/hls/a0-x-7.mp3",
+            "/live/hls/v0-abc-init3.mp4",
+        ] {
+            assert!(is_hls_path(path), "{path}");
+            let text = format!("[[mount]]\nname = \"{path}\"\n");
+            let file = Some(crate::File {
+                name: "f",
+                text: &text,
+            });
+            let faults = crate::load(crate::Sources {
+                file,
+                environment: &[],
+                overrides: &[],
+            });
+            let faults = faults.expect_err("nobody could feed it");
+            let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            assert_eq!(told, [format!("f:2:8: mount.name: {path} {HLS_NAME}")]);
+        }
+        for path in [
+            "/live",
+            "/live.m3u",
+            "/live.ts",
+            "/hls/radio.mp3",
+            "/live/hls/radio.mp3",
+            "/live/hls/v0-abc-x.m4s",
+            "/live/hls/v0-ABC-7.m4s",
+            "/live/hls/v0-abc-7.1.2.m4s",
+            "/hls/v0-abc-7.m4s",
+            "/.mpd",
+        ] {
+            assert!(!is_hls_path(path), "{path}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::check::is_reserved_path;
+use crate::check::{is_hls_path, is_reserved_path};
 use crate::fault::{Fault, Place};
 use crate::pattern;
 use crate::property::{Kind, Named, Section, millis, section, text};
@@ -113,7 +113,8 @@ impl Master {
             // A master names its mounts and no servers: where its list leads is up to us.
             let is_mount = value::check_mount_name(name).is_ok()
                 && value::check_mount_name(&local).is_ok()
-                && !is_reserved_path(&local);
+                && !is_reserved_path(&local)
+                && !is_hls_path(&local);
             if !is_mount {
                 listed.bad += 1;
             } else if !self.wants(name) || seen.contains(&local) {
@@ -256,6 +257,7 @@ mod tests {
             "/../etc/passwd",
             "/admin/stats",
             "/status-json.xsl",
+            "/a.m3u8",
             "/",
             "/a?b",
             "/a#b",

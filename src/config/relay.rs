@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::check::is_reserved_path;
+use crate::check::{HLS_NAME, is_hls_path, is_reserved_path};
 use crate::fault::{Fault, Place};
 use crate::load::RELAY;
 use crate::property::{Kind, Named, millis, section, text};
@@ -187,6 +187,8 @@ pub(crate) fn check(relays: &[(Relay, Place)]) -> Vec<Fault> {
             note("mount", "is missing".to_owned());
         } else if is_reserved_path(mount) {
             note("mount", format!("{mount} is a page of the server's own"));
+        } else if is_hls_path(mount) {
+            note("mount", format!("{mount} {HLS_NAME}"));
         } else if let Some(first) = seen.get(mount) {
             note("mount", format!("{mount} is relayed already at {first}"));
         } else {
@@ -305,7 +307,8 @@ mod tests {
         let bad = "[[relay]]\nurl = 'https://a/'\n[[relay]]\nmount = '/admin/x'\n\
                    [[relay]]\nmount = '/r'\nurl = 'http://a/'\nretry_min_ms = 5000\n\
                    retry_max_ms = 500\nuser = 'a:b'\n\
-                   [[relay]]\nmount = '/r'\nurl = 'http://a/'\nspeed = 1\n";
+                   [[relay]]\nmount = '/r'\nurl = 'http://a/'\nspeed = 1\n\
+                   [[relay]]\nmount = '/r.m3u8'\nurl = 'http://a/'\n";
         let faults = loaded(bad, &["relay./x.titles=true"], &[]).expect_err("faults");
         assert_eq!(
             faults,
@@ -318,6 +321,8 @@ mod tests {
                 "f:6:9: relay.retry_min_ms: is more than retry_max_ms",
                 "f:12:9: relay.mount: /r is relayed already at f:6:9",
                 "f:14:1: relay./r.speed: is no setting",
+                "f:16:9: relay.mount: /r.m3u8 is an address of another mount's HLS: no source \
+                 could feed it",
                 "--set: relay./x.titles: there is no [[relay]] of that mount",
             ]
         );

@@ -1,10 +1,11 @@
 //! The settings as the planes read them. Every field is already checked against its bounds.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::acme::Acme;
+use crate::log::Log;
 use crate::master::Master;
 use crate::mounts::Mounts;
 use crate::network::Network;
@@ -562,39 +563,5 @@ section! {
         /// How long a directory may take to answer.
         timeout as "timeout_ms":
             Duration = Duration::from_secs(10), millis(100, 60_000), Reload;
-    }
-}
-
-section! {
-    /// Logs.
-    pub struct Log in "log" {
-        /// Least level that is written.
-        level: String = "info".to_owned(), Kind::Choice(LOG_LEVELS), Reload;
-        /// Whether lines are JSON objects instead of text.
-        json: bool = false, Kind::Bool, Restart;
-        /// Access log in Icecast's combined form; empty for none.
-        access_path: PathBuf = PathBuf::new(), Kind::Path, Restart;
-        /// Whether addresses of peers are cut (last octet, last 80 bits) wherever they are
-        /// written.
-        redact_ip: bool = false, Kind::Bool, Reload;
-    }
-}
-
-/// The log levels, the quietest first.
-pub const LOG_LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
-
-/// An address that may be written to logs under `redact`.
-pub fn shown_ip(ip: IpAddr, redact: bool) -> IpAddr {
-    let ip = ip.to_canonical();
-    match (redact, ip) {
-        (false, ip) => ip,
-        (true, IpAddr::V4(v4)) => {
-            let [a, b, c, _] = v4.octets();
-            IpAddr::from([a, b, c, 0])
-        }
-        (true, IpAddr::V6(v6)) => {
-            let [a, b, c, ..] = v6.segments();
-            IpAddr::from([a, b, c, 0, 0, 0, 0, 0])
-        }
     }
 }

@@ -11,8 +11,8 @@
 //! (where stations are listed), `masters` (servers all of whose mounts are relayed); `event` and
 //! `access_log` (what is written down), `recorder` (media as files), `certificates` (what TLS is
 //! spoken with), `acme` (how they are got), `private` (files of secrets), `audience` (who listens,
-//! counted), `titles` (what was playing), `feed` (events for those who watch), `probe` (what is
-//! counted).
+//! counted), `viewers` (who watches HLS, put together), `titles` (what was playing), `feed` (events
+//! for those who watch), `probe` (what is counted).
 
 mod access_log;
 mod acme;
@@ -47,6 +47,7 @@ mod resolve;
 mod router;
 mod titles;
 mod users;
+mod viewers;
 
 #[cfg(test)]
 mod tests;

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use corecast_config::{Config, Mount};
+use corecast_config::{Config, HlsLines, Mount};
 use corecast_media::intro::Intros;
 use corecast_media::name::{MountName, ShardId};
-use corecast_mesh::message::{Event, FromControl, Question, ToControl};
+use corecast_media::time::Time;
+use corecast_mesh::message::{AccessRecord, Event, FromControl, Question, ToControl};
 use corecast_mesh::port::ControlPort;
 use corecast_mesh::seats::NodeSeats;
 use corecast_mesh::topology::Topology;
@@ -40,6 +41,7 @@ use crate::recorder::storage::Disk;
 use crate::resolve;
 use crate::router::router;
 use crate::users::Editor;
+use crate::viewers::Viewers;
 
 /// Messages and orders handled before request handlers get their turn.
 const TURN_MAX: usize = 256;
@@ -182,6 +184,7 @@ struct Plane {
     queries: Queries,
     exchange: Exchange,
     scribe: Scribe,
+    viewers: Viewers,
     guests: Guests,
     hooks: Hooks,
     directories: Directories,
@@ -222,6 +225,7 @@ impl Plane {
             outbox: Outbox::new(node.topology),
             queries: Queries::new(node.topology),
             scribe: Scribe::new(access, &node.config(), Arc::clone(&probe)),
+            viewers: Viewers::new(Arc::clone(&probe)),
             recorder: Recorder::new(Arc::new(Disk), Arc::clone(&probe)),
             guests: Guests::new(Arc::clone(&node)),
             hooks: Hooks::new(client.clone(), Arc::clone(&node)),
@@ -252,8 +256,10 @@ impl Plane {
                 continue;
             }
             let certificates = self.certificates.poll_timeout();
-            let timeout = self.queries.poll_timeout().into_iter().chain(certificates);
-            let timeout = timeout.min();
+            let viewers = self.viewers.poll_timeout();
+            let viewers = viewers.map(|due| self.node.started + due.since(Time::ZERO));
+            let timeouts = [self.queries.poll_timeout(), certificates, viewers];
+            let timeout = timeouts.into_iter().flatten().min();
             tokio::select! {
                 ready = self.bell.readable() => {
                     // The descriptor is read before the next wait is prepared: nobody rings a
@@ -291,6 +297,8 @@ impl Plane {
         self.queries.handle_timeout(now);
         let turned = self.certificates.handle_timeout(now, &self.node.config());
         self.spread(turned);
+        let gone = self.viewers.handle_timeout(self.node.now());
+        self.handle_gone(gone);
         self.recorder.reap();
         self.outbox.handle_room(&mut self.port);
         while let Some((shard, query, sessions)) = self.queries.poll_transmit() {
@@ -324,13 +332,31 @@ impl Plane {
                 host,
                 port,
             } => resolve::start(&self.node, session, host, port),
-            ToControl::Event(event) => {
-                self.hooks.handle_event(&event);
-                self.directories.handle_event(&event);
-                self.observe(&event);
-                self.scribe
-                    .handle_event(self.node.now().as_millis(), *event);
+            ToControl::Event(event) => self.handle_event(*event, true),
+            ToControl::Viewers(report) => {
+                for started in self.viewers.handle_report(*report) {
+                    self.handle_event(started, true);
+                }
             }
+        }
+    }
+
+    /// Tells everybody of what happened; `written` where the logs have a line for it.
+    fn handle_event(&mut self, event: Event, written: bool) {
+        self.hooks.handle_event(&event);
+        self.directories.handle_event(&event);
+        self.observe(&event);
+        if written {
+            let now_ms = self.node.now().as_millis();
+            self.scribe.handle_event(now_ms, event);
+        }
+    }
+
+    /// Viewers of HLS have gone.
+    fn handle_gone(&mut self, gone: Vec<AccessRecord>) {
+        let written = self.node.config().log.access_hls == HlsLines::Viewers;
+        for record in gone {
+            self.handle_event(Event::Access(record), written);
         }
     }
 
@@ -479,10 +505,13 @@ impl Plane {
         let now = Instant::now();
         let waiting = std::iter::from_fn(|| self.port.recv()).take(EVENTS_AT_END_MAX);
         for (from, message) in waiting.collect::<Vec<_>>() {
-            if matches!(message, ToControl::Event(_) | ToControl::Record(_)) {
+            let told = matches!(message, ToControl::Event(_) | ToControl::Record(_));
+            if told || matches!(message, ToControl::Viewers(_)) {
                 self.handle_message(now, from, message);
             }
         }
+        let gone = self.viewers.close();
+        self.handle_gone(gone);
         self.port.flush();
         self.recorder.close().await;
         self.scribe.close();

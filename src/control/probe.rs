@@ -39,6 +39,8 @@ probe! {
         access_lines: Counter = "corecast_access_log_lines_total";
         /// Lines that the access log lost because its disk was too slow.
         access_lost: Counter = "corecast_access_log_lost_total";
+        /// Viewers of HLS without a line, since too many were there at once.
+        viewers_untold: Counter = "corecast_viewers_untold_total";
         /// Log lines about one peer that were left out because there were too many.
         hushed: Counter = "corecast_log_lines_suppressed_total";
         /// Visits of listeners that ended, by kind of player; a player that looks at a stream and

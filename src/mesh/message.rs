@@ -4,6 +4,7 @@
 //! shape that will travel between nodes: names, epochs and bytes, no pointers into a shard.
 
 use std::net::SocketAddr;
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +18,13 @@ use corecast_media::name::{MountName, SessionId};
 use corecast_protocol::hls::Step;
 use corecast_tls::Credentials;
 
-pub use crate::report::{MountReport, RelayReport, RelayState, SessionReport, ShardSnapshot};
+pub use crate::report::{
+    MountReport, NewViewer, RelayReport, RelayState, SessionReport, ShardSnapshot, Sighting,
+    ViewersReport,
+};
 
-/// From shard to shard. A shard may send to itself; then no ring is crossed.
+/// From the hub of one shard to that of another. A hub may send to itself; then no ring is
+/// crossed.
 #[derive(Debug)]
 pub enum ShardMessage {
     /// Publisher's shard -> home: may `session` feed `mount`?
@@ -69,6 +74,8 @@ pub enum ShardMessage {
         mount: MountName,
         /// The listener.
         session: SessionId,
+        /// Whose it is.
+        seat: SeatKind,
     },
     /// Home -> reader's shard: the answer to [`ShardMessage::Reserve`]. Where the shard had no
     /// replica, a [`ReplicaUpdate::Snapshot`] went before it.
@@ -77,44 +84,26 @@ pub enum ShardMessage {
         mount: MountName,
         /// The listener.
         session: SessionId,
-        /// Whether it has a seat now.
-        answer: Result<(), JoinRefusal>,
+        /// Whether it has a seat now, and of which kind.
+        answer: Result<SeatKind, JoinRefusal>,
         /// With [`JoinRefusal::NoSource`]: the mount to try instead.
         fallback: Option<MountName>,
     },
-    /// Reader's shard -> home: seats for listeners that sit at `from` now. Where `from` is
-    /// `mount` itself, they return from wherever a fallback took them.
-    Move {
-        /// The mount that they go to.
-        mount: MountName,
-        /// The mount whose source is gone.
-        from: MountName,
-        /// How many.
-        seats: u32,
-        /// How many fallbacks were tried before this one.
-        hops: u8,
-    },
+    /// Reader's shard -> home: seats, please, for listeners that sit elsewhere now.
+    Move(Move),
     /// Home -> reader's shard: the answer to [`ShardMessage::Move`].
     MoveAnswer {
-        /// The mount that they go to.
-        mount: MountName,
-        /// The mount whose source is gone.
-        from: MountName,
-        /// How many.
-        seats: u32,
-        /// As asked.
-        hops: u8,
+        /// What was asked.
+        asked: Move,
         /// Whether they have the seats, else the next mount to try.
         answer: Result<(), Option<MountName>>,
     },
-    /// Reader's shard -> home: this many seats are free again.
+    /// Reader's shard -> home: seats are free again.
     Release {
         /// The mount.
         mount: MountName,
         /// How many.
-        seats: u32,
-        /// How many of them for slowness.
-        slow: u32,
+        freed: Freed,
     },
     /// Reader's shard -> home: no more updates; the shard has let go of its replica.
     Unsubscribe {
@@ -135,8 +124,6 @@ pub enum ShardMessage {
         /// What is said of it.
         message: HlsMessage,
     },
-    /// Packets of QUIC that came to another shard than that of their connection.
-    Datagrams(Datagrams),
     /// Any shard -> home: a title from outside the stream (an admin's update).
     SetMetadata {
         /// The mount.
@@ -146,7 +133,66 @@ pub enum ShardMessage {
     },
 }
 
-/// What one read of a socket brought, for the shard of its connection.
+/// Whom a seat is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SeatKind {
+    /// A listener; the mount may have a limit of them.
+    #[default]
+    Listener,
+    /// A forward of ours to another server: no limit counts it.
+    Forward,
+}
+
+/// Listeners that go from one mount to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// The mount that they go to.
+    pub mount: MountName,
+    /// The mount whose source is gone, where they sit; `mount` itself where they return from
+    /// wherever a fallback took them.
+    pub from: MountName,
+    /// How many.
+    pub seats: u32,
+    /// How many fallbacks were tried before this one.
+    pub hops: u8,
+}
+
+/// Seats that are free again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Freed {
+    /// Those of listeners.
+    pub listeners: u32,
+    /// How many of these for slowness.
+    pub slow: u32,
+    /// Those of forwards.
+    pub forwards: u32,
+}
+
+impl Freed {
+    /// One seat.
+    pub const fn one(kind: SeatKind) -> Self {
+        let (listeners, forwards) = match kind {
+            SeatKind::Listener => (1, 0),
+            SeatKind::Forward => (0, 1),
+        };
+        Freed {
+            listeners,
+            slow: 0,
+            forwards,
+        }
+    }
+}
+
+impl AddAssign for Freed {
+    fn add_assign(&mut self, more: Self) {
+        self.listeners += more.listeners;
+        self.slow += more.slow;
+        self.forwards += more.forwards;
+    }
+}
+
+/// What one read of a socket brought, for the shard of its connection: packets of QUIC that came
+/// to another one.
 #[derive(Debug)]
 pub struct Datagrams {
     /// The acceptor that it came to, counted the same on all shards.
@@ -285,6 +331,8 @@ pub enum ToControl {
     },
     /// Something worth a log line or a feed.
     Event(Box<Event>),
+    /// Who watches a mount as HLS.
+    Viewers(Box<ViewersReport>),
     /// Media of a mount whose settings want a record of it, in order.
     Record(Box<Recording>),
 }

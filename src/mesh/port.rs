@@ -12,7 +12,7 @@ use std::sync::Arc;
 use corecast_media::name::ShardId;
 
 use crate::doorbell::{Button, Doorbell, publish};
-use crate::message::{FromControl, ShardMessage, ToControl};
+use crate::message::{Datagrams, FromControl, ShardMessage, ToControl};
 use crate::ring::{Receiver, RingStats, Sender, ring};
 use crate::topology::Topology;
 
@@ -163,7 +163,11 @@ struct Outbound<T> {
 
 impl<T> Outbound<T> {
     fn send(&mut self, message: T) -> Result<(), T> {
-        let sent = self.sender.send(message);
+        self.send_as(message, |message| message)
+    }
+
+    fn send_as<M>(&mut self, what: M, wrap: impl FnOnce(M) -> T) -> Result<(), M> {
+        let sent = self.sender.send_as(what, wrap);
         self.unflushed |= sent.is_ok();
         self.refused |= sent.is_err();
         sent
@@ -209,11 +213,20 @@ impl<T> Inbound<T> {
     }
 }
 
+/// What one shard sends to another.
+#[derive(Debug)]
+enum Parcel {
+    Message(ShardMessage),
+    Datagrams(Datagrams),
+}
+
 /// A message as a shard receives it.
 #[derive(Debug)]
 pub enum Received {
-    /// From a shard, maybe itself.
+    /// From the hub of a shard, maybe its own.
     Shard(ShardId, ShardMessage),
+    /// Packets that another shard passes on.
+    Datagrams(Datagrams),
     /// From control.
     Control(FromControl),
 }
@@ -223,11 +236,11 @@ pub enum Received {
 pub struct ShardPort {
     id: ShardId,
     /// Messages of the shard to itself cross no ring.
-    local: VecDeque<ShardMessage>,
+    local: VecDeque<Parcel>,
     local_max: usize,
     local_refused: bool,
-    to_shards: Vec<Option<Outbound<ShardMessage>>>,
-    from_shards: Vec<Option<Inbound<ShardMessage>>>,
+    to_shards: Vec<Option<Outbound<Parcel>>>,
+    from_shards: Vec<Option<Inbound<Parcel>>>,
     to_control: Outbound<ToControl>,
     from_control: Inbound<FromControl>,
     bell: Doorbell,
@@ -246,23 +259,31 @@ impl ShardPort {
     /// # Errors
     /// The message, where the ring is full: [`ShardPort::poll_room`] says when to try again.
     pub fn send(&mut self, to: ShardId, message: ShardMessage) -> Result<(), ShardMessage> {
+        self.send_as(to, message, Parcel::Message)
+    }
+
+    /// As [`ShardPort::send`], of packets whose connection lives there.
+    ///
+    /// # Errors
+    /// The packets, as there.
+    pub fn send_datagrams(&mut self, to: ShardId, packets: Datagrams) -> Result<(), Datagrams> {
+        self.send_as(to, packets, Parcel::Datagrams)
+    }
+
+    fn send_as<M>(&mut self, to: ShardId, what: M, wrap: fn(M) -> Parcel) -> Result<(), M> {
         if to == self.id {
-            return self.send_local(message);
+            if self.local.len() >= self.local_max {
+                self.local_refused = true;
+                return Err(what);
+            }
+            self.local.push_back(wrap(what));
+            return Ok(());
         }
         self.dirty = true;
         match self.to_shards.get_mut(to.index()).and_then(Option::as_mut) {
-            Some(link) => link.send(message),
-            None => Err(message),
+            Some(link) => link.send_as(what, wrap),
+            None => Err(what),
         }
-    }
-
-    fn send_local(&mut self, message: ShardMessage) -> Result<(), ShardMessage> {
-        if self.local.len() >= self.local_max {
-            self.local_refused = true;
-            return Err(message);
-        }
-        self.local.push_back(message);
-        Ok(())
     }
 
     /// Sends to control; [`ShardPort::flush`] wakes it.
@@ -289,11 +310,14 @@ impl ShardPort {
             None => self.from_control.recv().map(Received::Control)?,
             Some(link) => {
                 let from = ShardId(turn as u16);
-                let message = match link {
+                let parcel = match link {
                     Some(link) => link.recv()?,
                     None => self.local.pop_front()?,
                 };
-                Received::Shard(from, message)
+                match parcel {
+                    Parcel::Message(message) => Received::Shard(from, message),
+                    Parcel::Datagrams(packets) => Received::Datagrams(packets),
+                }
             }
         };
         self.dirty = true;

@@ -27,6 +27,47 @@ pub struct ShardSnapshot {
     pub viewers: Vec<(MountName, Vec<u64>)>,
 }
 
+/// What one shard says of those who watch a mount as HLS, every few seconds.
+#[derive(Clone, Debug)]
+pub struct ViewersReport {
+    /// The mount.
+    pub mount: MountName,
+    /// Those of whom the shard did not tell before.
+    pub new: Vec<NewViewer>,
+    /// Everybody who asked or was sent something since it told last.
+    pub seen: Vec<Sighting>,
+}
+
+/// A viewer whom a shard sees for the first time, or again after a pause.
+#[derive(Clone, Debug)]
+pub struct NewViewer {
+    /// The viewer's number, the same on every shard.
+    pub viewer: u64,
+    /// The first request.
+    pub session: SessionId,
+    /// Where it came from.
+    pub peer: SocketAddr,
+    /// `User-Agent`.
+    pub user_agent: Arc<str>,
+    /// `Referer`.
+    pub referer: Box<str>,
+    /// Its request line, cleaned.
+    pub request: Box<str>,
+    /// When it came.
+    pub since: Time,
+}
+
+/// What became of a viewer since the last report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// The viewer's number.
+    pub viewer: u64,
+    /// When it asked last.
+    pub at: Time,
+    /// Bytes sent to it since, heads included.
+    pub bytes: u64,
+}
+
 /// One relay as the home of its mount reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayReport {

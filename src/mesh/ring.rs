@@ -68,20 +68,24 @@ impl<T> Sender<T> {
     /// The message itself where the ring is full; it is counted, and [`Receiver::room_wanted`]
     /// tells the other end.
     pub fn send(&mut self, message: T) -> Result<(), T> {
-        let message = match self.push(message) {
-            Ok(()) => return Ok(()),
-            Err(message) => message,
-        };
-        self.shared.room_wanted.set();
-        self.push(message).inspect_err(|_| {
-            self.full += 1;
-            self.shared.sender.full.store(self.full, Ordering::Relaxed);
-        })
+        self.send_as(message, |message| message)
     }
 
-    fn push(&mut self, message: T) -> Result<(), T> {
-        let pushed = self.producer.push(message);
-        pushed.map_err(|rtrb::PushError::Full(message)| message)?;
+    /// As [`Sender::send`], of what becomes a message of the ring by `wrap`.
+    ///
+    /// # Errors
+    /// What was to be sent, as there.
+    pub(crate) fn send_as<M>(&mut self, what: M, wrap: impl FnOnce(M) -> T) -> Result<(), M> {
+        if !self.has_room() {
+            self.shared.room_wanted.set();
+            if !self.has_room() {
+                self.full += 1;
+                self.shared.sender.full.store(self.full, Ordering::Relaxed);
+                return Err(what);
+            }
+        }
+        let pushed = self.producer.push(wrap(what));
+        debug_assert!(pushed.is_ok(), "nobody else fills the ring");
         self.sent += 1;
         self.shared.sender.sent.store(self.sent, Ordering::Relaxed);
         Ok(())

@@ -28,6 +28,7 @@ use crate::net::acceptor::Accept;
 use crate::net::link::Link;
 use crate::net::tcp::TcpConnection;
 use crate::net::tls::{HandshakeFault, TlsConnection};
+use crate::net::wire::Wire;
 use crate::probe::Refusal;
 use crate::session::{answer, rtmp, shoutcast, source, tell_malformed};
 use crate::task::isolated;

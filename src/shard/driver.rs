@@ -14,8 +14,8 @@ use corecast_config::Config;
 use corecast_media::name::{SessionId, ShardId};
 use corecast_media::time::Time;
 use corecast_mesh::message::{
-    AccessRecord, EndReason, Event, FromControl, JoinRefusal, PublishRefusal, ShardMessage,
-    ToControl, Verdict,
+    AccessRecord, Datagrams, EndReason, Event, FromControl, JoinRefusal, PublishRefusal, ToControl,
+    Verdict,
 };
 use corecast_mesh::port::{Plane, Received, ShardPort};
 use corecast_mesh::seats::NodeSeats;
@@ -193,10 +193,10 @@ impl Shard {
         self.first_beat + step * u32::try_from(steps).unwrap_or(u32::MAX)
     }
 
-    /// Sends to another shard now, or not at all.
-    pub(crate) fn send_message(&self, to: ShardId, message: ShardMessage) {
+    /// Passes packets on to another shard now, or not at all.
+    pub(crate) fn send_datagrams(&self, to: ShardId, datagrams: Datagrams) {
         let mut port = self.port.borrow_mut();
-        if port.send(to, message).is_err() {
+        if port.send_datagrams(to, datagrams).is_err() {
             self.probe.ring_full.at(FullRing::Shard as usize).add(1);
         }
         port.flush();
@@ -362,9 +362,7 @@ impl Shard {
                     let _ = waiting.send(reason);
                 }
             }
-            HubEvent::SeatAnswer { session, answer } => {
-                self.joiners.answer(session, answer);
-            }
+            HubEvent::SeatAnswer { session, answer } => self.joiners.answer(session, answer),
             HubEvent::ListenerEnded {
                 session,
                 socket,
@@ -390,6 +388,7 @@ impl Shard {
             HubEvent::Record(recording) => {
                 let _ = self.try_tell_control(ToControl::Record(Box::new(recording)));
             }
+            HubEvent::Viewers(report) => self.tell_control(ToControl::Viewers(Box::new(report))),
         }
     }
 
@@ -493,7 +492,7 @@ impl Shard {
                 match received {
                     None => break,
                     Some(Received::Control(message)) => self.handle_control(message),
-                    Some(Received::Shard(_, ShardMessage::Datagrams(datagrams))) => {
+                    Some(Received::Datagrams(datagrams)) => {
                         self.endpoints.handle_datagrams(datagrams);
                     }
                     Some(Received::Shard(from, message)) => {

@@ -27,6 +27,7 @@ use crate::hub::ListenerCard;
 use crate::joining::Wish;
 use crate::net::ReaderSocket;
 use crate::net::tcp::TcpConnection;
+use crate::net::wire::Wire;
 use crate::relay::turns::Turns;
 use crate::session::rtmp::random;
 use crate::task::{First, Signal, first, isolated};
@@ -195,7 +196,7 @@ impl Push<'_> {
         if url.tls {
             return Err("RTMPS is not there yet".to_owned());
         }
-        let mut seat = Wish::new(self.shard, self.session);
+        let mut seat = Wish::of_forward(self.shard, self.session);
         let stream = self.mount.with_output(Output::Rtmp);
         seat.seat(stream)
             .await

@@ -20,8 +20,8 @@ use corecast_media::name::{MountName, Output, SessionId, ShardId};
 use corecast_media::time::Time;
 use corecast_media::window::Stretch;
 use corecast_mesh::message::{
-    EndReason, Event, HlsMessage, JoinRefusal, PublishRefusal, Recording, ShardMessage,
-    ShardSnapshot, SourceInfo,
+    EndReason, Event, JoinRefusal, PublishRefusal, Recording, SeatKind, ShardMessage,
+    ShardSnapshot, SourceInfo, ViewersReport,
 };
 use corecast_mesh::seats::NodeSeats;
 use corecast_mesh::topology::Topology;
@@ -35,10 +35,12 @@ use outbox::Outbox;
 use publisher::Publisher;
 use replica::Replica;
 use timers::{Timer, Timers};
+pub use viewers::Asker;
+pub(crate) use viewers::player_of;
 use watch::Watch;
 pub use watch::Watched;
-pub(crate) use watch::player_of;
 
+mod dispatch;
 mod hearing;
 mod holdings;
 mod home;
@@ -50,6 +52,7 @@ mod publisher;
 mod replica;
 mod settings;
 mod timers;
+mod viewers;
 mod watch;
 
 /// The most readers served in one [`Hub::handle_timeout`]: 3 ms at the usual cost of a send.
@@ -166,6 +169,8 @@ pub enum HubEvent<S> {
     Event(Event),
     /// Media that the mount's settings want in a file, for control.
     Record(Recording),
+    /// Who watches a mount, for control.
+    Viewers(ViewersReport),
 }
 
 /// A listener's seat: what its response head is made of.
@@ -270,8 +275,8 @@ impl<S: Socket> Hub<S> {
 
     /// Asks for a seat at `mount`; [`HubEvent::SeatAnswer`] follows, unless
     /// [`Hub::release`] comes first.
-    pub fn reserve(&mut self, now: Time, session: SessionId, mount: MountName) {
-        self.ask_for_seat(session, mount);
+    pub fn reserve(&mut self, now: Time, session: SessionId, mount: MountName, kind: SeatKind) {
+        self.ask_for_seat(session, mount, kind);
         self.settle(now);
     }
 
@@ -361,7 +366,7 @@ impl<S: Socket> Hub<S> {
         if !std::mem::replace(&mut self.draining, true) {
             self.drain_publishers();
             self.drain_listeners(now);
-            self.drain_watches();
+            self.drain_watches(now);
             self.settle(now);
         }
     }
@@ -495,103 +500,6 @@ impl<S: Socket> Hub<S> {
                 break;
             }
         }
-    }
-
-    fn dispatch(&mut self, now: Time, from: ShardId, message: ShardMessage) {
-        match message {
-            ShardMessage::Publish {
-                mount,
-                session,
-                info,
-            } => {
-                self.handle_publish(now, mount, session, info);
-            }
-            ShardMessage::PublishAnswer { session, answer } => {
-                self.handle_publish_answer(session, answer);
-            }
-            ShardMessage::Media {
-                mount,
-                session,
-                events,
-            } => {
-                self.handle_media(now, &mount, session, events);
-            }
-            ShardMessage::Unpublish {
-                mount,
-                session,
-                reason,
-            } => {
-                self.handle_unpublish(now, &mount, session, reason);
-            }
-            ShardMessage::EndPublisher { session, reason } => {
-                self.handle_end_publisher(session, reason);
-            }
-            ShardMessage::Reserve { mount, session } => {
-                self.handle_reserve(now, from, mount, session);
-            }
-            ShardMessage::ReserveAnswer {
-                mount,
-                session,
-                answer,
-                fallback,
-            } => {
-                self.handle_reserve_answer(now, &mount, session, answer, fallback);
-            }
-            move_of @ (ShardMessage::Move { .. } | ShardMessage::MoveAnswer { .. }) => {
-                self.dispatch_move(now, from, move_of);
-            }
-            ShardMessage::Release { mount, seats, slow } => {
-                self.handle_release(now, &mount, seats, slow);
-            }
-            ShardMessage::Unsubscribe { mount } => self.handle_unsubscribe(from, &mount),
-            ShardMessage::Replica { mount, update } => {
-                self.handle_replica_update(now, &mount, update);
-            }
-            ShardMessage::SetMetadata { mount, metadata } => {
-                self.handle_set_metadata(now, &mount, metadata);
-            }
-            // Never for the hub: the driver knows where they go.
-            ShardMessage::Datagrams(_) => {}
-            ShardMessage::Hls { mount, message } => self.dispatch_hls(now, from, mount, message),
-        }
-    }
-
-    fn dispatch_move(&mut self, now: Time, from: ShardId, message: ShardMessage) {
-        match message {
-            ShardMessage::Move {
-                mount,
-                from: source,
-                seats,
-                hops,
-            } => {
-                self.handle_move(now, from, mount, source, seats, hops);
-            }
-            ShardMessage::MoveAnswer {
-                mount,
-                from: source,
-                seats,
-                hops,
-                answer,
-            } => {
-                self.handle_move_answer(now, &mount, &source, seats, hops, answer);
-            }
-            _ => {}
-        }
-    }
-
-    fn dispatch_hls(&mut self, now: Time, from: ShardId, mount: MountName, message: HlsMessage) {
-        match message {
-            HlsMessage::Watch => self.handle_watch(now, from, mount),
-            HlsMessage::Answer(answer) => self.handle_watch_answer(now, &mount, answer),
-            HlsMessage::Unwatch => self.handle_unwatch(now, from, &mount),
-            HlsMessage::Step(step) => self.handle_step(now, &mount, &step),
-        }
-    }
-
-    /// Says something of a mount's HLS to another shard, or to this one.
-    fn send_hls(&mut self, to: ShardId, mount: &MountName, message: HlsMessage) {
-        let mount = mount.clone();
-        self.send(to, ShardMessage::Hls { mount, message });
     }
 }
 

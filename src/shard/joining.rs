@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use corecast_media::name::{MountName, SessionId};
-use corecast_mesh::message::{EndReason, JoinRefusal};
+use corecast_mesh::message::{EndReason, JoinRefusal, SeatKind};
 
 use crate::driver::Shard;
 use crate::hearing;
@@ -66,6 +66,7 @@ impl Shard {
 pub(crate) struct Wish {
     shard: Rc<Shard>,
     session: SessionId,
+    kind: SeatKind,
     open: bool,
 }
 
@@ -75,16 +76,24 @@ impl Wish {
         Wish {
             shard: Rc::clone(shard),
             session,
+            kind: SeatKind::Listener,
             open: false,
         }
     }
 
+    /// The same for a forward of ours.
+    pub(crate) fn of_forward(shard: &Rc<Shard>, session: SessionId) -> Self {
+        let mut wish = Wish::new(shard, session);
+        wish.kind = SeatKind::Forward;
+        wish
+    }
+
     /// Asks the home of `stream` for a seat, once.
     pub(crate) async fn seat(&mut self, stream: MountName) -> Result<Seat, JoinRefusal> {
-        let answer = self.shard.joiners.expect(self.session);
+        let (answer, kind) = (self.shard.joiners.expect(self.session), self.kind);
         self.open = true;
         self.shard
-            .with_hub(|hub, now| hub.reserve(now, self.session, stream));
+            .with_hub(|hub, now| hub.reserve(now, self.session, stream, kind));
         match monoio::time::timeout(SEAT_TIMEOUT, answer).await {
             Ok(Ok(Ok(seat))) => Ok(seat),
             Ok(Ok(Err(refusal))) => {

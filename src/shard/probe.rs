@@ -46,6 +46,9 @@ const REFUSALS: &[&str] = &[
 /// What was lost or put off because a ring was full.
 const RINGS: &[&str] = &["shard", "control"];
 
+/// Why units of a publisher were left out.
+const UNITS_LEFT_OUT: &[&str] = &["unconfigured", "damaged"];
+
 /// Engines, in the order of [`backend_index`].
 const BACKENDS: &[&str] = &["io_uring", "epoll"];
 
@@ -73,6 +76,13 @@ pub(crate) enum Refusal {
     LockedOut = 8,
 }
 
+/// Why a publisher's unit was left out, as a place in its family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeftOut {
+    Unconfigured = 0,
+    Damaged = 1,
+}
+
 /// Which ring was full, as a place in its family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FullRing {
@@ -97,6 +107,10 @@ probe! {
         requests: Family<Counter> = "corecast_requests_total" by "kind" in REQUEST_KINDS;
         /// Bytes of media received from sources.
         source_bytes: Counter = "corecast_source_bytes_total";
+        /// Units of RTMP publishers that were left out: their decoder configuration had not come,
+        /// or they could not be read.
+        units_left_out: Family<Counter> =
+            "corecast_units_left_out_total" by "reason" in UNITS_LEFT_OUT;
         /// Bytes sent to listeners, heads and ICY blocks included.
         listener_bytes: Counter = "corecast_listener_bytes_total";
         /// Sends to listeners.

@@ -325,7 +325,10 @@ impl Control {
                 let _ = self.told.send(Seen::Event(*event));
             }
             ToControl::Ask(question) => self.judge(&question),
-            ToControl::Answer { .. } | ToControl::Record(_) | ToControl::Resolve { .. } => {}
+            ToControl::Answer { .. }
+            | ToControl::Record(_)
+            | ToControl::Resolve { .. }
+            | ToControl::Viewers(_) => {}
         }
     }
 

@@ -2,7 +2,7 @@
 //! and requests that make no sense.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -509,12 +509,21 @@ fn publishers_that_send_nonsense_end_alone() {
     steady.send(&pictures(GROUP * 3..GROUP * 6, 100));
     let report = server.mount("/live/steady").expect("it is there");
     assert_eq!(report["state"], "live");
+    // A picture of which no configuration tells.
+    let mut early = publisher(&server, "/live/early");
+    early.send(&pictures(1..2, 100));
+    for reason in ["unconfigured", "damaged"] {
+        let labels = format!("reason=\"{reason}\"");
+        wait_for(reason, SOON, || {
+            let left_out = server.metric("corecast_units_left_out_total", &labels);
+            (left_out > 0.0).then_some(())
+        });
+    }
     assert_unhurt(&server);
 }
 
-/// How long the server bears with `talk`, which is said again and again behind `hello`.
-fn time_until_closed(address: SocketAddr, hello: &[u8], talk: &[u8], pause: Duration) -> Duration {
-    let mut stream = peers::say(address, hello);
+/// How long the server bears with `talk`, which is said again and again.
+fn time_until_closed(stream: &mut TcpStream, talk: &[u8], pause: Duration) -> Duration {
     stream
         .set_read_timeout(Some(Duration::from_millis(1)))
         .expect("never zero");
@@ -539,9 +548,29 @@ fn clients_of_rtmp_that_never_come_to_the_point_are_closed_in_time() {
         ("a talk without end", hello(), &acknowledged, 0),
     ] {
         let pause = Duration::from_millis(pause_ms);
-        let took = time_until_closed(address, &hello, talk, pause);
+        let mut stream = peers::say(address, &hello);
+        let took = time_until_closed(&mut stream, talk, pause);
         assert!(took < Duration::from_secs(9), "{name}: {took:?}");
     }
     assert_eq!(server.get("/ready").status, 200);
+    assert_unhurt(&server);
+}
+
+#[test]
+fn a_publisher_that_only_pings_loses_its_mount() {
+    let server = Server::start(Backend::IoUring, &["mount_defaults.source_timeout_ms=0"]);
+    let mut idle = shown(&server, "/live/idle");
+    let ping = b"\x02\0\0\0\0\0\x06\x04\0\0\0\0\0\x06\0\0\0\x01";
+    let title = message(18, b"\x02\0\x0aonMetaData\x08\0\0\0\0\0\0\x09");
+    let talk = [&ping[..], &title].concat();
+    let took = time_until_closed(&mut idle.socket, &talk, Duration::from_millis(200));
+    assert!(took < SOON, "{took:?}");
+    wait_for("the mount has no source", SOON, || {
+        let report = server.mount("/live/idle");
+        let live = report.is_some_and(|report| report["state"] == "live");
+        (!live).then_some(())
+    });
+    let ended = server.metric("corecast_sources_ended_total", "reason=\"timeout\"");
+    assert_eq!(ended, 1.0);
     assert_unhurt(&server);
 }

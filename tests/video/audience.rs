@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use super::{publish, wait_tracks};
-use crate::harness::{Backend, Server, fixture, http, wait_for};
+use crate::harness::{Backend, Scratch, Server, Station, fixture, http, wait_for};
 
 /// Longer than anything here may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -24,7 +26,10 @@ fn get(server: &Server, path: &str, agent: &str) -> http::Answer {
 
 #[test]
 fn a_player_is_counted_once_and_then_no_more() {
-    let server = Server::start(Backend::IoUring, &["mount_defaults.hls=always"]);
+    let scratch = Scratch::new("audience");
+    let access = scratch.file("access");
+    let setting = format!("log.access_path={}", access.display());
+    let mut server = Server::start(Backend::IoUring, &["mount_defaults.hls=always", &setting]);
     let film = fixture::film("player.flv", 90, &["-g", "30", "-bf", "0"]);
     let _source = publish(&server, &film, "/live/cam");
     wait_tracks(&server, "/live/cam", 2);
@@ -58,4 +63,62 @@ fn a_player_is_counted_once_and_then_no_more() {
         get(&server, list, "two");
         (viewers() == Some(1.into())).then_some(())
     });
+    let lines = || {
+        let log = std::fs::read_to_string(&access).unwrap_or_default();
+        let of_viewers = log.lines().filter(|line| line.contains("/live/cam/hls/"));
+        Vec::from_iter(of_viewers.map(str::to_owned))
+    };
+    wait_for("each has its line", LIMIT, || {
+        get(&server, list, "two");
+        (lines().len() >= 2).then_some(())
+    });
+    server.signal(Signal::TERM);
+    server.wait_end();
+    let mut lines = lines();
+    lines.sort_by_key(|line| line.contains("\"two\""));
+    let [one, three, two] = &lines[..] else {
+        panic!("{lines:#?}")
+    };
+    for line in [one, three, two] {
+        assert!(
+            line.contains("\"GET /live/cam/hls/v0.m3u8 HTTP/1.1\" 200 "),
+            "{line}"
+        );
+        assert!(!line.contains("four"), "{line}");
+        let bytes = line
+            .split("\" 200 ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        let bytes: usize = bytes
+            .and_then(|bytes| bytes.parse().ok())
+            .expect("a number");
+        assert!(bytes > 2 * CONNECTIONS * 500, "lists have more: {line}");
+    }
+    let seconds = two.rsplit(' ').next().and_then(|last| last.parse().ok());
+    assert!(seconds > Some(15), "it watched until now: {two}");
+}
+
+#[test]
+fn each_request_has_a_line_where_the_settings_want_that() {
+    let scratch = Scratch::new("requests");
+    let access = scratch.file("access");
+    let setting = format!("log.access_path={}", access.display());
+    let settings = [
+        "mount_defaults.hls=always",
+        "log.access_hls=requests",
+        &setting,
+    ];
+    let mut server = Server::start(Backend::IoUring, &settings);
+    let _station = Station::play(&server, "/live");
+    wait_for("there is a list", LIMIT, || {
+        let answer = server.get("/live/hls/a0.m3u8");
+        (answer.status == 200).then_some(())
+    });
+    for _ in 0..3 {
+        get(&server, "/live/hls/a0.m3u8", "counted");
+    }
+    server.signal(Signal::TERM);
+    server.wait_end();
+    let log = std::fs::read_to_string(&access).expect("it is written");
+    assert_eq!(log.matches("\"counted\"").count(), 3, "{log}");
 }

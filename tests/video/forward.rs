@@ -15,7 +15,7 @@ fn a_mount_is_pushed_to_another_server_bit_for_bit_and_again_after_a_loss() {
     let scratch = crate::harness::Scratch::new("forward");
     let config = scratch.file("corecast.toml");
     let text = format!(
-        "[[mount]]\nname = '/live/cam'\nforward = '{}'\n",
+        "[[mount]]\nname = '/live/cam'\nforward = '{}'\nlisteners_max = 1\n",
         far.publish_url("/live/copy")
     );
     std::fs::write(&config, text).expect("a scratch folder takes files");
@@ -30,6 +30,8 @@ fn a_mount_is_pushed_to_another_server_bit_for_bit_and_again_after_a_loss() {
     assert_eq!(report["tracks"][0]["width"], 320);
     let found = packets(&far.url("/live/copy.flv"), &["-t", "2"], "null");
     assert_of_film(&of_film, &found, [45, 60]);
+    let found = packets(&near.url("/live/cam.flv"), &["-t", "1"], "null");
+    assert!(!found.is_empty(), "a forward takes no listener's seat");
 
     // The other server throws the stream out: it comes again.
     let answer = far.get_as_admin("/admin/killsource?mount=/live/copy");

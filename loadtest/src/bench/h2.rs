@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::blocked::{Crowd, delays, different_bodies};
+use super::beside;
+use super::blocked::Crowd;
 use super::drain::{self, block_on, h2 as http2};
 use super::hls::{self, quantile_ms};
 use super::playlist::Watched;
+use super::release::Release;
 use super::rows::{Board, Line};
-use super::server::{Kind, Wire};
-use super::turns::{Load, Side, Turns, noise, segments};
+use super::server::Wire;
+use super::turns::Load;
 use super::video::{Stage, Stand};
 use super::waiters::{Remote, ask_http2};
 use crate::clock::{MS_NS, now_ns};
@@ -118,23 +120,6 @@ pub(super) fn measure(stand: &Stand<'_>, board: &mut Board) -> io::Result<()> {
 }
 
 fn segments_beside_nginx(stand: &Stand<'_>, board: &mut Board, round: usize) -> io::Result<()> {
-    let stage = match stand.settings.peers_only {
-        false => Some(stand.secure_stage(hls::SEGMENT_BITS, false)?),
-        true => None,
-    };
-    let files = match &stage {
-        Some(stage) => segments(stage, 1)?,
-        None => Vec::new(),
-    };
-    let body = files.first().map(|file| file.body.clone());
-    let body = body.unwrap_or_else(|| noise(hls::SEGMENT_BYTES));
-    let nginx = stand.server(&Kind::Nginx {
-        file: body.clone(),
-        place: hls::MEMORY.into(),
-        wire: Wire::Http2,
-    })?;
-    let mut sides = vec![Side::peer(&nginx, &body)];
-    sides.extend(stage.as_ref().map(|stage| Side::ours(stage, files)));
     let load = Load {
         drain: drain::h2::drain,
         connections: CONNECTIONS,
@@ -142,21 +127,10 @@ fn segments_beside_nginx(stand: &Stand<'_>, board: &mut Board, round: usize) -> 
         turn_ms: TURN_MS,
         window_ms: stand.settings.window_ms,
     };
-    let turns = Turns::take(&sides, load)?;
-    board.note("bytes", body.len() as f64);
-    board.note("cpu_nginx", turns.median(0, |turn| turn.cpu_s_per_gb));
-    board.note("rate_nginx", turns.median(0, |turn| turn.gb_per_s));
-    eprintln!(
-        "round {} segments: corecast {:.3}, nginx {:.3} CPU-s/GB",
-        round + 1,
-        turns.median(1, |turn| turn.cpu_s_per_gb),
-        turns.median(0, |turn| turn.cpu_s_per_gb),
-    );
-    drop(sides);
-    let Some(stage) = stage else { return Ok(()) };
-    board.note("segment_cpu", turns.ratio(1, 0));
-    board.note("cpu", turns.median(1, |turn| turn.cpu_s_per_gb));
-    board.note("rate", turns.median(1, |turn| turn.gb_per_s));
+    let measured = beside::nginx(stand, board, round, Wire::Http2, load)?;
+    let Some(stage) = measured.stage else {
+        return Ok(());
+    };
     let beside = beside(&stage).map_err(|error| stage.server.explain(&error))?;
     for (key, figure) in beside {
         board.note(key, figure);
@@ -166,13 +140,12 @@ fn segments_beside_nginx(stand: &Stand<'_>, board: &mut Board, round: usize) -> 
 
 fn blocked(stand: &Stand<'_>, board: &mut Board, round: usize) -> io::Result<()> {
     let stage = stand.secure_stage(hls::BLOCKED_BITS, true)?;
-    let pid = stage.server.pid();
     let watched = Watched::find(&stage.target(".m3u8"))?;
-    let rss_before = proc::memory(pid)?.rss_bytes;
+    let rss_before = proc::memory(stage.server.pid())?.rss_bytes;
     let secure = stage.server.secure("/");
     let (connections, each) = WAITING_HTTP2;
     let explain = |error: io::Error| stage.server.explain(&error);
-    let mut crowd = Crowd::new(
+    let crowd = Crowd::new(
         &watched,
         vec![
             Box::new(Remote::http2(&secure, connections, each).map_err(explain)?),
@@ -180,41 +153,12 @@ fn blocked(stand: &Stand<'_>, board: &mut Board, round: usize) -> io::Result<()>
             Box::new(Remote::http3(&secure, WAITING_HTTP3).map_err(explain)?),
         ],
     )?;
-    // The first parts find their way into caches and buffers.
-    crowd.wait_parts(5, || Ok(())).map_err(explain)?;
-    let cpu_before = proc::cpu_ns(pid)?;
-    let mut rss = 0;
-    let waited = crowd.wait_parts(stand.settings.parts, || {
-        rss = rss.max(proc::memory(pid)?.rss_bytes);
-        Ok(())
-    });
-    let rounds = waited.map_err(explain)?;
-    let cpu_ns = proc::cpu_ns(pid)? - cpu_before;
-    drop(crowd);
+    let parts = stand.settings.parts;
+    let mut release = Release::watch(crowd, &stage.server, parts, rss_before)?;
     let waiting = f64::from(connections * each + WAITING_HTTP1 + WAITING_HTTP3);
-    let (mut all, late) = delays(&rounds);
-    let p99_ms = quantile_ms(&mut all, 0.99)?;
-    let figures = [
-        ("release_p99_ms", p99_ms),
-        ("release_p50_ms", quantile_ms(&mut all, 0.5)?),
-        ("release_max_ms", quantile_ms(&mut all, 1.0)?),
-        ("late", late as f64 * 1e3 / all.len() as f64),
-        ("parts", all.len() as f64 / waiting),
-        (
-            "answer_cpu_us",
-            cpu_ns as f64 / 1e3 / waiting / rounds.len() as f64,
-        ),
-        (
-            "waiter_kb",
-            rss.saturating_sub(rss_before) as f64 / 1e3 / waiting,
-        ),
-        ("resident_mb", rss as f64 / 1e6),
-        ("bodies", different_bodies(&rounds) as f64),
-        ("source_late_ms", stage.end()?),
-    ];
-    for (key, figure) in figures {
-        board.note(key, figure);
-    }
+    let p99_ms = release.note(board, waiting)?;
+    board.note("parts", release.delays_ns.len() as f64 / waiting);
+    board.note("source_late_ms", stage.end()?);
     eprintln!("round {} blocked, p99 {p99_ms:.1} ms", round + 1);
     Ok(())
 }

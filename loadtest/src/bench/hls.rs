@@ -5,8 +5,9 @@ use std::io;
 
 use bytes::Bytes;
 
-use super::blocked::{Crowd, Plain, delays, different_bodies};
+use super::blocked::{Crowd, Plain};
 use super::playlist::{Watched, good};
+use super::release::Release;
 use super::rows::{Board, Line, spread};
 use super::segments::{Drained, drain};
 use super::server::{FILE, Kind, Server, Wire};
@@ -120,57 +121,29 @@ pub(super) fn measure(stand: &Stand<'_>, board: &mut Board) -> io::Result<()> {
 fn blocked(stand: &Stand<'_>, board: &mut Board, round: usize) -> io::Result<()> {
     let connections = stand.settings.connections;
     let stage = stand.stage(BLOCKED_BITS, true, &[])?;
-    let pid = stage.server.pid();
     let watched = Watched::find(&stage.target(".m3u8"))?;
-    let rss_before = proc::memory(pid)?.rss_bytes;
+    let rss_before = proc::memory(stage.server.pid())?.rss_bytes;
     let plain = Plain::connect(&watched.target, connections)?;
-    let mut crowd = Crowd::new(&watched, vec![Box::new(plain)])?;
-    // The first parts find their way into caches and buffers.
-    crowd.wait_parts(5, || Ok(()))?;
-    let cpu_before = proc::cpu_ns(pid)?;
-    let mut rss = 0;
-    let waited = crowd.wait_parts(stand.settings.parts, || {
-        rss = rss.max(proc::memory(pid)?.rss_bytes);
-        Ok(())
-    });
-    let rounds = waited.map_err(|error| stage.server.explain(&error))?;
-    let cpu_ns = proc::cpu_ns(pid)? - cpu_before;
-    drop(crowd);
-    let answers = f64::from(connections) * rounds.len() as f64;
-
-    let (mut all, late) = delays(&rounds);
-    let per_part = all.chunks(connections as usize);
+    let crowd = Crowd::new(&watched, vec![Box::new(plain)])?;
+    let parts = stand.settings.parts;
+    let mut release = Release::watch(crowd, &stage.server, parts, rss_before)?;
+    // Before they are sorted.
+    let per_part = release.delays_ns.chunks(connections as usize);
     let mut firsts: Vec<u64> = per_part
         .filter_map(|part| part.iter().min().copied())
         .collect();
     let parts = firsts.len();
-    let p99_ms = quantile_ms(&mut all, 0.99)?;
-    let figures = [
-        ("release_p99_ms", p99_ms),
-        ("release_p50_ms", quantile_ms(&mut all, 0.5)?),
-        ("release_max_ms", quantile_ms(&mut all, 1.0)?),
-        ("release_first_ms", quantile_ms(&mut firsts, 0.5)?),
-        ("late", late as f64 * 1e3 / all.len() as f64),
-        ("parts", parts as f64),
-        ("answer_cpu_us", cpu_ns as f64 / 1e3 / answers),
-        (
-            "waiter_kb",
-            rss.saturating_sub(rss_before) as f64 / 1e3 / f64::from(connections),
-        ),
-        ("resident_mb", rss as f64 / 1e6),
-    ];
-    for (key, figure) in figures {
-        board.note(key, figure);
-    }
+    let p99_ms = release.note(board, f64::from(connections))?;
+    board.note("release_first_ms", quantile_ms(&mut firsts, 0.5)?);
+    board.note("parts", parts as f64);
     let mut since_picture: Vec<u64> = Vec::new();
-    for round in &rounds {
+    for round in &release.rounds {
         if let Some((_, last)) = round.pictures {
             let done = round.answers.iter().map(|answer| answer.done_ns);
             since_picture.extend(done.map(|done_ns| done_ns.saturating_sub(last.sent_ns)));
         }
     }
     board.note("picture_p99_ms", quantile_ms(&mut since_picture, 0.99)?);
-    board.note("bodies", different_bodies(&rounds) as f64);
     board.note("source_late_ms", stage.end()?);
     eprintln!(
         "round {} blocked {parts} parts, p99 {p99_ms:.1} ms",

@@ -2,14 +2,15 @@
 
 use std::io;
 
+use super::SEED;
+use super::beside::{self, Beside};
 use super::drain;
 use super::handshakes::{Shaken, shake};
 use super::listeners::hold;
 use super::rows::{Board, Line, spread};
-use super::server::{Kind, Server, Wire};
-use super::turns::{Load, Side, Turns, noise, segments};
+use super::server::{Server, Wire};
+use super::turns::Load;
 use super::video::Stand;
-use super::{SEED, hls};
 use crate::clock::MS_NS;
 use crate::source::{self, Method, Source};
 
@@ -94,23 +95,6 @@ pub(super) fn measure(stand: &Stand<'_>, board: &mut Board) -> io::Result<()> {
 }
 
 fn segments_and_handshakes(stand: &Stand<'_>, board: &mut Board, round: usize) -> io::Result<()> {
-    let stage = match stand.settings.peers_only {
-        false => Some(stand.secure_stage(hls::SEGMENT_BITS, false)?),
-        true => None,
-    };
-    let files = match &stage {
-        Some(stage) => segments(stage, 1)?,
-        None => Vec::new(),
-    };
-    let body = files.first().map(|file| file.body.clone());
-    let body = body.unwrap_or_else(|| noise(hls::SEGMENT_BYTES));
-    let nginx = stand.server(&Kind::Nginx {
-        file: body.clone(),
-        place: hls::MEMORY.into(),
-        wire: Wire::Tls,
-    })?;
-    let mut sides = vec![Side::peer(&nginx, &body)];
-    sides.extend(stage.as_ref().map(|stage| Side::ours(stage, files)));
     let load = Load {
         drain: drain::tls::drain,
         connections: CONNECTIONS,
@@ -118,21 +102,7 @@ fn segments_and_handshakes(stand: &Stand<'_>, board: &mut Board, round: usize) -
         turn_ms: TURN_MS,
         window_ms: stand.settings.window_ms,
     };
-    let turns = Turns::take(&sides, load)?;
-    board.note("bytes", body.len() as f64);
-    board.note("cpu_nginx", turns.median(0, |turn| turn.cpu_s_per_gb));
-    board.note("rate_nginx", turns.median(0, |turn| turn.gb_per_s));
-    if stage.is_some() {
-        board.note("segment_cpu", turns.ratio(1, 0));
-        board.note("cpu", turns.median(1, |turn| turn.cpu_s_per_gb));
-        board.note("rate", turns.median(1, |turn| turn.gb_per_s));
-    }
-    eprintln!(
-        "round {} segments: corecast {:.3}, nginx {:.3} CPU-s/GB",
-        round + 1,
-        turns.median(1, |turn| turn.cpu_s_per_gb),
-        turns.median(0, |turn| turn.cpu_s_per_gb),
-    );
+    let Beside { stage, nginx } = beside::nginx(stand, board, round, Wire::Tls, load)?;
     let servers: Vec<&Server> = [&nginx]
         .into_iter()
         .chain(stage.as_ref().map(|stage| &stage.server))

@@ -370,6 +370,9 @@ fn mount_name_fault(name: &str) -> Option<String> {
     if check::is_reserved_path(name) {
         return Some(format!("{} is a page of corecast's own", note::clean(name)));
     }
+    if check::is_hls_path(name) {
+        return Some(format!("{} {}", note::clean(name), check::HLS_NAME));
+    }
     value::check_mount_name(name).err()
 }
 

@@ -5,6 +5,7 @@ use corecast_media::name::{MountName, SessionId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::*;
+use crate::message::Freed;
 
 fn two_shards(capacity: usize) -> Mesh {
     let topology = Topology::new(2);
@@ -17,16 +18,17 @@ fn two_shards(capacity: usize) -> Mesh {
 }
 
 fn numbered(mount: &MountName, number: u32) -> ShardMessage {
-    ShardMessage::Release {
-        mount: mount.clone(),
-        seats: number,
-        slow: 0,
-    }
+    let freed = Freed {
+        listeners: number,
+        ..Freed::default()
+    };
+    let mount = mount.clone();
+    ShardMessage::Release { mount, freed }
 }
 
 fn number_of(received: Received) -> (ShardId, u32) {
     match received {
-        Received::Shard(from, ShardMessage::Release { seats, .. }) => (from, seats),
+        Received::Shard(from, ShardMessage::Release { freed, .. }) => (from, freed.listeners),
         other => panic!("nobody sent {other:?}"),
     }
 }

@@ -443,6 +443,8 @@ impl Packager {
             let last = gone.list.last().map(|(msn, _)| msn + 1);
             let unused = last.unwrap_or(gone.list.open_msn);
             self.unused.insert(gone.id, unused);
+            // The others' reports name it no longer.
+            found.iter_mut().for_each(|stays| stays.changed = true);
         }
         self.renditions = found;
         self.write_multivariant();

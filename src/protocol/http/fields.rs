@@ -51,7 +51,7 @@ impl Fields {
 
     /// As [`Fields::with_number`].
     pub fn push_number(&mut self, name: &str, value: u64) {
-        let mut digits = itoa(value);
+        let digits = itoa(value);
         push_line(&mut self.lines, name, digits.text());
     }
 
@@ -84,7 +84,7 @@ struct Digits {
 }
 
 impl Digits {
-    fn text(&mut self) -> &[u8] {
+    fn text(&self) -> &[u8] {
         self.bytes.get(self.from..).unwrap_or_default()
     }
 }

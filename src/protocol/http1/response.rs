@@ -57,15 +57,6 @@ impl<'b> ResponseHead<'b> {
         self
     }
 
-    /// Writes one line unless `value` is empty.
-    pub fn header_unless_empty(self, name: &str, value: &str) -> Self {
-        if value.is_empty() {
-            self
-        } else {
-            self.header(name, value)
-        }
-    }
-
     /// Writes one line with a number.
     pub fn header_number(self, name: &str, value: u64) -> Self {
         self.header(name, value.to_string())
@@ -141,7 +132,6 @@ mod tests {
         ResponseHead::start(&mut out, ResponseVersion::Http10, 401)
             .header("WWW-Authenticate", "Basic realm=\"corecast\"")
             .header("X-\r\nA: b", "1\r\n\r\n<script>")
-            .header_unless_empty("Empty", "")
             .header_number("Content-Length", 0)
             .date(0)
             .finish();

@@ -18,6 +18,7 @@ use crate::admission::client::client;
 use crate::driver::Shard;
 use crate::net::LinkSocket;
 use crate::net::link::Link;
+use crate::net::wire::Wire;
 
 /// How long the peer may take nothing of an answer.
 const SEND_STEP_MAX: Duration = Duration::from_secs(30);

@@ -87,6 +87,7 @@ async fn ask(shard: &Rc<Shard>, account: Account, request: &Request, body: Bytes
     let mut waiting = Waiting {
         shard: Rc::clone(shard),
         session,
+        inbox,
         asked: false,
     };
     let message = ToControl::Request(Box::new(to_control(account, request, body)));
@@ -95,12 +96,11 @@ async fn ask(shard: &Rc<Shard>, account: Account, request: &Request, body: Bytes
     }
     waiting.asked = true;
     let mut body = ControlBody {
-        inbox,
         waiting,
         taken: 0,
         length: None,
     };
-    let head = monoio::time::timeout(CONTROL_TIMEOUT, body.inbox.next()).await;
+    let head = monoio::time::timeout(CONTROL_TIMEOUT, body.waiting.inbox.next()).await;
     match head {
         Ok(ResponsePart::Head {
             status,
@@ -170,7 +170,6 @@ fn to_control(account: Account, request: &Request, body: Bytes) -> ControlReques
 /// The body of control's answer, as it comes. Dropped before its end, it tells control that nobody
 /// waits.
 pub(crate) struct ControlBody {
-    inbox: Rc<ResponseInbox>,
     waiting: Waiting,
     /// Chunks taken for which control got no new credit.
     taken: u16,
@@ -196,13 +195,13 @@ impl ControlBody {
 
     /// The next piece, if it is there.
     pub(crate) fn try_next(&mut self) -> Option<Chunk> {
-        let part = self.inbox.try_next()?;
+        let part = self.waiting.inbox.try_next()?;
         Some(self.take(part))
     }
 
     /// The next piece.
     pub(crate) async fn next(&mut self) -> Chunk {
-        match monoio::time::timeout(CONTROL_SILENCE_MAX, self.inbox.next()).await {
+        match monoio::time::timeout(CONTROL_SILENCE_MAX, self.waiting.inbox.next()).await {
             Ok(part) => self.take(part),
             Err(_) => Chunk::Broken,
         }
@@ -225,14 +224,6 @@ impl ControlBody {
     }
 }
 
-impl Drop for ControlBody {
-    fn drop(&mut self) {
-        if self.inbox.is_complete() {
-            self.waiting.asked = false;
-        }
-    }
-}
-
 impl std::fmt::Debug for ControlBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ControlBody")
@@ -246,6 +237,7 @@ impl std::fmt::Debug for ControlBody {
 struct Waiting {
     shard: Rc<Shard>,
     session: SessionId,
+    inbox: Rc<ResponseInbox>,
     /// Whether control knows of it.
     asked: bool,
 }
@@ -253,7 +245,7 @@ struct Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.shard.inboxes.forget(self.session);
-        if self.asked {
+        if self.asked && !self.inbox.is_complete() {
             self.shard
                 .tell_control(ToControl::RequestEnded(self.session));
         }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use corecast_config::Config;
+use corecast_config::{Config, HlsLines};
 use corecast_media::name::SessionId;
 use corecast_media::time::Time;
 use corecast_mesh::message::{AccessRecord, EndReason};
@@ -17,6 +17,7 @@ use corecast_protocol::http::{BadRequest, BodyFraming, Fields, Request};
 use corecast_protocol::text;
 
 use super::connection::{BodyFault, Connection};
+use super::response::Played;
 use super::room::Share;
 use crate::admission::client::came_by_https;
 use crate::driver::Shard;
@@ -93,13 +94,15 @@ impl Account {
         self,
         shard: &Shard,
         request: &Request,
-        (status, hls): (u16, bool),
+        (status, hls): (u16, Option<Box<Played>>),
         sent: Sent,
     ) {
-        if hls {
+        if let Some(Played { mount, viewer }) = hls.as_deref() {
             shard.probe.hls_bytes.add(sent.bytes);
+            shard.with_hub(|hub, now| hub.note_sent(now, mount, *viewer, sent.bytes));
         }
-        if !hls || status >= 400 {
+        let told = shard.config().log.access_hls == HlsLines::Requests;
+        if hls.is_none() || status >= 400 || told {
             self.close(shard, request, status, sent);
         }
     }

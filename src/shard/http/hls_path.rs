@@ -74,6 +74,9 @@ mod tests {
             let found = named(path);
             let found_mount = found.as_ref().map(|named| named.mount.as_str());
             assert_eq!(found_mount, mount, "{path}");
+            // The settings say so too: nobody could feed it.
+            let taken = mount.is_some() || path.ends_with(PLAYLIST_SUFFIX);
+            assert_eq!(corecast_config::is_hls_path(path), taken, "{path}");
             if let Some(found) = found {
                 assert_eq!(found.outside, outside, "{path}");
             }

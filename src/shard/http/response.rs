@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use corecast_config::Config;
+use corecast_media::name::MountName;
 use corecast_protocol::http::fields::http_date;
 use corecast_protocol::http::{Fields, Version};
 use corecast_protocol::http1::ResponseVersion;
@@ -52,11 +53,19 @@ pub(crate) struct Response {
     pub(crate) body: Body,
     /// Whether an HTTP/1 connection is of no use after it.
     pub(crate) last: bool,
-    /// Whether it is one of the many of HLS: their bytes are counted apart, and only failures
-    /// have a line in the access log.
-    pub(crate) hls: bool,
+    /// Whose it is, where it is one of the many of HLS.
+    pub(crate) hls: Option<Box<Played>>,
     /// A drain gives it its time until it is sent.
     pub(crate) hold: Option<Answering>,
+}
+
+/// A piece of a mount's HLS. Its bytes are counted apart, and only failures have a line in the
+/// access log, unless the settings want one for each.
+#[derive(Debug)]
+pub(crate) struct Played {
+    pub(crate) mount: MountName,
+    /// The number of the viewer.
+    pub(crate) viewer: u64,
 }
 
 /// What follows the head of an answer. Where HEAD was asked, and where the status has no body
@@ -116,7 +125,7 @@ impl Response {
             fields,
             body: Body::Pieces(Vec::new()),
             last: false,
-            hls: false,
+            hls: None,
             hold: None,
         }
     }

@@ -11,8 +11,8 @@ use corecast_media::mount::{Admitted, Mount, Policy};
 use corecast_media::name::{MountName, SessionId, ShardId};
 use corecast_media::time::Time;
 use corecast_mesh::message::{
-    EndReason, Event, JoinRefusal, MountReport, PublishRefusal, Recording, ReplicaUpdate,
-    ShardMessage, SourceInfo, SourceState,
+    EndReason, Event, Freed, JoinRefusal, MountReport, Move, PublishRefusal, Recording,
+    ReplicaUpdate, SeatKind, ShardMessage, SourceInfo, SourceState,
 };
 
 use super::outputs::{Tracks, Written};
@@ -37,6 +37,8 @@ pub(super) struct Home {
     /// Shards with a replica, in order.
     subscribers: Vec<ShardId>,
     listeners: u32,
+    /// Seats of forwards, which are none of listeners.
+    forwards: u32,
     listeners_peak: u32,
     slow_listeners: u64,
     /// What the source said, without the mount's settings over it.
@@ -53,6 +55,7 @@ pub(super) struct Home {
 struct Held {
     shard: ShardId,
     session: SessionId,
+    seat: SeatKind,
     until: Time,
 }
 
@@ -67,6 +70,7 @@ impl Home {
             lives: Lives::default(),
             subscribers: Vec::new(),
             listeners: 0,
+            forwards: 0,
             listeners_peak: 0,
             slow_listeners: 0,
             said: Arc::default(),
@@ -271,6 +275,7 @@ impl<S: Socket> Hub<S> {
         from: ShardId,
         mount: MountName,
         session: SessionId,
+        seat: SeatKind,
     ) {
         let key = self.home_key(now, &mount, false);
         if let Some(key) = key
@@ -279,6 +284,7 @@ impl<S: Socket> Hub<S> {
             self.homes[key].held.push(Held {
                 shard: from,
                 session,
+                seat,
                 until,
             });
             return self.run_home(now, key, now);
@@ -286,7 +292,7 @@ impl<S: Socket> Hub<S> {
         let (answer, fallback) = match key {
             _ if self.draining => (Err(JoinRefusal::Draining), None),
             None => (Err(JoinRefusal::NotFound), None),
-            Some(key) => self.admit(key, from),
+            Some(key) => self.admit(key, from, seat),
         };
         self.send(
             from,
@@ -321,8 +327,9 @@ impl<S: Socket> Hub<S> {
         let home = &mut self.homes[key];
         let is_due = |held: &mut Held| due.is_none_or(|now| held.until <= now);
         let answered: Vec<Held> = home.held.extract_if(.., is_due).collect();
-        for Held { shard, session, .. } in answered {
-            let (answer, fallback) = self.admit(key, shard);
+        for held in answered {
+            let Held { shard, session, .. } = held;
+            let (answer, fallback) = self.admit(key, shard, held.seat);
             let mount = self.homes[key].name.clone();
             let answer = ShardMessage::ReserveAnswer {
                 mount,
@@ -339,21 +346,27 @@ impl<S: Socket> Hub<S> {
         home.is_some_and(|home| home.mount.state() == SourceState::Live)
     }
 
-    /// Seats taken at the mount, whose home this shard is, and at its outputs, listeners that wait
-    /// for its relay, and shards that watch it.
+    /// Seats taken at the mount, whose home this shard is, and at its outputs, forwards among them,
+    /// listeners that wait for its relay, and shards that watch it.
     pub(super) fn demand_at_home(&self, name: &MountName) -> u32 {
         let Some(&key) = self.home_of.get(name) else {
             return 0;
         };
         let home = &self.homes[key];
         let outputs = home.tracks.outputs.iter().map(|key| &self.homes[*key]);
-        let held: usize = outputs.chain([home]).map(|home| home.held.len()).sum();
-        let waiting = held + home.hls.watcher_count();
+        let others = |home: &Home| home.held.len() + home.forwards as usize;
+        let others: usize = outputs.chain([home]).map(others).sum();
+        let waiting = others + home.hls.watcher_count();
         self.listeners_of(key).saturating_add(waiting as u32)
     }
 
     /// Gives a seat to a listener of `from`, or says why not and where else to try.
-    fn admit(&mut self, key: usize, from: ShardId) -> (Result<(), JoinRefusal>, Option<MountName>) {
+    fn admit(
+        &mut self,
+        key: usize,
+        from: ShardId,
+        seat: SeatKind,
+    ) -> (Result<SeatKind, JoinRefusal>, Option<MountName>) {
         let home = &self.homes[key];
         if let SourceState::Gone { fallback } = home.mount.state() {
             if fallback.is_some() {
@@ -372,12 +385,15 @@ impl<S: Socket> Hub<S> {
             return (Err(JoinRefusal::NotFound), None);
         }
         let max = self.config.mount(home.name.base()).listeners_max;
-        if max > 0 && self.listeners_of(key) >= max {
-            return (Err(JoinRefusal::MountFull), None);
+        match seat {
+            SeatKind::Forward => self.homes[key].forwards += 1,
+            SeatKind::Listener if max > 0 && self.listeners_of(key) >= max => {
+                return (Err(JoinRefusal::MountFull), None);
+            }
+            SeatKind::Listener => self.take_seats(key, 1),
         }
-        self.take_seats(key, 1);
         self.subscribe(key, from);
-        (Ok(()), None)
+        (Ok(seat), None)
     }
 
     fn take_seats(&mut self, key: usize, count: u32) {
@@ -387,22 +403,14 @@ impl<S: Socket> Hub<S> {
         *peak = listeners.max(*peak);
     }
 
-    pub(super) fn handle_move(
-        &mut self,
-        now: Time,
-        shard: ShardId,
-        mount: MountName,
-        from: MountName,
-        seats: u32,
-        hops: u8,
-    ) {
-        let key = self.home_key(now, &mount, false);
+    pub(super) fn handle_move(&mut self, now: Time, shard: ShardId, asked: Move) {
+        let key = self.home_key(now, &asked.mount, false);
         let answer = match key {
             None => Err(None),
             Some(key) => match self.homes[key].mount.state() {
                 SourceState::Gone { fallback } => Err(fallback),
                 SourceState::Live | SourceState::Waiting => {
-                    self.take_seats(key, seats);
+                    self.take_seats(key, asked.seats);
                     self.subscribe(key, shard);
                     Ok(())
                 }
@@ -411,30 +419,22 @@ impl<S: Socket> Hub<S> {
         if let Some(key) = key {
             self.run_home(now, key, now);
         }
-        self.send(
-            shard,
-            ShardMessage::MoveAnswer {
-                mount,
-                from,
-                seats,
-                hops,
-                answer,
-            },
-        );
+        self.send(shard, ShardMessage::MoveAnswer { asked, answer });
     }
 
-    pub(super) fn handle_release(&mut self, now: Time, name: &MountName, seats: u32, slow: u32) {
+    pub(super) fn handle_release(&mut self, now: Time, name: &MountName, freed: Freed) {
         let Some(&key) = self.home_of.get(name) else {
             return;
         };
         let home = &mut self.homes[key];
         debug_assert!(
-            home.listeners >= seats,
+            home.listeners >= freed.listeners && home.forwards >= freed.forwards,
             "more seats given back than taken at {name}"
         );
-        home.listeners = home.listeners.saturating_sub(seats);
+        home.listeners = home.listeners.saturating_sub(freed.listeners);
+        home.forwards = home.forwards.saturating_sub(freed.forwards);
         let base = self.base_of(key);
-        self.homes[base].slow_listeners += u64::from(slow);
+        self.homes[base].slow_listeners += u64::from(freed.slow);
         self.run_home(now, key, now);
     }
 
@@ -551,7 +551,8 @@ impl<S: Socket> Hub<S> {
         let home = &self.homes[key];
         let gone = matches!(home.mount.state(), SourceState::Gone { .. });
         let unread = home.subscribers.is_empty() && home.hls.is_unused();
-        let unused = unread && home.listeners == 0 && home.held.is_empty();
+        let seats = home.listeners + home.forwards;
+        let unused = unread && seats == 0 && home.held.is_empty();
         if home.written.is_some() {
             if unused {
                 self.end_output(key);

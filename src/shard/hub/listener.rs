@@ -8,8 +8,8 @@ use corecast_media::intro::{Intro, Intros};
 use corecast_media::name::{MountName, SessionId};
 use corecast_media::time::Time;
 use corecast_mesh::message::{
-    AccessRecord, EndReason, Event, JoinRefusal, SessionReport, ShardMessage, SourceInfo,
-    SourceState,
+    AccessRecord, EndReason, Event, Freed, JoinRefusal, SeatKind, SessionReport, ShardMessage,
+    SourceInfo, SourceState,
 };
 
 use super::replica::{FALLBACK_HOPS_MAX, Replica};
@@ -54,6 +54,10 @@ pub(super) struct Listener<S> {
     until: u32,
     /// Why it ends, where it was told to leave.
     leaves: Option<EndReason>,
+    /// What it is; a forward has none of the node's seats.
+    kind: SeatKind,
+    /// The seat that it has at its mount: where a fallback takes it, a forward has a listener's.
+    seat: SeatKind,
     card: Box<ListenerCard>,
 }
 
@@ -85,6 +89,7 @@ pub(super) enum Stay {
 pub(super) struct Seating {
     /// The mount that was asked last.
     mount: MountName,
+    kind: SeatKind,
     /// Fallbacks tried so far.
     hops: u8,
     /// The replica of the mount that was wanted first, where the listener returns to it.
@@ -94,10 +99,10 @@ pub(super) struct Seating {
 }
 
 impl<S: Socket> Hub<S> {
-    pub(super) fn ask_for_seat(&mut self, session: SessionId, mount: MountName) {
+    pub(super) fn ask_for_seat(&mut self, session: SessionId, mount: MountName, kind: SeatKind) {
         let refusal = if self.draining {
             Some(JoinRefusal::Draining)
-        } else if !self.seats.listeners.take() {
+        } else if kind == SeatKind::Listener && !self.seats.listeners.take() {
             Some(JoinRefusal::NodeFull)
         } else {
             None
@@ -111,18 +116,30 @@ impl<S: Socket> Hub<S> {
         }
         let seating = Seating {
             mount: mount.clone(),
+            kind,
             hops: 0,
             returns_to: None,
             seated: None,
         };
         self.seatings.insert(session, seating);
-        self.ask_home(session, mount);
+        self.ask_home(session, mount, kind);
     }
 
-    fn ask_home(&mut self, session: SessionId, mount: MountName) {
+    fn ask_home(&mut self, session: SessionId, mount: MountName, seat: SeatKind) {
         *self.asking.entry(mount.clone()).or_default() += 1;
         let home = self.topology.home(&mount);
-        self.send(home, ShardMessage::Reserve { mount, session });
+        let asked = ShardMessage::Reserve {
+            mount,
+            session,
+            seat,
+        };
+        self.send(home, asked);
+    }
+
+    fn give_back_node_seat(&self, kind: SeatKind) {
+        if kind == SeatKind::Listener {
+            self.seats.listeners.give_back();
+        }
     }
 
     pub(super) fn handle_reserve_answer(
@@ -130,20 +147,20 @@ impl<S: Socket> Hub<S> {
         now: Time,
         mount: &MountName,
         session: SessionId,
-        answer: Result<(), JoinRefusal>,
+        answer: Result<SeatKind, JoinRefusal>,
         fallback: Option<MountName>,
     ) {
         self.note_answered(mount);
         let replica = self.replica_of.get(mount).copied();
         match (self.seatings.get_mut(&session), answer) {
             // It gave up meanwhile.
-            (None, Ok(())) => {
+            (None, Ok(seat)) => {
                 if let Some(key) = replica {
-                    self.free_seats(key, 1, 0);
+                    self.free_seats(key, Freed::one(seat));
                 }
             }
             (None, Err(_)) => {}
-            (Some(seating), Ok(())) => {
+            (Some(seating), Ok(_)) => {
                 let answer = match replica {
                     Some(key) => {
                         seating.seated = Some((key, Arc::clone(&self.replicas[key].info)));
@@ -196,7 +213,8 @@ impl<S: Socket> Hub<S> {
         }
         seating.hops += 1;
         seating.mount = next.clone();
-        self.ask_home(session, next);
+        let kind = seating.kind;
+        self.ask_home(session, next, kind);
     }
 
     fn seat(&self, key: usize) -> Seat {
@@ -219,14 +237,14 @@ impl<S: Socket> Hub<S> {
         let Some(seating) = self.seatings.remove(&session) else {
             return;
         };
-        self.seats.listeners.give_back();
+        self.give_back_node_seat(seating.kind);
         if let Some(key) = seating.returns_to {
             self.replicas[key].away -= 1;
             self.tend_replica(now, key);
         }
         if let Some((key, _)) = seating.seated {
             self.replicas[key].held -= 1;
-            self.free_seats(key, 1, 0);
+            self.free_seats(key, Freed::one(seating.kind));
             self.tend_replica(now, key);
         }
     }
@@ -241,12 +259,13 @@ impl<S: Socket> Hub<S> {
         card: Box<ListenerCard>,
     ) {
         let seating = self.seatings.remove(&session);
-        let (key, promised, returns_to) = match seating {
+        let (key, promised, returns_to, kind) = match seating {
             Some(Seating {
                 seated: Some((key, promised)),
                 returns_to,
+                kind,
                 ..
-            }) => (key, promised, returns_to),
+            }) => (key, promised, returns_to, kind),
             unseated => {
                 self.seatings
                     .extend(unseated.map(|seating| (session, seating)));
@@ -279,6 +298,8 @@ impl<S: Socket> Hub<S> {
                 .until
                 .map_or(0, |until| (until.as_millis() / 100) as u32),
             leaves: None,
+            kind,
+            seat: kind,
             card,
         });
         self.note_talker(session, listener);
@@ -344,9 +365,11 @@ impl<S: Socket> Hub<S> {
     pub(super) fn forget_listener(&mut self, now: Time, key: usize, reason: EndReason) {
         let listener = self.listeners.remove(key);
         self.forget_talker(&listener);
-        self.seats.listeners.give_back();
+        self.give_back_node_seat(listener.kind);
         let at = listener.replica as usize;
-        self.free_seats(at, 1, u32::from(reason == EndReason::TooSlow));
+        let mut freed = Freed::one(listener.seat);
+        freed.slow = u32::from(reason == EndReason::TooSlow);
+        self.free_seats(at, freed);
         let mount = self.replicas[at].name.to_base();
         if listener.returns_to != listener.replica {
             let home = listener.returns_to as usize;
@@ -428,7 +451,9 @@ impl<S: Socket> Hub<S> {
     /// One listener goes on at another mount, after the frame that it is in.
     fn carry_over(&mut self, now: Time, key: u32, from: usize, to: usize) {
         self.replicas[from].wheel.remove(key);
-        self.free_seats(from, 1, 0);
+        let seat = &mut self.listeners[key as usize].seat;
+        let left = Freed::one(std::mem::take(seat));
+        self.free_seats(from, left);
         let (old, new) = (&self.replicas[from].window, &self.replicas[to].window);
         let listener = &mut self.listeners[key as usize];
         listener.reader.go_to(now, old, new);

@@ -13,7 +13,7 @@ use corecast_media::time::Time;
 use corecast_media::wheel::Wheel;
 use corecast_media::window::{Pace, Window};
 use corecast_mesh::message::{
-    EndReason, MountSnapshot, ReplicaUpdate, ShardMessage, SourceInfo, SourceState,
+    EndReason, Freed, MountSnapshot, Move, ReplicaUpdate, ShardMessage, SourceInfo, SourceState,
 };
 use corecast_protocol::icy;
 
@@ -45,8 +45,8 @@ pub(super) struct Replica {
     pub(super) held: u32,
     /// Readers that a fallback took elsewhere and that return when the source is back.
     pub(super) away: u32,
-    /// Seats to give back at the end of the call, and how many of them for slowness.
-    freed: (u32, u32),
+    /// Seats to give back at the end of the call.
+    freed: Freed,
     pace: Pace,
     burst_bytes: u32,
     /// Seats were asked for elsewhere, since the source is gone.
@@ -84,7 +84,7 @@ impl Replica {
             sent: 0,
             held: 0,
             away: 0,
-            freed: (0, 0),
+            freed: Freed::default(),
             pace: snapshot.pace,
             burst_bytes: 0,
             moving: false,
@@ -262,26 +262,28 @@ impl<S: Socket> Hub<S> {
         self.replicas[key].moving |= from != mount;
         *self.asking.entry(mount.clone()).or_default() += 1;
         let home = self.topology.home(&mount);
-        self.send(
-            home,
-            ShardMessage::Move {
-                mount,
-                from,
-                seats,
-                hops,
-            },
-        );
+        let asked = Move {
+            mount,
+            from,
+            seats,
+            hops,
+        };
+        self.send(home, ShardMessage::Move(asked));
     }
 
     pub(super) fn handle_move_answer(
         &mut self,
         now: Time,
-        mount: &MountName,
-        from: &MountName,
-        seats: u32,
-        hops: u8,
+        asked: &Move,
         answer: Result<(), Option<MountName>>,
     ) {
+        let Move {
+            mount,
+            from,
+            seats,
+            hops,
+        } = asked;
+        let (seats, hops) = (*seats, *hops);
         self.note_answered(mount);
         let to = self.replica_of.get(mount).copied();
         let granted = answer.is_ok();
@@ -298,7 +300,11 @@ impl<S: Socket> Hub<S> {
             _ => 0,
         };
         if let Some(to) = to {
-            self.free_seats(to, if granted { seats - used } else { 0 }, 0);
+            let unused = Freed {
+                listeners: if granted { seats - used } else { 0 },
+                ..Freed::default()
+            };
+            self.free_seats(to, unused);
             self.tend_replica(now, to);
         }
     }
@@ -414,7 +420,7 @@ impl<S: Socket> Hub<S> {
         if !replica.is_unused() || asked {
             replica.unused_since = None;
         } else if now.since(*replica.unused_since.get_or_insert(now)) >= LINGER
-            && replica.freed == (0, 0)
+            && replica.freed == Freed::default()
         {
             let replica = self.replicas.remove(key);
             self.replica_of.remove(&replica.name);
@@ -438,22 +444,22 @@ impl<S: Socket> Hub<S> {
     }
 
     /// Seats at a replica's mount are free again; the home is told at the end of the call.
-    pub(super) fn free_seats(&mut self, key: usize, seats: u32, slow: u32) {
+    pub(super) fn free_seats(&mut self, key: usize, more: Freed) {
         let freed = &mut self.replicas[key].freed;
-        if freed.0 == 0 && seats > 0 {
+        if *freed == Freed::default() && more != Freed::default() {
             self.freed.push(key);
         }
-        *freed = (freed.0 + seats, freed.1 + slow);
+        *freed += more;
     }
 
     /// Gives back the seats that became free in this call: one message for each mount.
     pub(super) fn release_freed_seats(&mut self) {
         for key in std::mem::take(&mut self.freed) {
             let replica = &mut self.replicas[key];
-            let (seats, slow) = std::mem::take(&mut replica.freed);
+            let freed = std::mem::take(&mut replica.freed);
             let mount = replica.name.clone();
             let home = self.topology.home(&mount);
-            self.send(home, ShardMessage::Release { mount, seats, slow });
+            self.send(home, ShardMessage::Release { mount, freed });
         }
     }
 

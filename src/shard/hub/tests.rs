@@ -14,7 +14,9 @@ use corecast_media::socket::{Sent, Socket};
 use corecast_media::time::Time;
 use corecast_media::track::{AccessUnit, MediaTime, Track, TrackCodec, TrackFormat, TrackId};
 use corecast_mesh::lockout::Lockouts;
-use corecast_mesh::message::{EndReason, HlsMessage, JoinRefusal, ShardMessage, SourceInfo};
+use corecast_mesh::message::{
+    EndReason, HlsMessage, JoinRefusal, SeatKind, ShardMessage, SourceInfo,
+};
 use corecast_mesh::seats::{NodeSeats, Seats};
 use corecast_mesh::topology::Topology;
 use corecast_protocol::hls::{Answer, Directives, Request, Resource, Step};
@@ -166,8 +168,18 @@ impl Node {
     /// Asks for a seat at an output on `shard`.
     fn asks(&mut self, shard: usize, output: Output) -> Result<(), JoinRefusal> {
         let session = self.session(shard);
+        self.asks_for(session, output, SeatKind::Listener)
+    }
+
+    fn asks_for(
+        &mut self,
+        session: SessionId,
+        output: Output,
+        kind: SeatKind,
+    ) -> Result<(), JoinRefusal> {
         self.events.clear();
-        self.hubs[shard].reserve(self.now, session, mount().with_output(output));
+        let stream = mount().with_output(output);
+        self.hubs[session.shard().index()].reserve(self.now, session, stream, kind);
         self.settle();
         let answer = self.events.iter().find_map(|event| match event {
             HubEvent::SeatAnswer { answer, .. } => Some(answer.as_ref().map(|_| ())),
@@ -365,7 +377,8 @@ fn who_waits_for_a_relay_gets_any_output_as_soon_as_it_comes() {
     let mut node = Node::start(2, config);
     let (home, away) = node.home();
     let session = node.session(away);
-    node.hubs[away].reserve(node.now, session, mount().with_output(Output::Flv));
+    let stream = mount().with_output(Output::Flv);
+    node.hubs[away].reserve(node.now, session, stream, SeatKind::Listener);
     node.settle();
     assert_eq!(node.hubs[home].demand(&mount()), 1, "it waits");
     let waits = node.watch(away, Resource::Multivariant, "");
@@ -435,7 +448,7 @@ fn the_peak_and_the_slow_of_outputs_are_their_mounts() {
     let (home, away) = node.home();
     let source = node.publish(Output::Rtmp.content_type());
     let session = node.session(away);
-    node.hubs[away].reserve(node.now, session, mount());
+    node.hubs[away].reserve(node.now, session, mount(), SeatKind::Listener);
     node.settle();
     let refused = node.events.iter().any(|event| {
         let answer = match event {
@@ -448,8 +461,8 @@ fn the_peak_and_the_slow_of_outputs_are_their_mounts() {
     node.film(source, 1_000);
     for _ in 0..2 {
         let session = node.session(away);
-        node.hubs[away].reserve(node.now, session, mount().with_output(Output::Flv));
-        node.settle();
+        let asked = node.asks_for(session, Output::Flv, SeatKind::Listener);
+        assert_eq!(asked, Ok(()));
         node.hubs[away].release(node.now, session);
         node.settle();
     }
@@ -461,6 +474,41 @@ fn the_peak_and_the_slow_of_outputs_are_their_mounts() {
     };
     assert_eq!((report.listeners, report.listeners_peak), (0, 1));
     assert_eq!(node.hubs[home].holdings().outputs, 0);
+}
+
+#[test]
+fn a_forward_is_no_listener_of_its_mount() {
+    let mut config = Config::default();
+    config.mount_defaults.listeners_max = 1;
+    let mut node = Node::start(2, config);
+    let (home, away) = node.home();
+    let source = node.publish(Output::Rtmp.content_type());
+    node.film(source, 1_000);
+    let [forward, another] = [node.session(home), node.session(home)];
+    let [player, late] = [node.session(away), node.session(away)];
+    for (session, kind, answer) in [
+        (forward, SeatKind::Forward, Ok(())),
+        (player, SeatKind::Listener, Ok(())),
+        (late, SeatKind::Listener, Err(JoinRefusal::MountFull)),
+        (another, SeatKind::Forward, Ok(())),
+    ] {
+        assert_eq!(node.asks_for(session, Output::Rtmp, kind), answer);
+    }
+    let seats = Arc::clone(&node.hubs[home].seats);
+    let listeners = |node: &Node| node.hubs[home].snapshot(node.now, false).mounts[0].listeners;
+    assert_eq!((listeners(&node), seats.listeners.taken()), (1, 1));
+    assert_eq!(
+        node.hubs[home].demand(&mount()),
+        3,
+        "a relay on demand goes on"
+    );
+    for (session, left) in [(forward, 2), (player, 1), (another, 0)] {
+        let shard = session.shard().index();
+        node.hubs[shard].release(node.now, session);
+        node.settle();
+        assert_eq!(node.hubs[home].demand(&mount()), left);
+    }
+    assert_eq!((listeners(&node), seats.listeners.taken()), (0, 0));
 }
 
 #[test]

@@ -3,8 +3,6 @@
 //! Each is an [`Origin`] fed by the mount's home. A request that has to wait is an entry in a
 //! list; [`HubEvent::AskAgain`] tells its task when to ask once more.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault};
 use std::time::Duration;
 
 use corecast_media::fanout::Socket;
@@ -14,8 +12,8 @@ use corecast_mesh::message::{HlsMessage, JoinRefusal};
 use corecast_protocol::hls::{
     Answer, Origin, Released, RenditionId, Request, Step, WaitKey, WaiterId, Waiters,
 };
-use rustc_hash::FxHasher;
 
+use super::viewers::{Asker, Viewers};
 use super::{Hub, HubEvent, Timer};
 
 /// How long a mount that nobody asks for is still watched.
@@ -26,15 +24,6 @@ const REFUSAL_LINGER: Duration = Duration::from_secs(1);
 
 /// How long the home may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
-
-/// A viewer who asked for a playlist within this time is there.
-const VIEWER_SPAN: Duration = Duration::from_secs(15);
-
-/// The most viewers of one mount that this shard tells apart.
-const VIEWERS_MAX: usize = 200_000;
-
-/// Those who have gone are looked for no more often: a full table is long.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// What somebody waits for before anything is known of a mount.
 const FIRST_STEP: WaitKey = WaitKey {
@@ -71,9 +60,7 @@ pub(super) struct Watch {
     waiters: Waiters<SessionId>,
     /// When somebody asked last, or when the home refused.
     touched: Time,
-    viewers: HashMap<u64, Time, BuildHasherDefault<FxHasher>>,
-    /// When those who had gone were forgotten last.
-    swept: Time,
+    viewers: Viewers,
     armed: Option<Time>,
 }
 
@@ -85,8 +72,7 @@ impl Watch {
             origin: Origin::new(),
             waiters: Waiters::new(),
             touched: now,
-            viewers: HashMap::default(),
-            swept: now,
+            viewers: Viewers::new(now),
             armed: None,
         }
     }
@@ -102,31 +88,10 @@ impl Watch {
             Standing::Asked | Standing::Granted => LINGER,
         }
     }
-
-    fn note_player(&mut self, now: Time, viewer: u64) {
-        if self.viewers.len() >= VIEWERS_MAX && now.since(self.swept) >= SWEEP_EVERY {
-            self.forget_viewers(now);
-        }
-        if self.viewers.len() < VIEWERS_MAX {
-            self.viewers.insert(viewer, now);
-        }
-    }
-
-    fn forget_viewers(&mut self, now: Time) {
-        self.swept = now;
-        self.viewers
-            .retain(|_, seen| now.since(*seen) < VIEWER_SPAN);
-    }
-}
-
-/// The number of a viewer, the same on every shard: of what tells one from another without a
-/// cookie.
-pub(crate) fn player_of(parts: &[&[u8]]) -> u64 {
-    BuildHasherDefault::<FxHasher>::default().hash_one(parts)
 }
 
 impl<S: Socket> Hub<S> {
-    /// Answers a request for `mount` as HLS, or says that `session` has to wait. `viewer` is who
+    /// Answers a request for `mount` as HLS, or says that `session` has to wait. `asker` is who
     /// asks, where that counts as watching.
     pub fn watch(
         &mut self,
@@ -134,7 +99,7 @@ impl<S: Socket> Hub<S> {
         session: SessionId,
         mount: &MountName,
         request: &Request<'_>,
-        viewer: Option<u64>,
+        asker: Option<Asker<'_>>,
     ) -> Watched {
         let key = match self.watch_of.get(mount) {
             Some(key) => *key,
@@ -152,10 +117,12 @@ impl<S: Socket> Hub<S> {
             Standing::Asked => (FIRST_STEP, request.arrived + ANSWER_MAX),
             Standing::Granted => {
                 watch.touched = now;
-                if let Some(viewer) = viewer {
-                    watch.note_player(now, viewer);
+                let news = asker.is_some_and(|asker| watch.viewers.note(now, &asker));
+                let answer = watch.origin.request(now, request);
+                if news {
+                    self.tend_watch(now, key);
                 }
-                match watch.origin.request(now, request) {
+                match answer {
                     Answer::Wait { key, until } => (key, until),
                     answer => return Watched::Answer(answer),
                 }
@@ -164,11 +131,21 @@ impl<S: Socket> Hub<S> {
         if self.draining {
             return Watched::Refused(JoinRefusal::Draining);
         }
-        let waiter = watch.waiters.push(wait, until, session);
+        let waiter = self.watches[key].waiters.push(wait, until, session);
         self.counts.hls_blocked += 1;
         self.counts.hls_waiting += 1;
         self.tend_watch(now, key);
         Watched::Wait(waiter)
+    }
+
+    /// A viewer of `mount` was sent `bytes` of it.
+    pub fn note_sent(&mut self, now: Time, mount: &MountName, viewer: u64, bytes: u64) {
+        let key = self.watch_of.get(mount).copied();
+        if let Some(key) = key
+            && self.watches[key].viewers.note_sent(viewer, bytes)
+        {
+            self.tend_watch(now, key);
+        }
     }
 
     /// What the part will be called that comes next to a playlist of `mount`.
@@ -228,10 +205,13 @@ impl<S: Socket> Hub<S> {
     }
 
     /// Nobody waits any longer for what may not come: who asks again is told so.
-    pub(super) fn drain_watches(&mut self) {
+    pub(super) fn drain_watches(&mut self, now: Time) {
         let keys: Vec<usize> = self.watches.iter().map(|(key, _)| key).collect();
         for key in keys {
             self.ask_again(key, Released::All);
+            let watch = &mut self.watches[key];
+            let report = watch.viewers.flush(now, &watch.name);
+            self.events.extend(report.map(HubEvent::Viewers));
         }
     }
 
@@ -255,6 +235,11 @@ impl<S: Socket> Hub<S> {
             self.events.push_back(HubEvent::AskAgain { session });
         }
         let idle = watch.waiters.is_empty() && now.since(watch.touched) >= watch.linger();
+        let report = match idle {
+            true => watch.viewers.flush(now, &watch.name),
+            false => watch.viewers.handle_timeout(now, &watch.name),
+        };
+        self.events.extend(report.map(HubEvent::Viewers));
         if idle {
             let watch = self.watches.remove(key);
             self.watch_of.remove(&watch.name);
@@ -264,7 +249,6 @@ impl<S: Socket> Hub<S> {
             }
             return;
         }
-        watch.forget_viewers(now);
         self.tend_watch(now, key);
     }
 
@@ -277,7 +261,8 @@ impl<S: Socket> Hub<S> {
             // Somebody waits still.
             idle = now + watch.linger();
         }
-        let due = watch.waiters.poll_timeout().into_iter().chain([idle]).min();
+        let own = [watch.waiters.poll_timeout(), watch.viewers.poll_timeout()];
+        let due = own.into_iter().flatten().chain([idle]).min();
         // Rearmed only where it must be earlier: waiters come and go all the time.
         if watch
             .armed
@@ -289,14 +274,7 @@ impl<S: Socket> Hub<S> {
 
     /// Who watches what here.
     pub(super) fn viewers(&self, now: Time) -> Vec<(MountName, Vec<u64>)> {
-        let of = |watch: &Watch| {
-            let fresh = watch.viewers.iter();
-            let fresh = fresh.filter(|(_, seen)| now.since(**seen) < VIEWER_SPAN);
-            (
-                watch.name.clone(),
-                fresh.map(|(viewer, _)| *viewer).collect(),
-            )
-        };
+        let of = |watch: &Watch| (watch.name.clone(), watch.viewers.present(now));
         self.watches.iter().map(|(_, watch)| of(watch)).collect()
     }
 }

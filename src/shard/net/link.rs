@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use corecast_media::socket::{Sent, Socket};
 use monoio::net::TcpStream;
-use monoio::time::Instant;
 
 use super::buffer::Scratch;
 use super::tcp::{TcpConnection, TcpSocket};
 use super::tls::{TlsConnection, TlsSocket};
+use super::wire::Wire;
 
 /// A connection that is served by a task.
 #[derive(Debug)]
@@ -43,107 +43,11 @@ impl Link {
         }
     }
 
-    /// What has come, or `WouldBlock`; 0 where the peer sends no more.
-    ///
-    /// # Errors
-    /// `WouldBlock` where nothing has come yet; else the connection is gone.
-    pub(crate) fn try_recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Link::Plain(tcp) => tcp.try_recv(buf),
-            Link::Tls(tls) => tls.try_recv(buf),
-        }
-    }
-
     /// Whether the connection failed (an orderly end of the peer's side is no failure).
     pub(crate) fn is_failed(&self) -> bool {
         match self {
             Link::Plain(tcp) => tcp.is_failed(),
             Link::Tls(tls) => tls.is_failed(),
-        }
-    }
-
-    /// Takes as much of `slices` as the window takes, or `WouldBlock`. TLS may keep some of it as
-    /// ciphertext: [`Link::flush`] sends that.
-    ///
-    /// # Errors
-    /// `WouldBlock` where the window is full; else the connection is gone.
-    pub(crate) fn try_send(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Link::Plain(tcp) => tcp.try_send(slices),
-            Link::Tls(tls) => tls.try_send(slices),
-        }
-    }
-
-    /// Sends what was taken and did not go out yet.
-    ///
-    /// # Errors
-    /// `WouldBlock` where the window is full before it is all out; else the connection is gone.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Link::Plain(_) => Ok(()),
-            Link::Tls(tls) => tls.flush(),
-        }
-    }
-
-    /// Waits until there is something to receive (or an end, or a failure), or what looks like
-    /// it. May be dropped.
-    ///
-    /// # Errors
-    /// What the runtime says.
-    pub(crate) async fn readable(&mut self) -> io::Result<()> {
-        match self {
-            Link::Plain(tcp) => tcp.readable().await,
-            Link::Tls(tls) => tls.readable().await,
-        }
-    }
-
-    /// Waits until the window has room (or a failure). May be dropped.
-    ///
-    /// # Errors
-    /// What the runtime says.
-    pub(crate) async fn writable(&mut self) -> io::Result<()> {
-        match self {
-            Link::Plain(tcp) => tcp.writable().await,
-            Link::Tls(tls) => tls.writable().await,
-        }
-    }
-
-    /// Waits until there is something to receive, not past `deadline`; false if that came first.
-    ///
-    /// # Errors
-    /// What the runtime says.
-    pub(crate) async fn readable_until(&mut self, deadline: Instant) -> io::Result<bool> {
-        match monoio::time::timeout_at(deadline, self.readable()).await {
-            Ok(result) => result.map(|()| true),
-            Err(_) => Ok(false),
-        }
-    }
-
-    /// Sends all of `slices`; each step of it may take `step_max`.
-    ///
-    /// # Errors
-    /// `TimedOut` where the peer takes nothing for `step_max`; else the connection is gone.
-    pub(crate) async fn send_all(
-        &mut self,
-        mut slices: &mut [IoSlice<'_>],
-        step_max: Duration,
-    ) -> io::Result<()> {
-        IoSlice::advance_slices(&mut slices, 0);
-        loop {
-            let sent = match slices.is_empty() {
-                true => self.flush().map(|()| 0),
-                false => self.try_send(slices),
-            };
-            match sent {
-                Ok(_) if slices.is_empty() => return Ok(()),
-                Ok(n) => IoSlice::advance_slices(&mut slices, n),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    monoio::time::timeout(step_max, self.writable())
-                        .await
-                        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-                }
-                Err(error) => return Err(error),
-            }
         }
     }
 
@@ -192,6 +96,43 @@ impl Link {
         match self {
             Link::Plain(tcp) => tcp.watched(),
             Link::Tls(tls) => tls.tcp().watched(),
+        }
+    }
+}
+
+impl Wire for Link {
+    fn try_recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Link::Plain(tcp) => tcp.try_recv(buf),
+            Link::Tls(tls) => tls.try_recv(buf),
+        }
+    }
+
+    fn try_send(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Link::Plain(tcp) => tcp.try_send(slices),
+            Link::Tls(tls) => tls.try_send(slices),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Link::Plain(tcp) => tcp.flush(),
+            Link::Tls(tls) => tls.flush(),
+        }
+    }
+
+    async fn readable(&mut self) -> io::Result<()> {
+        match self {
+            Link::Plain(tcp) => tcp.readable().await,
+            Link::Tls(tls) => tls.readable().await,
+        }
+    }
+
+    async fn writable(&mut self) -> io::Result<()> {
+        match self {
+            Link::Plain(tcp) => tcp.writable().await,
+            Link::Tls(tls) => tls.writable().await,
         }
     }
 }

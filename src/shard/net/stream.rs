@@ -15,8 +15,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::buffer::Scratch;
 use super::link::Link;
 use super::records::RECORD_BYTES_MAX;
+use super::wire::Wire;
 
-/// The most bytes that wait to be sent; who writes more waits.
+/// The most bytes that wait to be sent, in plain and encrypted together; who writes more waits. So
+/// much a peer costs that takes nothing, whatever it asked for.
 const OUTGOING_BYTES_MAX: usize = 128 * 1024;
 
 /// The most slices taken from one write.
@@ -129,6 +131,11 @@ impl Polled {
         }
     }
 
+    /// What was taken and is not known to be out.
+    fn waiting_bytes(&self) -> usize {
+        self.outgoing.len() + self.queued
+    }
+
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.writable.is_none() {
             let stream = self.link.watched()?;
@@ -150,12 +157,12 @@ impl Polled {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.outgoing.len().max(self.queued) >= OUTGOING_BYTES_MAX {
+        if self.waiting_bytes() >= OUTGOING_BYTES_MAX {
             ready!(self.poll_drain(cx))?;
         }
         let slices = slices.get(..SLICES_MAX).unwrap_or(slices);
         let length: usize = slices.iter().map(|slice| slice.len()).sum();
-        let taken = length.min(OUTGOING_BYTES_MAX.saturating_sub(self.outgoing.len()));
+        let taken = length.min(OUTGOING_BYTES_MAX.saturating_sub(self.waiting_bytes()));
         let mut rest = 0;
         if let Link::Tls(tls) = &mut self.link {
             let whole = (self.outgoing.len() + taken) / RECORD_BYTES_MAX * RECORD_BYTES_MAX;

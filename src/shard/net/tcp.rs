@@ -8,7 +8,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use corecast_media::fanout::{Sent, Socket};
 use monoio::net::TcpStream;
 use monoio::time::Instant;
@@ -17,6 +16,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 
 use super::buffer::Scratch;
 use super::fd;
+use super::wire::Wire;
 
 /// The most slices given to the kernel at once.
 const SLICES_MAX: usize = 64;
@@ -189,94 +189,11 @@ impl TcpConnection {
         }
     }
 
-    /// What lies in the socket now, or `WouldBlock`.
-    ///
-    /// # Errors
-    /// `WouldBlock` where nothing has come yet; else the connection is gone.
-    pub(crate) fn try_recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        Ok(receive(self.fd()?, buf, RecvFlags::empty())?)
-    }
-
     /// Whether the connection failed (an orderly end of the peer's side is no failure).
     pub(crate) fn is_failed(&self) -> bool {
         let mut byte = [0u8; 1];
         let peeked = self.fd().map(|fd| receive(fd, &mut byte, RecvFlags::PEEK));
         !matches!(peeked, Ok(Ok(_) | Err(Errno::AGAIN)))
-    }
-
-    /// Sends as much of `slices` as the window takes, or `WouldBlock`.
-    ///
-    /// # Errors
-    /// `WouldBlock` where the window is full; else the connection is gone.
-    pub(crate) fn try_send(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let n = send(self.fd()?, slices)?;
-        self.sent_bytes += n as u64;
-        Ok(n)
-    }
-
-    /// Waits until there is something to receive (or an end, or a failure). May be dropped.
-    ///
-    /// # Errors
-    /// What the runtime says.
-    pub(crate) async fn readable(&mut self) -> io::Result<()> {
-        self.watch()?;
-        self.waits_dropped += 1;
-        let Link::Watched(stream) = &self.link else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        let result = stream.readable(false).await;
-        self.waits_dropped -= 1;
-        result
-    }
-
-    /// Waits until the window has room (or a failure). May be dropped.
-    ///
-    /// # Errors
-    /// What the runtime says.
-    pub(crate) async fn writable(&mut self) -> io::Result<()> {
-        self.watch()?;
-        self.waits_dropped += 1;
-        let Link::Watched(stream) = &self.link else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        let result = stream.writable(false).await;
-        self.waits_dropped -= 1;
-        result
-    }
-
-    /// Waits until there is something to receive, not past `deadline`; false if that came first.
-    ///
-    /// # Errors
-    /// What the runtime says.
-    pub(crate) async fn readable_until(&mut self, deadline: Instant) -> io::Result<bool> {
-        match monoio::time::timeout_at(deadline, self.readable()).await {
-            Ok(result) => result.map(|()| true),
-            Err(_) => Ok(false),
-        }
-    }
-
-    /// Sends all of `slices`; each step of it may take `step_max`.
-    ///
-    /// # Errors
-    /// `TimedOut` where the peer takes nothing for `step_max`; else the connection is gone.
-    pub(crate) async fn send_all(
-        &mut self,
-        mut slices: &mut [IoSlice<'_>],
-        step_max: Duration,
-    ) -> io::Result<()> {
-        IoSlice::advance_slices(&mut slices, 0);
-        while !slices.is_empty() {
-            match self.try_send(slices) {
-                Ok(n) => IoSlice::advance_slices(&mut slices, n),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    monoio::time::timeout(step_max, self.writable())
-                        .await
-                        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 
     /// Says that no more will be sent, and throws away what the peer still sends until it ends,
@@ -368,32 +285,6 @@ impl TcpConnection {
         }
     }
 
-    /// What comes until `deadline`, at once if something is there: nothing where nothing comes, no
-    /// bytes where the peer sends no more. May be dropped.
-    ///
-    /// # Errors
-    /// The connection is gone.
-    pub(crate) async fn receive_until(
-        &mut self,
-        deadline: Instant,
-        scratch: &Scratch,
-    ) -> io::Result<Option<Bytes>> {
-        loop {
-            let received = scratch.with(|buf| {
-                let n = self.try_recv(buf)?;
-                Ok(Bytes::copy_from_slice(buf.get(..n).unwrap_or_default()))
-            });
-            match received {
-                Err(error) if io::Error::kind(&error) == io::ErrorKind::WouldBlock => {
-                    if !self.readable_until(deadline).await? {
-                        return Ok(None);
-                    }
-                }
-                received => return received.map(Some),
-            }
-        }
-    }
-
     /// Another hold of the same connection.
     ///
     /// # Errors
@@ -410,6 +301,44 @@ impl TcpConnection {
             self.link = Link::Watched(Rc::new(stream));
         }
         Ok(())
+    }
+}
+
+impl Wire for TcpConnection {
+    fn try_recv(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(receive(self.fd()?, buf, RecvFlags::empty())?)
+    }
+
+    fn try_send(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let n = send(self.fd()?, slices)?;
+        self.sent_bytes += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    async fn readable(&mut self) -> io::Result<()> {
+        self.watch()?;
+        self.waits_dropped += 1;
+        let Link::Watched(stream) = &self.link else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let result = stream.readable(false).await;
+        self.waits_dropped -= 1;
+        result
+    }
+
+    async fn writable(&mut self) -> io::Result<()> {
+        self.watch()?;
+        self.waits_dropped += 1;
+        let Link::Watched(stream) = &self.link else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let result = stream.writable(false).await;
+        self.waits_dropped -= 1;
+        result
     }
 }
 

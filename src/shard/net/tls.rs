@@ -15,6 +15,7 @@ use rustls::ServerConfig;
 use super::buffer::Scratch;
 use super::records::Records;
 use super::tcp::{self, TcpConnection, TcpSocket};
+use super::wire::Wire;
 
 /// The most bytes that a peer may send before the handshake is over: a hello with keys for
 /// groups of the day and a ticket is two thousand bytes.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_media::name::ShardId;
-use corecast_mesh::message::{Datagrams, ShardMessage};
+use corecast_mesh::message::Datagrams;
 use corecast_protocol::quic::token::TokenKey;
 use corecast_tls::Credentials;
 
@@ -131,14 +131,14 @@ impl Host for ShardHost {
 
     fn hand_over(&self, to: ShardId, crossed: Crossed) {
         let Crossed { arrival, packets } = crossed;
-        let message = ShardMessage::Datagrams(Datagrams {
+        let datagrams = Datagrams {
             acceptor: self.acceptor,
             from: arrival.from,
             to: arrival.to,
             stride: arrival.stride,
             packets,
-        });
-        self.shard.send_message(to, message);
+        };
+        self.shard.send_datagrams(to, datagrams);
     }
 }
 

@@ -23,6 +23,7 @@ use crate::driver::Shard;
 use crate::http::response::SERVER;
 use crate::net::buffer::SCRATCH_BYTES;
 use crate::net::tcp::TcpConnection;
+use crate::net::wire::Wire;
 use crate::publication::Publication;
 use crate::task::{First, first};
 

@@ -1,25 +1,26 @@
 //! HLS: playlists and media of mounts, and requests that wait for the next part.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use corecast_media::name::{MountName, SessionId};
-use corecast_mesh::message::JoinRefusal;
+use corecast_mesh::message::{JoinRefusal, NewViewer};
 use corecast_protocol::hls::{
     Answer, Body, Cache, Directives, Request as HlsRequest, Resource, Response, WaiterId,
 };
-use corecast_protocol::http::{Fields, Request};
+use corecast_protocol::http::{Fields, Method, Request};
 
 use super::listener;
 use super::question::{self, Finding};
 use crate::admission::bars::{self, agent_of};
 use crate::driver::Shard;
-use crate::http::exchange::Exchange;
+use crate::http::exchange::{Account, Exchange, log_header, log_line};
 use crate::http::hls_path::named;
 use crate::http::range::{RangeOutcome, range_of};
-use crate::http::response::{Answering, Body as HttpBody, Response as HttpResponse};
-use crate::hub::{Watched, player_of};
+use crate::http::response::{Answering, Body as HttpBody, Played, Response as HttpResponse};
+use crate::hub::{Asker, Watched, player_of};
 
 /// How long a player may keep media of a guarded mount.
 const PRIVATE_SECONDS: u32 = 3_600;
@@ -39,9 +40,20 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> Option<HttpResponse> 
     if let Some(refused) = bars::bar_listener(&config, named.mount.as_str(), ip, &agent) {
         return Some(listener::refuse(&shard, &refused));
     }
+    let played = |viewer| Played {
+        mount: named.mount.clone(),
+        viewer,
+    };
     let directives = match Directives::parse(request.query().unwrap_or_default()) {
         Ok(directives) => directives,
-        Err(bad) => return Some(rendered(&shard, request, Answer::BadRequest(bad))),
+        Err(bad) => {
+            return Some(rendered(
+                &shard,
+                request,
+                Answer::BadRequest(bad),
+                played(0),
+            ));
+        }
     };
     let token = directives.token.as_deref().unwrap_or_default();
     let guarded = question::guards_listeners(config.mount(named.mount.as_str()));
@@ -67,18 +79,33 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> Option<HttpResponse> 
         gzip: takes_gzip(request),
         arrived: shard.now(),
     };
-    let asks_often = matches!(named.resource, Resource::Playlist(_) | Resource::Manifest);
-    let player = asks_often.then(|| {
-        player_of(&[
-            ip.to_string().as_bytes(),
-            agent.as_bytes(),
-            token.as_bytes(),
-        ])
-    });
-    Some(match look(exchange, &named.mount, &asked, player).await {
-        Ok(answer) => rendered(&shard, request, private(answer, guarded)),
+    let viewer = player_of(&[&octets(ip), agent.as_bytes(), token.as_bytes()]);
+    let answered = look(exchange, &named.mount, &asked, viewer).await;
+    Some(match answered {
+        Ok(answer) => rendered(&shard, request, private(answer, guarded), played(viewer)),
         Err(refusal) => refuse(&shard, refusal),
     })
+}
+
+/// An address, the same whether it is written as one of IPv4 or as that of IPv6 for it.
+fn octets(ip: IpAddr) -> [u8; 16] {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
+    }
+}
+
+/// Who asks for the first time.
+fn card(account: &Account, request: &Request, viewer: u64) -> NewViewer {
+    NewViewer {
+        viewer,
+        session: account.session,
+        peer: account.peer,
+        user_agent: log_header(request, "user-agent").into(),
+        referer: log_header(request, "referer").into(),
+        request: log_line(request),
+        since: account.since,
+    }
 }
 
 fn refuse(shard: &Shard, refusal: JoinRefusal) -> HttpResponse {
@@ -122,10 +149,19 @@ async fn look(
     exchange: &mut Exchange<'_>,
     mount: &MountName,
     asked: &HlsRequest<'_>,
-    player: Option<u64>,
+    viewer: u64,
 ) -> Result<Answer, JoinRefusal> {
     let (shard, session) = (Rc::clone(&exchange.shard), exchange.account.session);
     let _answering = Answering::new(&shard);
+    let (account, request) = (exchange.account, exchange.request);
+    let card = || card(&account, request, viewer);
+    let asker = Asker {
+        viewer,
+        card: &card,
+    };
+    // Players ask for these again and again.
+    let asks_often = matches!(asked.resource, Resource::Playlist(_) | Resource::Manifest);
+    let asker = Some(asker).filter(|_| asks_often && request.method() == Method::Get);
     let mut hinted = false;
     loop {
         let again = shard.askers.expect(session);
@@ -135,7 +171,7 @@ async fn look(
             mount,
             waiter: None,
         };
-        match shard.with_hub(|hub, now| hub.watch(now, session, mount, asked, player)) {
+        match shard.with_hub(|hub, now| hub.watch(now, session, mount, asked, asker)) {
             Watched::Answer(answer) => return Ok(answer),
             Watched::Refused(refusal) => return Err(refusal),
             Watched::Wait(waiter) => place.waiter = Some(waiter),
@@ -196,7 +232,7 @@ fn takes_gzip(request: &Request) -> bool {
 }
 
 /// What the hub answered.
-fn rendered(shard: &Rc<Shard>, request: &Request, answer: Answer) -> HttpResponse {
+fn rendered(shard: &Rc<Shard>, request: &Request, answer: Answer, played: Played) -> HttpResponse {
     let cache = answer.cache().to_string();
     let mut response = match &answer {
         Answer::Ready(response) => found(request, response, cache),
@@ -204,7 +240,7 @@ fn rendered(shard: &Rc<Shard>, request: &Request, answer: Answer) -> HttpRespons
             missing(&answer, &cache)
         }
     };
-    response.hls = true;
+    response.hls = Some(Box::new(played));
     response.hold = Some(Answering::new(shard));
     response
 }

@@ -32,7 +32,7 @@ use crate::http::exchange::log_text;
 use crate::hub::ListenerCard;
 use crate::joining::Wish;
 use crate::net::ReaderSocket;
-use crate::probe::Refusal;
+use crate::probe::{LeftOut, Refusal};
 use crate::publication::Publication;
 use crate::task::{First, first};
 
@@ -324,16 +324,18 @@ impl Talk {
         publication: &mut Publication,
         until: Option<Instant>,
     ) -> Published {
-        let mut demuxer = flv::Demuxer::new();
+        let mut intake = Intake::default();
         let ends = |reason| Published {
             reason,
             goes_on: false,
         };
+        // Pings and titles keep no mount: it is given up as if its publisher were silent.
+        let mut heard = Instant::now();
         loop {
             let mut events = Vec::new();
             while let Some(event) = self.session.poll_event() {
                 match event {
-                    Event::Media(media) => demux(&mut demuxer, media, &mut events),
+                    Event::Media(media) => intake.take(&self.shard, media, &mut events),
                     Event::Unpublish => {
                         self.push(publication.session, events);
                         return Published {
@@ -344,14 +346,27 @@ impl Talk {
                     _ => {}
                 }
             }
+            let now = Instant::now();
+            if events
+                .iter()
+                .any(|event| matches!(event, MediaEvent::Unit(_)))
+            {
+                heard = now;
+            }
             self.push(publication.session, events);
-            if until.is_some_and(|until| until <= Instant::now()) {
+            if until.is_some_and(|until| until <= now) {
                 self.session.end(End::Rejected("the source's time is over"));
                 return ends(EndReason::TimeLimit);
             }
             let config = self.shard.config();
             let silence_max = config.mount(mount.as_str()).source_timeout.max(SILENCE_MIN);
-            let received = self.connection.receive_some(silence_max);
+            let left = (heard + silence_max).saturating_duration_since(now);
+            if left.is_zero() {
+                self.session
+                    .end(End::Rejected("no sound or picture came for too long"));
+                return ends(EndReason::Timeout);
+            }
+            let received = self.connection.receive_some(left);
             let bytes = match first(&mut publication.ticket.ended, received).await {
                 First::Left(ended) => {
                     publication.open = false;
@@ -491,9 +506,27 @@ impl Talk {
     }
 }
 
-fn demux(demuxer: &mut flv::Demuxer, media: Media, events: &mut Vec<MediaEvent>) {
-    if let Err(fault) = demuxer.push(media.kind, media.timestamp_ms, media.payload, events) {
-        tracing::debug!(%fault, "a message of an RTMP publisher was left out");
+/// A publisher's messages on their way to units.
+#[derive(Default)]
+struct Intake {
+    demuxer: flv::Demuxer,
+    /// Units that were told as left out: without a configuration, and damaged ones.
+    told: (u64, u64),
+}
+
+impl Intake {
+    fn take(&mut self, shard: &Shard, media: Media, events: &mut Vec<MediaEvent>) {
+        let demuxer = &mut self.demuxer;
+        let left_out = &shard.probe.units_left_out;
+        if let Err(fault) = demuxer.push(media.kind, media.timestamp_ms, media.payload, events) {
+            left_out.at(LeftOut::Damaged as usize).add(1);
+            tracing::debug!(%fault, "a message of an RTMP publisher was left out");
+        }
+        let counted = (demuxer.dropped_units(), demuxer.damaged_units());
+        let (dropped, damaged) = std::mem::replace(&mut self.told, counted);
+        let of = |why: LeftOut| left_out.at(why as usize);
+        of(LeftOut::Unconfigured).add(counted.0 - dropped);
+        of(LeftOut::Damaged).add(counted.1 - damaged);
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::entry::{Entry, switch};
 use super::super::note::{Outcome, clean};
 use super::super::plan::Plan;
 use super::socket::{PORT, port_of};
-use crate::check::is_reserved_path;
+use crate::check::{HLS_NAME, is_hls_path, is_reserved_path};
 use crate::property::Kind;
 use crate::relay::{HttpUrl, RELAYS_MAX, Relay};
 use crate::value;
@@ -21,6 +21,8 @@ pub(super) fn read(entry: &Entry, path: &str, plan: &mut Plan) {
         Some(format!("{} is relayed before", clean(&relay.mount)))
     } else if is_reserved_path(&relay.mount) {
         Some(format!("{} is a page of corecast's own", relay.mount))
+    } else if is_hls_path(&relay.mount) {
+        Some(format!("{} {HLS_NAME}", clean(&relay.mount)))
     } else if plan.relays.len() >= RELAYS_MAX {
         Some(format!("more than {RELAYS_MAX} relays"))
     } else {

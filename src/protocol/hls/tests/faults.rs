@@ -281,6 +281,28 @@ fn tracks_come_and_go() {
 }
 
 #[test]
+fn nobody_is_sent_to_a_rendition_that_is_gone() {
+    let scene = Scene::default();
+    let mut station = Station::new(settings(2_000, 200, 60));
+    let mut happenings = scene.happenings();
+    station.run(&happenings);
+    let tracks = scene.tracks();
+    assert_eq!(station.seen[&V0].list.reports.len(), 1);
+    // The first change ends what was open; after the second there is nothing else to say.
+    for (width, count, reports) in [(640, 2, 1), (640, 1, 0)] {
+        let mut tracks = tracks.to_vec();
+        tracks[0].format.width = width;
+        tracks.truncate(count);
+        happenings.truncate(1);
+        happenings[0].at_us = station.now.as_micros();
+        happenings[0].event = MediaEvent::Tracks(tracks.into());
+        station.run(&happenings);
+        let list = super::parse::list(&station.text("v0.m3u8", ""));
+        assert_eq!(list.reports.len(), reports, "rule 44: {:?}", list.reports);
+    }
+}
+
+#[test]
 fn no_name_is_used_twice() {
     let both = Scene {
         seconds: 5,

@@ -1,0 +1,241 @@
+//! Viewers of HLS as sessions: put together from what the shards say of them, since the requests
+//! of one viewer come to many shards. Who has gone is told of as of any listener.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::time::Duration;
+
+use corecast_media::name::MountName;
+use corecast_media::time::Time;
+use corecast_mesh::message::{AccessRecord, EndReason, Event, NewViewer, ViewersReport};
+
+use crate::probe::ControlProbe;
+
+/// Who was not seen for so long has gone: players ask again within three segments, and shards tell
+/// of it a few seconds later.
+const GONE_AFTER: Duration = Duration::from_secs(25);
+
+/// How often those who have gone are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// The most viewers that are kept apart; what is beyond gets no line.
+const VIEWERS_MAX: usize = 100_000;
+
+/// The most of one report of whose start the feed of events is told.
+const STARTS_TOLD_MAX: usize = 100;
+
+/// The longest text of a viewer that is kept, in bytes.
+const TEXT_BYTES_MAX: usize = 512;
+
+/// The count. Lives on: the control plane.
+#[derive(Debug)]
+pub(crate) struct Viewers {
+    mounts: HashMap<MountName, HashMap<u64, Viewer>>,
+    count: usize,
+    swept: Time,
+    probe: Arc<ControlProbe>,
+}
+
+#[derive(Debug)]
+struct Viewer {
+    card: NewViewer,
+    last: Time,
+    bytes: u64,
+}
+
+impl Viewers {
+    pub(crate) fn new(probe: Arc<ControlProbe>) -> Self {
+        Viewers {
+            mounts: HashMap::new(),
+            count: 0,
+            swept: Time::ZERO,
+            probe,
+        }
+    }
+
+    /// Takes what a shard says, and gives back of whose start it is the first news.
+    pub(crate) fn handle_report(&mut self, report: ViewersReport) -> Vec<Event> {
+        let ViewersReport { mount, new, seen } = report;
+        let mut started = Vec::new();
+        let viewers = self.mounts.entry(mount.clone()).or_default();
+        for card in new {
+            match viewers.entry(card.viewer) {
+                Entry::Occupied(mut known) => {
+                    let since = &mut known.get_mut().card.since;
+                    *since = card.since.min(*since);
+                }
+                Entry::Vacant(_) if self.count >= VIEWERS_MAX => self.probe.viewers_untold.add(1),
+                Entry::Vacant(free) => {
+                    self.count += 1;
+                    if started.len() < STARTS_TOLD_MAX {
+                        started.push(Event::ListenerStarted {
+                            mount: mount.clone(),
+                            session: card.session,
+                            peer: card.peer,
+                            user_agent: Arc::clone(&card.user_agent),
+                        });
+                    }
+                    let last = card.since;
+                    let card = shortened(card);
+                    free.insert(Viewer {
+                        card,
+                        last,
+                        bytes: 0,
+                    });
+                }
+            }
+        }
+        for sighting in seen {
+            if let Some(viewer) = viewers.get_mut(&sighting.viewer) {
+                viewer.last = viewer.last.max(sighting.at);
+                viewer.bytes += sighting.bytes;
+            }
+        }
+        if viewers.is_empty() {
+            self.mounts.remove(&mount);
+        }
+        started
+    }
+
+    /// When [`Viewers::handle_timeout`] is due.
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        (self.count > 0).then(|| self.swept + SWEEP_EVERY)
+    }
+
+    /// Those who have gone.
+    pub(crate) fn handle_timeout(&mut self, now: Time) -> Vec<AccessRecord> {
+        if self.poll_timeout().is_none_or(|due| due > now) {
+            return Vec::new();
+        }
+        self.swept = now;
+        self.take(|viewer| now.since(viewer.last) >= GONE_AFTER)
+    }
+
+    /// All of them: nothing more is heard.
+    pub(crate) fn close(&mut self) -> Vec<AccessRecord> {
+        self.take(|_| true)
+    }
+
+    fn take(&mut self, mut is_gone: impl FnMut(&Viewer) -> bool) -> Vec<AccessRecord> {
+        let mut gone = Vec::new();
+        self.mounts.retain(|mount, viewers| {
+            let of_mount = viewers.extract_if(|_, viewer| is_gone(viewer));
+            gone.extend(of_mount.map(|(_, viewer)| viewer.into_record(mount)));
+            !viewers.is_empty()
+        });
+        self.count -= gone.len();
+        gone
+    }
+}
+
+impl Viewer {
+    fn into_record(self, mount: &MountName) -> AccessRecord {
+        let Viewer { card, last, bytes } = self;
+        AccessRecord {
+            session: card.session,
+            peer: card.peer,
+            user: None,
+            request: card.request,
+            status: 200,
+            bytes,
+            referer: card.referer,
+            user_agent: card.user_agent,
+            duration: last.since(card.since),
+            reason: EndReason::PeerClosed,
+            mount: Some(mount.clone()),
+        }
+    }
+}
+
+fn shortened(card: NewViewer) -> NewViewer {
+    let short = |text: Box<str>| match text.len() > TEXT_BYTES_MAX {
+        true => text[..text.floor_char_boundary(TEXT_BYTES_MAX)].into(),
+        false => text,
+    };
+    let user_agent = match card.user_agent.len() > TEXT_BYTES_MAX {
+        true => Arc::from(short(Box::from(&*card.user_agent))),
+        false => card.user_agent,
+    };
+    NewViewer {
+        referer: short(card.referer),
+        request: short(card.request),
+        user_agent,
+        ..card
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use corecast_media::name::{SessionId, ShardId};
+    use corecast_mesh::message::Sighting;
+
+    use super::*;
+
+    fn mount() -> MountName {
+        MountName::parse("/cam").expect("a name")
+    }
+
+    fn card(viewer: u64, sequence: u64, since: u64) -> NewViewer {
+        NewViewer {
+            viewer,
+            session: SessionId::new(ShardId(0), sequence),
+            peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            user_agent: "test".into(),
+            referer: "x".repeat(2_000).into(),
+            request: "GET /cam/hls/v0.m3u8 HTTP/1.1".into(),
+            since: Time::from_millis(since),
+        }
+    }
+
+    fn report(new: Vec<NewViewer>, seen: &[(u64, u64, u64)]) -> ViewersReport {
+        let sighting = |&(viewer, at, bytes): &(u64, u64, u64)| Sighting {
+            viewer,
+            at: Time::from_millis(at),
+            bytes,
+        };
+        ViewersReport {
+            mount: mount(),
+            new,
+            seen: seen.iter().map(sighting).collect(),
+        }
+    }
+
+    #[test]
+    fn what_shards_say_of_a_viewer_is_one_session() {
+        let mut viewers = Viewers::new(Arc::new(ControlProbe::new()));
+        let first = viewers.handle_report(report(vec![card(7, 2, 1_500)], &[(7, 4_000, 300)]));
+        assert_eq!(first.len(), 1);
+        let more = report(vec![card(7, 1, 1_000)], &[(7, 61_000, 700), (8, 61_000, 1)]);
+        assert!(viewers.handle_report(more).is_empty(), "it is the same one");
+        let at = Time::from_millis;
+        assert!(viewers.handle_timeout(at(85_999)).is_empty());
+        let gone = viewers.handle_timeout(at(91_000));
+        let [line] = &gone[..] else {
+            panic!("{gone:?}")
+        };
+        assert_eq!(
+            (line.duration, line.bytes),
+            (Duration::from_secs(60), 1_000)
+        );
+        assert_eq!((line.mount.as_ref(), line.status), (Some(&mount()), 200));
+        assert_eq!(line.referer.len(), TEXT_BYTES_MAX);
+        assert_eq!((viewers.poll_timeout(), viewers.mounts.len()), (None, 0));
+    }
+
+    #[test]
+    fn there_is_an_end_to_how_many_are_kept() {
+        let probe = Arc::new(ControlProbe::new());
+        let mut viewers = Viewers::new(Arc::clone(&probe));
+        let crowd = (0..VIEWERS_MAX as u64 + 5).map(|n| card(n, n, 0)).collect();
+        assert_eq!(
+            viewers.handle_report(report(crowd, &[])).len(),
+            STARTS_TOLD_MAX
+        );
+        assert_eq!(probe.viewers_untold.total(), 5);
+        assert_eq!(viewers.close().len(), VIEWERS_MAX);
+        assert_eq!(viewers.count, 0);
+    }
+}

@@ -1,0 +1,252 @@
+//! Who watches a mount as HLS by requests to this shard, and what control hears of them.
+//!
+//! A viewer is told from another by what its requests show, not by a cookie; its number is the
+//! same on every shard. Control puts together what the shards say of it.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault};
+use std::time::Duration;
+
+use corecast_media::name::MountName;
+use corecast_media::time::Time;
+use corecast_mesh::message::{NewViewer, Sighting, ViewersReport};
+use rustc_hash::FxHasher;
+
+/// A viewer who asked for a playlist within this time is there.
+const VIEWER_SPAN: Duration = Duration::from_secs(15);
+
+/// The most viewers of one mount that this shard tells apart.
+const VIEWERS_MAX: usize = 200_000;
+
+/// The most of whom control is told at once that they are new.
+const NEW_MAX: usize = 4_096;
+
+/// Those who have gone are looked for no more often: a full table is long.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// How often control is told.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+/// Somebody who asks for a playlist.
+#[derive(Clone, Copy)]
+pub struct Asker<'a> {
+    /// The viewer's number.
+    pub viewer: u64,
+    /// Who that is, where nobody knows yet.
+    pub card: &'a dyn Fn() -> NewViewer,
+}
+
+/// The number of a viewer, the same on every shard: of what tells one from another without a
+/// cookie.
+pub(crate) fn player_of(parts: &[&[u8]]) -> u64 {
+    BuildHasherDefault::<FxHasher>::default().hash_one(parts)
+}
+
+/// The viewers of one mount.
+#[derive(Debug)]
+pub(super) struct Viewers {
+    known: HashMap<u64, Viewer, BuildHasherDefault<FxHasher>>,
+    new: Vec<NewViewer>,
+    /// When those who had gone were forgotten last.
+    swept: Time,
+    reported: Time,
+    has_news: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Viewer {
+    seen: Time,
+    /// Sent since control was told.
+    bytes: u64,
+    told: bool,
+}
+
+impl Viewers {
+    pub(super) fn new(now: Time) -> Self {
+        Viewers {
+            known: HashMap::default(),
+            new: Vec::new(),
+            swept: now,
+            reported: now,
+            has_news: false,
+        }
+    }
+
+    /// Somebody asked; whether [`Viewers::poll_timeout`] is another now.
+    pub(super) fn note(&mut self, now: Time, asker: &Asker<'_>) -> bool {
+        if let Some(viewer) = self.known.get_mut(&asker.viewer) {
+            viewer.seen = now;
+            viewer.told = false;
+            return !std::mem::replace(&mut self.has_news, true);
+        }
+        if self.known.len() >= VIEWERS_MAX && now.since(self.swept) >= SWEEP_EVERY {
+            self.forget(now);
+        }
+        if self.known.len() >= VIEWERS_MAX {
+            return false;
+        }
+        let viewer = Viewer {
+            seen: now,
+            bytes: 0,
+            told: false,
+        };
+        self.known.insert(asker.viewer, viewer);
+        if self.new.len() < NEW_MAX {
+            self.new.push((asker.card)());
+        }
+        !std::mem::replace(&mut self.has_news, true)
+    }
+
+    /// A viewer was sent something; whether [`Viewers::poll_timeout`] is another now.
+    pub(super) fn note_sent(&mut self, viewer: u64, bytes: u64) -> bool {
+        let Some(viewer) = self.known.get_mut(&viewer) else {
+            return false;
+        };
+        viewer.bytes += bytes;
+        viewer.told = false;
+        !std::mem::replace(&mut self.has_news, true)
+    }
+
+    /// When there is something to tell.
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        self.has_news.then(|| self.reported + REPORT_EVERY)
+    }
+
+    /// What control has not heard yet, where it is time for that; those who have gone are
+    /// forgotten.
+    pub(super) fn handle_timeout(&mut self, now: Time, mount: &MountName) -> Option<ViewersReport> {
+        let is_due = self.poll_timeout().is_some_and(|due| due <= now);
+        let report = is_due.then(|| self.report(now, mount));
+        self.forget(now);
+        report
+    }
+
+    /// The same now, where there is anything.
+    pub(super) fn flush(&mut self, now: Time, mount: &MountName) -> Option<ViewersReport> {
+        self.has_news.then(|| self.report(now, mount))
+    }
+
+    fn report(&mut self, now: Time, mount: &MountName) -> ViewersReport {
+        self.reported = now;
+        self.has_news = false;
+        let untold = self.known.iter_mut().filter(|(_, viewer)| !viewer.told);
+        let seen = untold.map(|(number, viewer)| {
+            viewer.told = true;
+            Sighting {
+                viewer: *number,
+                at: viewer.seen,
+                bytes: std::mem::take(&mut viewer.bytes),
+            }
+        });
+        ViewersReport {
+            mount: mount.clone(),
+            seen: seen.collect(),
+            new: std::mem::take(&mut self.new),
+        }
+    }
+
+    /// Who is there, by number.
+    pub(super) fn present(&self, now: Time) -> Vec<u64> {
+        let fresh = self.known.iter();
+        let fresh = fresh.filter(|(_, viewer)| now.since(viewer.seen) < VIEWER_SPAN);
+        fresh.map(|(number, _)| *number).collect()
+    }
+
+    fn forget(&mut self, now: Time) {
+        self.swept = now;
+        self.known
+            .retain(|_, viewer| !viewer.told || now.since(viewer.seen) < VIEWER_SPAN);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use corecast_media::name::SessionId;
+
+    use super::*;
+
+    fn card(viewer: u64, since: Time) -> NewViewer {
+        NewViewer {
+            viewer,
+            session: SessionId::default(),
+            peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            user_agent: "test".into(),
+            referer: "".into(),
+            request: "GET /m/hls/a0.m3u8 HTTP/1.1".into(),
+            since,
+        }
+    }
+
+    #[test]
+    fn control_hears_of_each_viewer_once_in_a_while() {
+        let mount = MountName::parse("/m").expect("a name");
+        let at = Time::from_millis;
+        let mut viewers = Viewers::new(at(0));
+        let mut cards = 0;
+        for ms in (0..4_000).step_by(100) {
+            let now = at(ms);
+            let made = std::cell::Cell::new(false);
+            let make = || {
+                made.set(true);
+                card(7, now)
+            };
+            let asker = Asker {
+                viewer: 7,
+                card: &make,
+            };
+            assert_eq!(viewers.note(now, &asker), ms == 0);
+            cards += u32::from(made.get());
+            assert!(!viewers.note_sent(7, 100) && !viewers.note_sent(8, 100));
+        }
+        assert_eq!((cards, viewers.poll_timeout()), (1, Some(at(5_000))));
+        assert!(viewers.handle_timeout(at(4_999), &mount).is_none());
+        let report = viewers
+            .handle_timeout(at(5_000), &mount)
+            .expect("it is due");
+        let [seen] = &report.seen[..] else {
+            panic!("{report:?}")
+        };
+        assert_eq!((seen.viewer, seen.at, seen.bytes), (7, at(3_900), 4_000));
+        assert_eq!((report.new.len(), report.new[0].since), (1, at(0)));
+        assert_eq!(viewers.poll_timeout(), None);
+        assert_eq!(viewers.present(at(18_800)), [7]);
+        assert!(viewers.present(at(18_900)).is_empty());
+        // What went out late is told before it is forgotten.
+        assert!(viewers.note_sent(7, 1));
+        let report = viewers
+            .handle_timeout(at(30_000), &mount)
+            .expect("it is due");
+        assert_eq!((report.seen[0].bytes, report.new.len()), (1, 0));
+        assert!(viewers.known.is_empty());
+    }
+
+    #[test]
+    fn a_full_table_takes_nobody_until_somebody_has_gone() {
+        let mut viewers = Viewers::new(Time::ZERO);
+        let mount = MountName::parse("/m").expect("a name");
+        let note = |viewers: &mut Viewers, viewer: u64, now: Time| {
+            let make = || card(viewer, now);
+            let asker = Asker {
+                viewer,
+                card: &make,
+            };
+            viewers.note(now, &asker);
+        };
+        for viewer in 0..=VIEWERS_MAX as u64 {
+            note(&mut viewers, viewer, Time::ZERO);
+        }
+        assert_eq!(
+            (viewers.known.len(), viewers.new.len()),
+            (VIEWERS_MAX, NEW_MAX)
+        );
+        let report = viewers.flush(Time::ZERO, &mount).expect("there are some");
+        assert_eq!(
+            (report.seen.len(), report.new.len()),
+            (VIEWERS_MAX, NEW_MAX)
+        );
+        note(&mut viewers, u64::MAX, Time::from_millis(15_000));
+        assert_eq!(viewers.present(Time::from_millis(15_000)), [u64::MAX]);
+    }
+}
