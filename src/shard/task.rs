@@ -29,6 +29,14 @@ pub(crate) async fn isolated<T>(future: impl Future<Output = T>) -> Result<T, St
     .await
 }
 
+/// The same for work that does not wait. What it had hold of is not to be used any more.
+///
+/// # Errors
+/// What the panic said.
+pub(crate) fn shielded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_text(panic.as_ref()))
+}
+
 fn panic_text(panic: &(dyn Any + Send)) -> String {
     match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(text), _) => (*text).to_owned(),

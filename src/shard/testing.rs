@@ -83,7 +83,8 @@ pub(crate) struct Node {
     shards: Vec<JoinHandle<std::io::Result<()>>>,
 }
 
-fn seats(config: &Config) -> NodeSeats {
+/// Room for as many as `config` says.
+pub(crate) fn seats(config: &Config) -> NodeSeats {
     NodeSeats {
         listeners: Seats::new(config.limits.listeners_max),
         sources: Seats::new(config.limits.sources_max),

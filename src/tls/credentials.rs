@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
+use rustls::{ServerConfig, SignatureScheme};
 
 use crate::Fault;
 use crate::acme::{PROOF_PROTOCOL, Proof};
@@ -14,6 +14,10 @@ use crate::names::Names;
 
 /// What is offered by ALPN (RFC 7301) where HTTP is spoken, the best first.
 const HTTP_PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// What a client may say for its certificates' sake, and TLS 1.3 signs nothing with: PKCS #1 1.5 and
+/// SHA-1.
+const BEFORE_TLS13: [u16; 5] = [0x0201, 0x0203, 0x0401, 0x0501, 0x0601];
 
 /// The least version of TLS that is spoken over TCP; QUIC has 1.3 only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -145,11 +149,22 @@ impl Credentials {
         })
     }
 
-    /// The identities that may answer to `name` in QUIC, the best first: one of them may have a
-    /// key that the client cannot check. Empty where unknown names are refused.
-    pub fn identities_for(&self, name: Option<&str>) -> impl Iterator<Item = &Identity> {
-        let candidates = self.names.candidates(name).into_iter();
-        candidates.filter_map(|index| self.identities.get(index))
+    /// Which of the identities answers to `name` in QUIC, whose TLS is 1.3: the first whose key a
+    /// client can check that says `schemes` (RFC 8446 section 4.2.3); else the first, and the
+    /// handshake says what is missing. None where unknown names are refused.
+    pub fn choose(&self, name: Option<&str>, schemes: &[u16]) -> Option<usize> {
+        let schemes: Vec<SignatureScheme> = schemes
+            .iter()
+            .filter(|scheme| !BEFORE_TLS13.contains(scheme))
+            .map(|scheme| SignatureScheme::from(*scheme))
+            .collect();
+        let candidates = self.names.candidates(name);
+        let spoken = |index: &&usize| {
+            let identity = self.identities.get(**index);
+            identity.is_some_and(|one| one.certified.key.choose_scheme(&schemes).is_some())
+        };
+        let chosen = candidates.iter().find(spoken);
+        chosen.or_else(|| candidates.first()).copied()
     }
 }
 

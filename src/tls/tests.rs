@@ -11,6 +11,9 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, Serve
 use crate::development::{self, SelfSigned};
 use crate::{Credentials, Files, Identity, MinVersion, Policy, Tickets};
 
+/// ecdsa_secp256r1_sha256 (RFC 8446 section 4.2.3).
+const ECDSA_P256: u16 = 0x0403;
+
 fn made(hosts: &[&str]) -> SelfSigned {
     let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
     development::make(&hosts, SystemTime::now()).expect("good hosts")
@@ -235,8 +238,9 @@ fn a_name_gets_its_own_certificate() {
         for credentials in [&open, &strict] {
             let seen = shake(&trusting, &credentials.http, name).expect(name);
             assert_eq!(seen.certificate, leaf(wanted), "{name}");
-            let quic = credentials.identities_for(Some(name)).next();
-            assert_eq!(quic.map(leaf), Some(leaf(wanted)), "{name}");
+            let quic = credentials.choose(Some(name), &[ECDSA_P256]).expect(name);
+            let quic = &credentials.identities[quic];
+            assert_eq!(leaf(quic), leaf(wanted), "{name}");
         }
     }
     for unknown in ["a.b.wild.example", "wild.example", "nobody.example"] {
@@ -250,11 +254,34 @@ fn a_name_gets_its_own_certificate() {
             !matches!(fault, rustls::Error::InvalidCertificate(_)),
             "{fault}"
         );
-        assert_eq!(open.identities_for(Some(unknown)).count(), 3);
-        assert_eq!(strict.identities_for(Some(unknown)).count(), 0);
+        assert_eq!(open.choose(Some(unknown), &[ECDSA_P256]), Some(0));
+        assert_eq!(strict.choose(Some(unknown), &[ECDSA_P256]), None);
     }
-    assert_eq!(strict.identities_for(None).count(), 3, "no name, no fault");
+    let nameless = strict.choose(None, &[ECDSA_P256]);
+    assert_eq!(nameless, Some(0), "no name, no fault");
     assert!(Credentials::new(Vec::new(), Policy::default(), &tickets).is_err());
+}
+
+#[test]
+fn of_two_keys_for_a_name_quic_takes_the_one_that_is_spoken() {
+    let key = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).expect("randomness");
+    let named = CertificateParams::new(vec!["a.example".to_owned()]).expect("a name");
+    let rsa = named.self_signed(&key).expect("a certificate").pem();
+    let rsa = read(&rsa, Some(&key.serialize_pem())).expect("a pair");
+    let tickets = Tickets::new().expect("randomness");
+    let both = vec![rsa, identity(&["a.example"])];
+    let both = Credentials::new(both, Policy::default(), &tickets).expect("two");
+    for (schemes, wanted) in [
+        (&[0x0804, ECDSA_P256][..], 0),
+        (&[0x0806], 0),
+        (&[ECDSA_P256], 1),
+        // PKCS #1 1.5 is for certificates only in TLS 1.3.
+        (&[0x0401, ECDSA_P256], 1),
+        (&[0x0401], 0),
+        (&[], 0),
+    ] {
+        assert_eq!(both.choose(Some("a.example"), schemes), Some(wanted), "{schemes:x?}");
+    }
 }
 
 #[test]

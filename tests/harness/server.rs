@@ -120,8 +120,17 @@ impl Server {
 
     /// As [`Server::start`], with HTTP and RTMP over TLS beside them.
     pub(crate) fn start_tls(backend: Backend, settings: &[&str]) -> Self {
+        let command = Command::new(env!("CARGO_BIN_EXE_corecast"));
+        Server::start_tls_with(command, backend, settings)
+    }
+
+    /// As [`Server::start_tls`], with the beginning of the command line given.
+    pub(crate) fn start_tls_with(
+        mut command: Command,
+        backend: Backend,
+        settings: &[&str],
+    ) -> Self {
         let tls = Tls::new();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_corecast"));
         command.arg("run").arg("--config").arg(tls.file());
         let server = Server::launch_on(command, backend, settings, Some(tls));
         server.wait_ready();

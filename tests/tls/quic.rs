@@ -135,6 +135,11 @@ fn set_title(server: &Server, title: &str) {
     assert_eq!(title_of(server), title);
 }
 
+/// Fails unless the title of `/live` is `title`.
+pub(super) fn assert_title_stays(server: &Server, title: &str) {
+    assert_eq!(title_of(server), title);
+}
+
 fn title_of(server: &Server) -> String {
     let report = server.mount("/live").expect("it is live");
     report["title"].as_str().unwrap_or_default().to_owned()
@@ -235,7 +240,7 @@ fn flv_comes_by_websocket_over_http3() {
 const BIG: usize = 20 << 20;
 
 /// A film of noise with a keyframe each six seconds, and one segment of it.
-fn big_segment(server: &Server) -> (String, Vec<u8>) {
+pub(super) fn big_segment(server: &Server) -> (String, Vec<u8>) {
     let noise = "-g 180 -bf 0 -preset ultrafast -vf noise=alls=100:allf=t -qp 2";
     let noise: Vec<&str> = noise.split(' ').collect();
     let film = fixture::film("big.flv", 13, &noise);

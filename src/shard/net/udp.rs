@@ -36,6 +36,18 @@ pub(crate) const BATCH_PACKETS_MAX: usize = 64;
 /// # Errors
 /// The address is in use, not ours, or not allowed.
 pub fn bind(address: SocketAddr, count: u16) -> io::Result<Vec<UdpSocket>> {
+    let sockets = bind_unsteered(address, count)?;
+    if let Some(first) = sockets.first().filter(|_| count > 1) {
+        // Refused in some containers: the shards then hand packets on among themselves.
+        if let Err(error) = fd::steer(first, &steering(count)) {
+            tracing::warn!(%error, "the kernel does not steer packets of QUIC to their shards");
+        }
+    }
+    Ok(sockets)
+}
+
+/// The same, and the kernel gives each packet to any shard.
+pub(crate) fn bind_unsteered(address: SocketAddr, count: u16) -> io::Result<Vec<UdpSocket>> {
     // Without this look a second corecast would take half of all packets.
     let exclusive = socket(address)?;
     exclusive.bind(&address.into())?;
@@ -49,12 +61,6 @@ pub fn bind(address: SocketAddr, count: u16) -> io::Result<Vec<UdpSocket>> {
         let socket = UdpSocket::from(socket);
         address.set_port(socket.local_addr()?.port());
         sockets.push(socket);
-    }
-    if let Some(first) = sockets.first().filter(|_| count > 1) {
-        // Refused in some containers: the shards then hand packets on among themselves.
-        if let Err(error) = fd::steer(first, &steering(count)) {
-            tracing::warn!(%error, "the kernel does not steer packets of QUIC to their shards");
-        }
     }
     Ok(sockets)
 }
@@ -143,11 +149,6 @@ impl UdpPort {
             local: socket.local_addr()?,
             socket,
         })
-    }
-
-    /// The address that it is bound to.
-    pub(crate) fn local(&self) -> SocketAddr {
-        self.local
     }
 
     /// Hands the messages that are there to `take`, as many as one call brings. False where there

@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 
 use super::endpoint::{Agenda, Id};
 use super::outbox::{Head, Stream, pump_stream};
+use super::ways::Ways;
 use super::{Buffers, code};
 use crate::net::udp::Arrival;
 
@@ -49,6 +50,7 @@ pub(crate) struct Inner {
     refused_from: Option<u64>,
     /// Streams whose answers quiche has, and the peer maybe not.
     flying: Vec<u64>,
+    pub(super) ways: Ways,
 }
 
 /// A connection. Lives on: its shard.
@@ -57,8 +59,6 @@ pub(crate) struct Connection {
     pub(crate) key: usize,
     /// Where the client was first.
     pub(crate) peer: SocketAddr,
-    /// The client's address as quiche knows it, and as it is.
-    pub(crate) route: Cell<(SocketAddr, SocketAddr)>,
     /// By when it must be established.
     pub(crate) handshake_until: Instant,
     pub(crate) inner: RefCell<Inner>,
@@ -88,7 +88,6 @@ impl Connection {
         Connection {
             key,
             peer,
-            route: Cell::new((peer, peer)),
             handshake_until,
             inner: RefCell::new(Inner {
                 quic,
@@ -98,6 +97,7 @@ impl Connection {
                 next_request: 0,
                 refused_from: None,
                 flying: Vec::new(),
+                ways: Ways::new(peer),
             }),
             agenda,
             listed: Cell::new(false),
@@ -110,25 +110,24 @@ impl Connection {
     }
 
     /// Takes a packet.
-    ///
-    /// quiche treats every change of the address as a move to another way, and gives up what was
-    /// under way on the one before. Where a NAT only changed the port it does not hear of it: it
-    /// knows the port from before, and loses some packets at most.
     pub(crate) fn take(&self, arrival: Arrival, packet: &mut [u8]) {
-        let (known, now) = self.route.get();
-        let same_host = arrival.from.ip() == known.ip();
-        let from = if same_host { known } else { arrival.from };
-        let info = RecvInfo {
-            from,
-            to: arrival.to,
-        };
-        let quic = &mut self.inner.borrow_mut().quic;
-        let before = (arrival.from != now).then(|| quic.stats().recv);
-        // Where it fails, quiche closes the connection and has something to send.
-        let _ = quic.recv(packet, info);
-        // Only a packet that could be opened says where the client is.
-        if before.is_some_and(|before| quic.stats().recv > before) {
-            self.route.set((from, arrival.from));
+        self.inner.borrow_mut().take(arrival, packet);
+        self.touched.set(true);
+        self.list();
+    }
+
+    /// Its timer rang.
+    pub(crate) fn handle_timeout(&self, now: Instant) {
+        {
+            let inner = &mut *self.inner.borrow_mut();
+            if !self.established.get() && self.handshake_until <= now {
+                inner.close(code::NO_ERROR);
+            }
+            inner.quic.on_timeout();
+            inner.ways.handle_timeout(now);
+        }
+        if self.release.get().is_some_and(|release| release <= now) {
+            self.release.set(None);
         }
         self.touched.set(true);
         self.list();
@@ -158,9 +157,11 @@ impl Connection {
                 urgency: urgency.min(URGENCY_MAX),
                 incremental: false,
             };
+            let priority = stream.said.unwrap_or(ours);
+            stream.urgency = priority.urgency;
             stream.heads.push_back(Head {
                 fields,
-                priority: stream.said.unwrap_or(ours),
+                priority,
                 ends,
             });
             stream.ends |= ends;
@@ -238,6 +239,25 @@ impl Connection {
 }
 
 impl Inner {
+    fn take(&mut self, arrival: Arrival, packet: &mut [u8]) {
+        let Inner { quic, ways, .. } = self;
+        if ways.is_stuck(quic) {
+            // As good as lost on the way.
+            return;
+        }
+        let info = RecvInfo {
+            from: ways.known(arrival.from),
+            to: arrival.to,
+        };
+        let before = (!ways.is_here(arrival.from)).then(|| quic.stats().recv);
+        // Where it fails, quiche closes the connection and has something to send.
+        let _ = quic.recv(packet, info);
+        // Only a packet that could be opened says where the client is.
+        if before.is_some_and(|before| quic.stats().recv > before) {
+            ways.hear(arrival.from);
+        }
+    }
+
     /// Whether the peer has whole answers to all that it asked.
     pub(crate) fn is_quiet(&mut self) -> bool {
         self.land();
@@ -256,9 +276,13 @@ impl Inner {
             self.h3 = h3::Connection::with_transport(&mut self.quic, settings).ok();
         }
         if touched {
+            self.ways.look(&mut self.quic);
             self.take_events(arrived);
         }
         let mut fresh = mem::take(&mut self.fresh);
+        // Who is first may take all the room that there is.
+        fresh.sort_by_key(|id| (self.streams.get(id).map(|stream| stream.urgency), *id));
+        fresh.dedup();
         for id in fresh.drain(..) {
             self.pump(id);
         }
@@ -303,10 +327,10 @@ impl Inner {
             return None;
         }
         self.next_request = self.next_request.max(id.saturating_add(4));
-        let said = fields
-            .iter()
-            .find(|field| field.name() == b"priority")
-            .and_then(|field| Priority::parse(field.value()));
+        let said = self.said_before(id).or_else(|| {
+            let field = fields.iter().find(|field| field.name() == b"priority");
+            field.and_then(|field| Priority::parse(field.value()))
+        });
         self.streams.insert(
             id,
             Stream {
@@ -337,14 +361,22 @@ impl Inner {
         }
     }
 
+    /// The priority of a frame that came for a stream and was not looked at.
+    fn said_before(&mut self, id: u64) -> Option<Priority> {
+        let said = self.h3.as_mut()?.take_last_priority_update(id).ok()?;
+        Priority::parse(&said)
+    }
+
+    /// A frame may come before the request that it is for: then it is looked at with that
+    /// (RFC 9218 section 7).
     fn on_priority(&mut self, id: u64) {
-        let Some(h3) = &mut self.h3 else { return };
-        let said = h3.take_last_priority_update(id).ok();
-        let Some(said) = said.as_deref().and_then(Priority::parse) else {
+        if !self.streams.contains_key(&id) {
             return;
-        };
-        if let Some(stream) = self.streams.get_mut(&id) {
+        }
+        let said = self.said_before(id);
+        if let Some((stream, said)) = self.streams.get_mut(&id).zip(said) {
             stream.said = Some(said);
+            stream.urgency = said.urgency;
             let urgency = URGENCY_OFFSET.saturating_add(said.urgency);
             let _ = self.quic.stream_priority(id, urgency, said.incremental);
         }
@@ -360,12 +392,12 @@ impl Inner {
         }
         let outcome = pump_stream(h3, &mut self.quic, id, stream);
         match outcome {
-            Ok(()) | Err(h3::Error::Done | h3::Error::StreamBlocked) => {
-                if stream.heads.is_empty() && stream.pieces.is_empty() && stream.ends {
-                    stream.sent = true;
-                }
+            Ok(()) => {
+                stream.sent |= stream.heads.is_empty() && stream.pieces.is_empty() && stream.ends;
                 stream.wake();
             }
+            // Its end waits for room too.
+            Err(h3::Error::Done | h3::Error::StreamBlocked) => stream.wake(),
             Err(_) => {
                 stream.fail();
                 self.shut(id, Shutdown::Write, code::REQUEST_CANCELLED);

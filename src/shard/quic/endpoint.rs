@@ -3,8 +3,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -22,12 +21,14 @@ use slab::Slab;
 use super::code;
 use super::connection::{Arrived, Connection};
 use super::stream::RequestStream;
+use super::timers::Timers;
 use crate::net::udp::{Arrival, Departure};
 use crate::probe::ShardProbe;
-use crate::task::{Signal, Tasks};
+use crate::task::{Signal, Tasks, shielded};
 
-/// Messages from other shards that may wait.
+/// Messages from other shards that may wait, and their bytes.
 const CROSSED_MAX: usize = 1_024;
+const CROSSED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// An id as a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -153,12 +154,13 @@ pub(crate) struct Endpoint {
     pub(super) agenda: Rc<Agenda>,
     pub(super) connections: RefCell<Slab<Rc<Connection>>>,
     ids: RefCell<HashMap<Id, usize>>,
-    timers: RefCell<BinaryHeap<Reverse<(Instant, usize)>>>,
+    timers: RefCell<Timers>,
     pub(super) config: RefCell<Option<quiche::Config>>,
     settings: h3::Config,
     pub(super) half_open: Cell<usize>,
     pub(super) replies: RefCell<VecDeque<(Departure, Vec<u8>)>>,
     crossed: RefCell<VecDeque<Crossed>>,
+    crossed_bytes: Cell<usize>,
     pub(super) resets: Cell<(u64, u32)>,
     told_to_leave: Cell<bool>,
     /// While the node drains and a client has not got all that it asked for.
@@ -185,6 +187,7 @@ impl Endpoint {
             half_open: Cell::new(0),
             replies: RefCell::default(),
             crossed: RefCell::default(),
+            crossed_bytes: Cell::default(),
             resets: Cell::default(),
             told_to_leave: Cell::new(false),
             hold: RefCell::default(),
@@ -194,31 +197,47 @@ impl Endpoint {
     /// Takes a message that another shard received.
     pub(crate) fn handle_crossed(&self, crossed: Crossed) {
         let mut waiting = self.crossed.borrow_mut();
-        if waiting.len() < CROSSED_MAX {
+        let bytes = self.crossed_bytes.get() + crossed.packets.len();
+        if waiting.len() < CROSSED_MAX && bytes <= CROSSED_BYTES_MAX {
             waiting.push_back(crossed);
+            self.crossed_bytes.set(bytes);
             self.agenda.news.set();
         }
     }
 
     /// The next message that came over the mesh.
     pub(super) fn pop_crossed(&self) -> Option<Crossed> {
-        self.crossed.borrow_mut().pop_front()
+        let crossed = self.crossed.borrow_mut().pop_front()?;
+        let bytes = self.crossed_bytes.get();
+        self.crossed_bytes.set(bytes - crossed.packets.len());
+        Some(crossed)
     }
 
-    /// Takes a message of the socket: to its connection, or to its shard.
+    /// Takes a message of the socket: to its connections, or to their shards. The kernel puts
+    /// packets of one client together, whichever of its connections they belong to.
     pub(crate) fn handle_message(&self, arrival: Arrival, packets: &mut [u8]) {
         let Place { shard, shards, .. } = self.place;
-        let owner = steering::destination(packets).map(|id| steering::shard_of(id, shards));
-        if let Some(owner) = owner.filter(|owner| *owner != shard) {
-            self.place.probe.quic_crossings.add(1);
-            let crossed = Crossed {
-                arrival,
-                packets: packets.to_vec(),
-            };
-            self.host.hand_over(ShardId(owner), crossed);
-            return;
+        let owner = |packet: &[u8]| {
+            let id = steering::destination(packet);
+            id.map_or(shard, |id| steering::shard_of(id, shards))
+        };
+        let mut rest = packets;
+        while let Some(first) = rest.chunks(arrival.stride).next() {
+            let to = owner(first);
+            let all = rest.chunks(arrival.stride);
+            let together = all.take_while(|packet| owner(packet) == to);
+            let bytes = together.map(<[u8]>::len).sum();
+            let (run, behind) = mem::take(&mut rest).split_at_mut(bytes);
+            rest = behind;
+            if to == shard {
+                self.handle_packets(arrival, run);
+            } else {
+                self.place.probe.quic_crossings.add(1);
+                let packets = run.to_vec();
+                self.host
+                    .hand_over(ShardId(to), Crossed { arrival, packets });
+            }
         }
-        self.handle_packets(arrival, packets);
     }
 
     /// Takes packets that belong to this shard.
@@ -239,8 +258,8 @@ impl Endpoint {
                     None => continue,
                 },
             };
-            connection.take(arrival, packet);
-            last = Some((id, connection));
+            let taken = self.shield(&connection, || connection.take(arrival, packet));
+            last = taken.map(|()| (id, connection));
         }
     }
 
@@ -289,6 +308,21 @@ impl Endpoint {
         }
     }
 
+    /// Does some work for `connection`. A panic ends the connection and nothing else.
+    pub(super) fn shield<T>(&self, connection: &Connection, work: impl FnOnce() -> T) -> Option<T> {
+        let done = shielded(work);
+        done.inspect_err(|panic| {
+            self.place.probe.panics.add(1);
+            tracing::error!(
+                shard = self.place.shard,
+                panic,
+                "a connection of HTTP/3 panicked and was ended"
+            );
+            self.forget(connection);
+        })
+        .ok()
+    }
+
     /// Takes what came on `connection` and begins the tasks of new requests.
     pub(super) fn serve(&self, connection: &Rc<Connection>, arrived: &mut Vec<Arrived>) {
         let touched = connection.touched.replace(false);
@@ -327,58 +361,31 @@ impl Endpoint {
         let armed = connection.armed.get();
         if armed.is_none_or(|armed| due < armed) {
             connection.armed.set(Some(due));
-            self.timers
-                .borrow_mut()
-                .push(Reverse((due, connection.key)));
+            self.timers.borrow_mut().arm(connection.key, armed, due);
         }
     }
 
     /// When the next timer rings.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.timers.borrow().peek().map(|Reverse((due, _))| *due)
+        self.timers.borrow().next()
     }
 
     /// Does what is due at `now`, for `count` connections at most.
     pub(super) fn handle_timeouts(&self, now: Instant, count: usize) {
         for _ in 0..count {
-            let Some(connection) = self.pop_due(now) else {
+            let Some(key) = self.timers.borrow_mut().pop(now) else {
                 return;
             };
-            if !connection.established.get() && connection.handshake_until <= now {
-                connection.inner.borrow_mut().close(code::NO_ERROR);
-            }
-            connection.inner.borrow_mut().quic.on_timeout();
-            if connection
-                .release
-                .get()
-                .is_some_and(|release| release <= now)
-            {
-                connection.release.set(None);
-            }
-            connection.touched.set(true);
-            connection.list();
-        }
-    }
-
-    /// The next connection whose timer rang; an entry that is older than its timer rings nothing.
-    fn pop_due(&self, now: Instant) -> Option<Rc<Connection>> {
-        let mut timers = self.timers.borrow_mut();
-        loop {
-            let Reverse((due, key)) = *timers.peek()?;
-            if due > now {
-                return None;
-            }
-            timers.pop();
-            if let Some(connection) = self.at(key)
-                && connection.armed.get() == Some(due)
-            {
+            if let Some(connection) = self.at(key) {
                 connection.armed.set(None);
-                return Some(connection);
+                self.shield(&connection, || connection.handle_timeout(now));
             }
         }
     }
 
     fn forget(&self, connection: &Connection) {
+        let armed = connection.armed.take();
+        self.timers.borrow_mut().disarm(connection.key, armed);
         let ids = mem::take(&mut *connection.ids.borrow_mut());
         let mut table = self.ids.borrow_mut();
         for id in ids {
@@ -430,6 +437,19 @@ impl Endpoint {
             connection.inner.borrow_mut().close(code::NO_ERROR);
         }
         self.list_all();
+    }
+
+    /// Forgets all connections: nobody serves them any more.
+    pub(super) fn forget_all(&self) {
+        let all: Vec<_> = self
+            .connections
+            .borrow()
+            .iter()
+            .map(|(_, c)| Rc::clone(c))
+            .collect();
+        for connection in all {
+            self.forget(&connection);
+        }
     }
 
     fn list_all(&self) {

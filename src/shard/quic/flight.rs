@@ -1,19 +1,16 @@
-//! Packets out: as many to one send as the kernel takes.
+//! Packets out: as many to one send as the kernel takes, and no more than pacing lets go together.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::Buffers;
-use super::connection::Connection;
+use super::connection::{Connection, Inner};
+use super::ways::Ways;
 use crate::net::udp::{BATCH_BYTES_MAX, BATCH_PACKETS_MAX, Departure, UdpPort};
 
 /// The most bytes of one packet.
 const PACKET_BYTES_MAX: usize = 1_500;
 
-/// How many times what came from an unproven address may go to it.
-const AMPLIFICATION_MAX: u64 = 3;
-
-/// How much before its time a packet may be sent: timers are no finer.
+/// How much before its time a packet may be sent: timers are no finer, and late by as much.
 const EARLY: Duration = Duration::from_millis(1);
 
 /// What became of a connection's packets.
@@ -35,15 +32,11 @@ pub(crate) struct Flight {
     buffer: Box<[u8]>,
     /// Bytes at the front that are to be sent first.
     stuck: Option<(Departure, usize)>,
-    /// An address as quiche knows it, and as it is ([`Connection::take`]).
-    route: (SocketAddr, SocketAddr),
 }
 
 impl Flight {
     pub(crate) fn new() -> Self {
-        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         Flight {
-            route: (nowhere, nowhere),
             buffer: vec![0; BATCH_BYTES_MAX + PACKET_BYTES_MAX].into(),
             stuck: None,
         }
@@ -72,17 +65,18 @@ impl Flight {
             // It panicked in the middle of something.
             return Outcome::Done;
         };
-        let quic = &mut inner.quic;
-        self.route = connection.route.get();
+        let Inner { quic, ways, .. } = &mut *inner;
+        self.probe(quic, ways, port);
         // Bytes of a packet at the front that did not fit to the batch before it.
         let mut begun: Option<(Departure, usize)> = None;
         for _ in 0..batches {
+            let now = Instant::now();
             if begun.is_none()
-                && let Some(release) = release_of(quic)
+                && let Some(release) = release_of(quic, now + EARLY)
             {
-                return Outcome::Later(release);
+                return Outcome::Later(release - EARLY);
             }
-            let Some(batch) = self.fill(quic, begun.take()) else {
+            let Some(batch) = self.fill(quic, ways, begun.take(), now) else {
                 return Outcome::Done;
             };
             let packets = self.buffer.get(..batch.length).unwrap_or_default();
@@ -111,36 +105,61 @@ impl Flight {
         Outcome::More
     }
 
+    /// Sends a probe of each way that was left, on the one that is used ([`Ways`] says why). Where
+    /// the socket has no room it is as good as lost on the way.
+    fn probe(&mut self, quic: &mut Quic, ways: &mut Ways, port: &UdpPort) {
+        let Some(((ours, theirs), left)) = ways.take_probes() else {
+            return;
+        };
+        let left = left.to_vec();
+        for (from, to) in left {
+            let room = self.buffer.get_mut(..PACKET_BYTES_MAX).unwrap_or_default();
+            if let Ok((n, _)) = quic.send_on_path(room, Some(from), Some(to)) {
+                let departure = Departure {
+                    from: ours,
+                    to: ways.shown(theirs),
+                    stride: n,
+                };
+                port.send(departure, self.buffer.get(..n).unwrap_or_default());
+            }
+        }
+    }
+
     /// Makes packets until one is shorter than the first, goes elsewhere, or is longer: that one
-    /// begins the next batch.
-    fn fill(
+    /// begins the next batch. What is not due for a while is left for later.
+    pub(super) fn fill(
         &mut self,
-        quic: &mut quiche::Connection<Buffers>,
+        quic: &mut Quic,
+        ways: &Ways,
         begun: Option<(Departure, usize)>,
+        now: Instant,
     ) -> Option<Batch> {
         let (mut departure, mut length) = match begun {
             Some((departure, length)) => (Some(departure), length),
             None => (None, 0),
         };
-        let (known, now) = self.route;
+        let together_until = now + quic.max_release_into_future();
         let mut packets = usize::from(departure.is_some());
         loop {
-            let stride = departure.map_or(0, |departure| departure.stride);
-            let full = packets >= BATCH_PACKETS_MAX || length + stride > BATCH_BYTES_MAX;
-            if let Some(departure) = departure.filter(|_| full) {
+            if let Some(departure) = departure
+                && (packets >= BATCH_PACKETS_MAX
+                    || length + departure.stride > BATCH_BYTES_MAX
+                    || release_of(quic, together_until).is_some())
+            {
                 return Some(Batch::new(departure, length, true));
             }
             let room = self.buffer.get_mut(length..).unwrap_or_default();
-            let room = match allowance(quic) {
-                Some(allowed) => room.get_mut(..allowed).unwrap_or_default(),
-                None => room,
-            };
+            let allowed = ways.allowance(quic).map_or(room.len(), |allowed| {
+                room.len()
+                    .min(usize::try_from(allowed).unwrap_or(usize::MAX))
+            });
+            let room = room.get_mut(..allowed).unwrap_or_default();
             let Ok((n, info)) = quic.send(room) else {
                 return departure.map(|departure| Batch::new(departure, length, false));
             };
             let this = Departure {
                 from: info.from,
-                to: if info.to == known { now } else { info.to },
+                to: ways.shown(info.to),
                 stride: n,
             };
             let Some(first) = departure else {
@@ -159,23 +178,19 @@ impl Flight {
             }
         }
     }
+
+    /// The packets of a batch.
+    #[cfg(test)]
+    pub(super) fn packets_of(&self, batch: &Batch) -> impl Iterator<Item = &[u8]> {
+        let packets = self.buffer.get(..batch.length).unwrap_or_default();
+        packets.chunks(batch.departure.stride)
+    }
 }
 
-/// Bytes that may go to a client whose address is not proven: three times what it has sent (RFC
-/// 9000 section 8.1). The machine keeps to that too, but for its last probe.
-fn allowance(quic: &quiche::Connection<Buffers>) -> Option<usize> {
-    if quic.is_established() {
-        return None;
-    }
-    let path = quic.path_stats().next()?;
-    let allowed = path.recv_bytes.saturating_mul(AMPLIFICATION_MAX);
-    let left = allowed.saturating_sub(path.sent_bytes);
-    let left = usize::try_from(left).unwrap_or(usize::MAX);
-    (left < PACKET_BYTES_MAX).then_some(left)
-}
+type Quic = quiche::Connection<Buffers>;
 
 /// One send.
-struct Batch {
+pub(super) struct Batch {
     departure: Departure,
     length: usize,
     /// A packet behind it that did not fit to it.
@@ -195,9 +210,7 @@ impl Batch {
     }
 }
 
-/// When `quic` may send again, where that is not now.
-fn release_of(quic: &quiche::Connection<Buffers>) -> Option<Instant> {
-    let now = Instant::now();
-    let release = quic.get_next_release_time()?.time(now)?;
-    (release > now + EARLY).then_some(release)
+/// When `quic` may send again, where that is after `soon`.
+fn release_of(quic: &Quic, soon: Instant) -> Option<Instant> {
+    quic.get_next_release_time()?.time(soon)
 }

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::UdpSocket;
-use std::num::NonZeroU16;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -41,9 +40,10 @@ pub(crate) async fn run(shard: Rc<Shard>, socket: UdpSocket, acceptor: u16) -> i
     let host = ShardHost {
         shard: Rc::clone(&shard),
         acceptor,
+        // Who came by HTTP/3 need not be told where it is.
         front: Front {
             secure: true,
-            http3_port: NonZeroU16::new(port.local().port()),
+            http3_port: None,
         },
         made_from: RefCell::default(),
     };
@@ -142,7 +142,7 @@ impl Host for ShardHost {
     }
 }
 
-fn certificates(credentials: Arc<Credentials>) -> tls::Certificates {
+pub(super) fn certificates(credentials: Arc<Credentials>) -> tls::Certificates {
     let list = credentials
         .identities
         .iter()
@@ -154,10 +154,6 @@ fn certificates(credentials: Arc<Credentials>) -> tls::Certificates {
     tls::Certificates {
         list: list.collect(),
         ticket_key: credentials.quic_ticket_key,
-        choose: Box::new(move |name| {
-            let chosen = credentials.identities_for(name).next()?;
-            let mut all = credentials.identities.iter();
-            all.position(|identity| std::ptr::eq(identity, chosen))
-        }),
+        choose: Box::new(move |name, schemes| credentials.choose(name, schemes)),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`endpoint`] (packets to connections), [`greeting`] (packets of nobody: new
 //! connections, Retry, resets), [`turns`] (its task: receive, look at timers, serve, send),
-//! [`flight`] (packets out, many at a time), [`connection`] (one connection: requests in, bodies
+//! [`flight`] (packets out, many at a time), [`ways`] (where a client is), [`connection`] (one connection: requests in, bodies
 //! out), [`outbox`] (what of an answer waits), [`stream`] (one request, for the task that answers
 //! it), [`answer`] (that task), [`host`] (what of its shard an endpoint needs), [`tls`] (what
 //! quiche is set up with).
@@ -19,8 +19,10 @@ mod greeting;
 mod host;
 mod outbox;
 mod stream;
+mod timers;
 mod tls;
 mod turns;
+mod ways;
 
 #[cfg(test)]
 mod tests;

@@ -49,6 +49,8 @@ pub(crate) struct Stream {
     pub(super) ear: Option<Waker>,
     /// What the client said of the order of its streams, which wins over ours.
     pub(super) said: Option<Priority>,
+    /// How urgent its answer is.
+    pub(super) urgency: u8,
 }
 
 impl Stream {

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use corecast_media::socket::{Sent, Socket};
@@ -20,6 +21,9 @@ const WAITING_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes of a body read at once.
 const READ_BYTES: usize = 16 * 1024;
+
+/// How long the peer may take nothing of an answer.
+const SEND_STEP_MAX: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 30 });
 
 /// The peer gave the request up, or is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +154,7 @@ impl RequestStream {
     /// The peer gave the request up, or is gone.
     pub(crate) async fn send(&self, piece: Bytes) -> Result<(), Gone> {
         let room = |stream: &mut Stream| (stream.waiting_bytes() < WAITING_BYTES_MAX).then_some(());
-        poll_fn(|cx| self.stream.poll_until(cx, room)).await?;
+        self.until(room).await?;
         let (connection, id) = (&self.stream.connection, self.stream.id);
         connection.push_body(id, [piece], false);
         Ok(())
@@ -167,7 +171,23 @@ impl RequestStream {
     /// The peer gave the request up, or is gone.
     pub(crate) async fn sent(&self) -> Result<(), Gone> {
         let sent = |stream: &mut Stream| stream.is_sent().then_some(());
-        poll_fn(|cx| self.stream.poll_until(cx, sent)).await
+        self.until(sent).await
+    }
+
+    /// Waits for `look` to find something, as long as the peer takes some of the answer.
+    async fn until(&self, look: impl Fn(&mut Stream) -> Option<()>) -> Result<(), Gone> {
+        loop {
+            let before = self.waiting_bytes();
+            let found = poll_fn(|cx| self.stream.poll_until(cx, &look));
+            match monoio::time::timeout(SEND_STEP_MAX, found).await {
+                Ok(found) => return found,
+                Err(_) if self.waiting_bytes() < before => {}
+                Err(_) => {
+                    self.reset(code::REQUEST_CANCELLED);
+                    return Err(Gone);
+                }
+            }
+        }
     }
 
     /// Bytes of the answer that quiche has not taken.

@@ -1,10 +1,14 @@
 //! What quiche is set up with: certificates by name, tickets, and the bounds of a connection.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use boring::error::ErrorStack;
 use boring::pkey::{PKey, Private};
-use boring::ssl::{NameType, SniError, SslAlert, SslContextBuilder, SslMethod, SslRef};
+use boring::ssl::{
+    ExtensionType, NameType, SelectCertError, SniError, SslAlert, SslContextBuilder, SslMethod,
+    SslRef,
+};
 use boring::x509::X509;
 
 use super::STREAMS_MAX;
@@ -25,8 +29,9 @@ const UNI_STREAMS_MAX: u64 = 8;
 /// What such a stream may bring before we take it: settings and instructions.
 const UNI_WINDOW_BYTES: u64 = 16 * 1024;
 
-/// Ids that a connection may have at once in each direction; it needs a fresh one for each way.
-const IDS_MAX: u64 = 4;
+/// Ids that a connection may have at once in each direction, and addresses at which a client may be
+/// in the life of one; quiche forgets none of them.
+const IDS_MAX: u64 = 8;
 
 /// Bytes of a packet before the way is known to take more: what every way takes (RFC 9000
 /// section 14), with some room for tunnels.
@@ -46,13 +51,11 @@ pub(crate) struct Certificate {
     pub(crate) ocsp: Option<Vec<u8>>,
 }
 
-/// Which certificate answers to a name.
-pub(crate) type Choice = Chooser;
+/// Which certificate answers to a name, for a client that checks such signatures (RFC 8446 section
+/// 4.2.3); none where the name is refused.
+pub(crate) type Choice = Box<dyn Fn(Option<&str>, &[u16]) -> Option<usize> + Send + Sync>;
 
-/// Which certificate answers to a name; none where the name is refused.
-pub(crate) type Chooser = Box<dyn Fn(Option<&str>) -> Option<usize> + Send + Sync>;
-
-/// All certificates, and which of them answers to a name; none where the name is refused.
+/// All certificates, and which of them answers.
 pub(crate) struct Certificates {
     pub(crate) list: Vec<Certificate>,
     pub(crate) choose: Choice,
@@ -140,13 +143,32 @@ fn context(list: Vec<Certificate>, choose: Choice) -> Result<SslContextBuilder, 
     let mut builder = SslContextBuilder::new(SslMethod::tls())?;
     let all: Result<Vec<Shown>, ErrorStack> = list.iter().map(Shown::new).collect();
     let all = all?;
+    let choose = Arc::new(choose);
+    let refuses = Arc::clone(&choose);
+    builder.set_select_certificate_callback(move |mut hello| {
+        let name = hello.servername(NameType::HOST_NAME).map(str::to_owned);
+        let schemes = hello.get_extension(ExtensionType::SIGNATURE_ALGORITHMS);
+        let schemes = schemes.map(schemes_of).unwrap_or_default();
+        let chosen = choose(name.as_deref(), &schemes).and_then(|index| all.get(index));
+        // With none it ends below, where the client can be told why.
+        chosen.map_or(Ok(()), |shown| {
+            let shown = shown.show(hello.ssl_mut());
+            shown.map_err(|_| SelectCertError::ERROR)
+        })
+    });
     builder.set_servername_callback(move |ssl, alert| {
-        let name = ssl.servername(NameType::HOST_NAME).map(str::to_owned);
-        let Some(shown) = choose(name.as_deref()).and_then(|index| all.get(index)) else {
+        if refuses(ssl.servername(NameType::HOST_NAME), &[]).is_none() {
             *alert = SslAlert::UNRECOGNIZED_NAME;
             return Err(SniError::ALERT_FATAL);
-        };
-        shown.show(ssl).map_err(|_| SniError::ALERT_FATAL)
+        }
+        Ok(())
     });
     Ok(builder)
+}
+
+/// The list of an extension (RFC 8446 section 4.2.3): its length, then two bytes for each.
+fn schemes_of(extension: &[u8]) -> Vec<u16> {
+    let (_, list) = extension.split_at_checked(2).unwrap_or_default();
+    let (pairs, _) = list.as_chunks();
+    pairs.iter().map(|pair| u16::from_be_bytes(*pair)).collect()
 }

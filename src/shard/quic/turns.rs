@@ -12,6 +12,7 @@ use super::endpoint::Endpoint;
 use super::flight::{Flight, Outcome};
 use crate::net::ready::Turn;
 use crate::net::udp::{Inbox, UdpPort};
+use crate::task::shielded;
 
 /// Calls that receive, in one turn.
 const RECEIVES_MAX: usize = 4;
@@ -125,14 +126,21 @@ impl Task<'_> {
                 continue;
             };
             connection.listed.set(false);
-            self.endpoint.serve(&connection, &mut work.arrived);
-            let outcome = work.flight.send(&connection, self.port, BATCHES_EACH);
-            match outcome {
-                Outcome::Done => connection.release.set(None),
-                Outcome::Later(release) => connection.release.set(Some(release)),
-                Outcome::More | Outcome::Blocked => connection.list(),
-            }
-            self.endpoint.settle(&connection);
+            let served = self.endpoint.shield(&connection, || {
+                self.endpoint.serve(&connection, &mut work.arrived);
+                let outcome = work.flight.send(&connection, self.port, BATCHES_EACH);
+                match outcome {
+                    Outcome::Done => connection.release.set(None),
+                    Outcome::Later(release) => connection.release.set(Some(release)),
+                    Outcome::More | Outcome::Blocked => connection.list(),
+                }
+                self.endpoint.settle(&connection);
+                outcome
+            });
+            let Some(outcome) = served else {
+                work.arrived.clear();
+                continue;
+            };
             match outcome {
                 Outcome::Blocked => return Served::Blocked,
                 Outcome::More => batches += BATCHES_EACH,
@@ -160,10 +168,11 @@ impl Drop for Farewell<'_> {
         let mut flight = Flight::new();
         while let Some(key) = endpoint.agenda.pop() {
             if let Some(connection) = endpoint.at(key) {
-                flight.send(&connection, port, 1);
+                let _ = shielded(|| flight.send(&connection, port, 1));
                 flight.retry(port);
             }
         }
+        endpoint.forget_all();
     }
 }
 

@@ -46,11 +46,18 @@ pub(super) struct Client {
     packets: u32,
     /// Bytes that went out and came in.
     pub(super) bytes: (usize, usize),
+    /// It takes nothing of what comes on streams.
+    pub(super) is_deaf: bool,
 }
 
 /// A client's settings.
 pub(super) fn settings() -> quiche::Config {
     let mut config = quiche::Config::new(quiche::PROTOCOL_VERSION).expect("a good version");
+    set_up(&mut config);
+    config
+}
+
+pub(super) fn set_up(config: &mut quiche::Config) {
     config
         .set_application_protos(h3::APPLICATION_PROTOCOL)
         .expect("good names");
@@ -62,18 +69,25 @@ pub(super) fn settings() -> quiche::Config {
     config.set_initial_max_streams_uni(8);
     config.set_active_connection_id_limit(4);
     config.enable_early_data();
-    config
 }
 
 impl Client {
     /// A client that has said nothing yet.
     pub(super) fn new(server: SocketAddr, id: &[u8]) -> Self {
+        Client::with_settings(server, id, Some("localhost"), &mut settings())
+    }
+
+    /// The same with settings and a server's name of its own.
+    pub(super) fn with_settings(
+        server: SocketAddr,
+        id: &[u8],
+        name: Option<&str>,
+        settings: &mut quiche::Config,
+    ) -> Self {
         let socket = super::socket();
         let local = socket.local_addr().expect("it is bound");
         let scid = quiche::ConnectionId::from_ref(id);
-        let mut config = settings();
-        let quic = quiche::connect(Some("localhost"), &scid, local, server, &mut config)
-            .expect("good settings");
+        let quic = quiche::connect(name, &scid, local, server, settings).expect("good settings");
         Client {
             socket,
             server,
@@ -84,6 +98,7 @@ impl Client {
             loses: 0,
             packets: 0,
             bytes: (0, 0),
+            is_deaf: false,
         }
     }
 
@@ -106,6 +121,10 @@ impl Client {
 
     /// Moves the packets of a moment.
     pub(super) fn turn(&mut self) {
+        if self.is_deaf {
+            // It lives, it only does not read.
+            let _ = self.quic.send_ack_eliciting();
+        }
         self.send();
         let wait = self.quic.timeout().unwrap_or(Duration::from_millis(5));
         let wait = wait.clamp(Duration::from_millis(1), Duration::from_millis(5));
@@ -114,7 +133,7 @@ impl Client {
             .expect("a good time");
         let mut buf = [0; 65_536];
         match self.socket.recv(&mut buf) {
-            Ok(n) => self.take(&mut buf[..n]),
+            Ok(n) => { if std::env::var_os("DBG").is_some() { eprintln!("{:?} C<- {n} ({}) {:?}", Instant::now(), (self.packets+1) % 7 == 0, self.socket.local_addr()); } self.take(&mut buf[..n])},
             Err(_) => self.quic.on_timeout(),
         }
         self.look();
@@ -141,7 +160,8 @@ impl Client {
     pub(super) fn send(&mut self) {
         let mut buf = [0; 1_500];
         while let Ok((n, _)) = self.quic.send(&mut buf) {
-            if !self.is_lost() {
+            let l = self.is_lost(); if std::env::var_os("DBG").is_some() { eprintln!("{:?} C-> {n} lost {l}", Instant::now()); }
+            if !l {
                 self.bytes.0 += n;
                 let _ = self.socket.send_to(&buf[..n], self.server);
             }
@@ -151,7 +171,17 @@ impl Client {
     /// Shows the server another address with the next packet, as a NAT does; what is on its way
     /// to the one from before is lost.
     pub(super) fn rebind(&mut self) {
-        self.socket = super::socket();
+        self.show(super::socket());
+    }
+
+    /// The same, from another host.
+    pub(super) fn move_to(&mut self, host: u8) {
+        let at = SocketAddr::from(([127, 0, 0, host], 0));
+        self.show(UdpSocket::bind(at).expect("a port is free"));
+    }
+
+    fn show(&mut self, socket: UdpSocket) {
+        self.socket = socket;
         // Else it may have nothing to say, and the server goes on to where it was.
         self.quic
             .send_ack_eliciting()
@@ -164,7 +194,9 @@ impl Client {
             let config = h3::Config::new().expect("good settings");
             self.h3 = h3::Connection::with_transport(&mut self.quic, &config).ok();
         }
-        let Some(h3) = &mut self.h3 else { return };
+        let Some(h3) = self.h3.as_mut().filter(|_| !self.is_deaf) else {
+            return;
+        };
         while let Ok((id, event)) = h3.poll(&mut self.quic) {
             let got = self.streams.entry(id).or_default();
             match event {

@@ -1,12 +1,16 @@
-//! Endpoints over loopback, with a client that loses packets, moves and breaks rules.
+//! Endpoints over loopback, with a client that loses packets, moves and breaks rules; and in memory.
 
+mod certificates;
 mod client;
 mod life;
+mod memory;
+mod moves;
 mod rules;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
+use corecast_config::Config;
 use corecast_tls::{Credentials, Files, Identity, Policy, Tickets};
 
 use self::client::Client;
@@ -30,12 +34,35 @@ fn credentials() -> Arc<Credentials> {
 
 /// One test on a node of `shards` with each engine; it gets the address for QUIC.
 fn on_each(shards: u16, test: impl Fn(&mut Node, SocketAddr) + Sync) {
+    let bound = || udp::bind((Ipv4Addr::LOCALHOST, 0).into(), shards).expect("a port is free");
+    on_sockets(config, bound, credentials, test);
+}
+
+/// The same where the kernel gives packets to any shard.
+fn on_each_unsteered(shards: u16, test: impl Fn(&mut Node, SocketAddr) + Sync) {
+    let bound = || udp::bind_unsteered((Ipv4Addr::LOCALHOST, 0).into(), shards);
+    on_sockets(
+        config,
+        || bound().expect("a port is free"),
+        credentials,
+        test,
+    );
+}
+
+/// The same with other settings or certificates, on sockets for as many shards.
+fn on_sockets(
+    config: impl Fn() -> Config + Sync,
+    bind: impl Fn() -> Vec<UdpSocket> + Sync,
+    credentials: impl Fn() -> Arc<Credentials> + Sync,
+    test: impl Fn(&mut Node, SocketAddr) + Sync,
+) {
     std::thread::scope(|scope| {
         for backend in BACKENDS {
-            let test = &test;
+            let (config, bind) = (&config, &bind);
+            let (credentials, test) = (&credentials, &test);
             scope.spawn(move || {
-                let sockets =
-                    udp::bind((Ipv4Addr::LOCALHOST, 0).into(), shards).expect("a port is free");
+                let sockets = bind();
+                let shards = u16::try_from(sockets.len()).expect("a few");
                 let at = sockets[0].local_addr().expect("it is bound");
                 let tls = Some(credentials());
                 let mut node = Node::start_with(backend, shards, config(), sockets, tls);
