@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use corecast_media::name::{SessionId, ShardId};
 use corecast_media::time::Time;
-use corecast_mesh::message::NewViewer;
+use corecast_mesh::message::NewPlayer;
 use corecast_protocol::hls::{Answer, Resource, Response};
 use corecast_shard::hub::{Asker, Watched};
 
@@ -146,8 +146,8 @@ impl World {
         let directives = ask.directives();
         let request = ask.request(&directives);
         let request = request.ok_or_else(|| format!("{} is no name", ask.name))?;
-        let card = || NewViewer {
-            viewer: session.as_u64(),
+        let card = || NewPlayer {
+            player: session.as_u64(),
             session,
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             user_agent: "sim".into(),
@@ -156,7 +156,7 @@ impl World {
             since: self.now,
         };
         let asker = Asker {
-            viewer: session.as_u64(),
+            player: session.as_u64(),
             card: &card,
         };
         let asker = matches!(request.resource, Resource::Playlist(_)).then_some(asker);

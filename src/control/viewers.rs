@@ -1,5 +1,5 @@
 //! Viewers of HLS as sessions: put together from what the shards say of them, since the requests
-//! of one viewer come to many shards. Who has gone is told of as of any listener.
+//! of one player come to many shards. Who has gone is told of as of any listener.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use corecast_media::name::MountName;
 use corecast_media::time::Time;
-use corecast_mesh::message::{AccessRecord, EndReason, Event, NewViewer, ViewersReport};
+use corecast_mesh::message::{AccessRecord, EndReason, Event, NewPlayer, ViewersReport};
 
 use crate::probe::ControlProbe;
 
@@ -25,21 +25,21 @@ const VIEWERS_MAX: usize = 100_000;
 /// The most of one report of whose start the feed of events is told.
 const STARTS_TOLD_MAX: usize = 100;
 
-/// The longest text of a viewer that is kept, in bytes.
+/// The longest text of a player that is kept, in bytes.
 const TEXT_BYTES_MAX: usize = 512;
 
 /// The count. Lives on: the control plane.
 #[derive(Debug)]
 pub(crate) struct Viewers {
-    mounts: HashMap<MountName, HashMap<u64, Viewer>>,
+    mounts: HashMap<MountName, HashMap<u64, Player>>,
     count: usize,
     swept: Time,
     probe: Arc<ControlProbe>,
 }
 
 #[derive(Debug)]
-struct Viewer {
-    card: NewViewer,
+struct Player {
+    card: NewPlayer,
     last: Time,
     bytes: u64,
 }
@@ -60,7 +60,7 @@ impl Viewers {
         let mut started = Vec::new();
         let viewers = self.mounts.entry(mount.clone()).or_default();
         for card in new {
-            match viewers.entry(card.viewer) {
+            match viewers.entry(card.player) {
                 Entry::Occupied(mut known) => {
                     let since = &mut known.get_mut().card.since;
                     *since = card.since.min(*since);
@@ -78,7 +78,7 @@ impl Viewers {
                     }
                     let last = card.since;
                     let card = shortened(card);
-                    free.insert(Viewer {
+                    free.insert(Player {
                         card,
                         last,
                         bytes: 0,
@@ -87,9 +87,9 @@ impl Viewers {
             }
         }
         for sighting in seen {
-            if let Some(viewer) = viewers.get_mut(&sighting.viewer) {
-                viewer.last = viewer.last.max(sighting.at);
-                viewer.bytes += sighting.bytes;
+            if let Some(player) = viewers.get_mut(&sighting.player) {
+                player.last = player.last.max(sighting.at);
+                player.bytes += sighting.bytes;
             }
         }
         if viewers.is_empty() {
@@ -109,7 +109,7 @@ impl Viewers {
             return Vec::new();
         }
         self.swept = now;
-        self.take(|viewer| now.since(viewer.last) >= GONE_AFTER)
+        self.take(|player| now.since(player.last) >= GONE_AFTER)
     }
 
     /// All of them: nothing more is heard.
@@ -117,11 +117,11 @@ impl Viewers {
         self.take(|_| true)
     }
 
-    fn take(&mut self, mut is_gone: impl FnMut(&Viewer) -> bool) -> Vec<AccessRecord> {
+    fn take(&mut self, mut is_gone: impl FnMut(&Player) -> bool) -> Vec<AccessRecord> {
         let mut gone = Vec::new();
         self.mounts.retain(|mount, viewers| {
-            let of_mount = viewers.extract_if(|_, viewer| is_gone(viewer));
-            gone.extend(of_mount.map(|(_, viewer)| viewer.into_record(mount)));
+            let of_mount = viewers.extract_if(|_, player| is_gone(player));
+            gone.extend(of_mount.map(|(_, player)| player.into_record(mount)));
             !viewers.is_empty()
         });
         self.count -= gone.len();
@@ -129,9 +129,9 @@ impl Viewers {
     }
 }
 
-impl Viewer {
+impl Player {
     fn into_record(self, mount: &MountName) -> AccessRecord {
-        let Viewer { card, last, bytes } = self;
+        let Player { card, last, bytes } = self;
         AccessRecord {
             session: card.session,
             peer: card.peer,
@@ -148,7 +148,7 @@ impl Viewer {
     }
 }
 
-fn shortened(card: NewViewer) -> NewViewer {
+fn shortened(card: NewPlayer) -> NewPlayer {
     let short = |text: Box<str>| match text.len() > TEXT_BYTES_MAX {
         true => text[..text.floor_char_boundary(TEXT_BYTES_MAX)].into(),
         false => text,
@@ -157,7 +157,7 @@ fn shortened(card: NewViewer) -> NewViewer {
         true => Arc::from(short(Box::from(&*card.user_agent))),
         false => card.user_agent,
     };
-    NewViewer {
+    NewPlayer {
         referer: short(card.referer),
         request: short(card.request),
         user_agent,
@@ -178,9 +178,9 @@ mod tests {
         MountName::parse("/cam").expect("a name")
     }
 
-    fn card(viewer: u64, sequence: u64, since: u64) -> NewViewer {
-        NewViewer {
-            viewer,
+    fn card(player: u64, sequence: u64, since: u64) -> NewPlayer {
+        NewPlayer {
+            player,
             session: SessionId::new(ShardId(0), sequence),
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             user_agent: "test".into(),
@@ -190,9 +190,9 @@ mod tests {
         }
     }
 
-    fn report(new: Vec<NewViewer>, seen: &[(u64, u64, u64)]) -> ViewersReport {
-        let sighting = |&(viewer, at, bytes): &(u64, u64, u64)| Sighting {
-            viewer,
+    fn report(new: Vec<NewPlayer>, seen: &[(u64, u64, u64)]) -> ViewersReport {
+        let sighting = |&(player, at, bytes): &(u64, u64, u64)| Sighting {
+            player,
             at: Time::from_millis(at),
             bytes,
         };
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_shards_say_of_a_viewer_is_one_session() {
+    fn what_shards_say_of_a_player_is_one_session() {
         let mut viewers = Viewers::new(Arc::new(ControlProbe::new()));
         let first = viewers.handle_report(report(vec![card(7, 2, 1_500)], &[(7, 4_000, 300)]));
         assert_eq!(first.len(), 1);

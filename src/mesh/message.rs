@@ -19,7 +19,7 @@ use corecast_protocol::hls::Step;
 use corecast_tls::Credentials;
 
 pub use crate::report::{
-    MountReport, NewViewer, RelayReport, RelayState, SessionReport, ShardSnapshot, Sighting,
+    MountReport, NewPlayer, RelayReport, RelayState, SessionReport, ShardSnapshot, Sighting,
     ViewersReport,
 };
 

@@ -22,7 +22,7 @@ pub struct ShardSnapshot {
     pub relays: Vec<RelayReport>,
     /// Bytes sent to listeners of each mount by this shard, since the mount has readers here.
     pub sent: Vec<(MountName, u64)>,
-    /// Who watched mounts as HLS lately by requests to this shard: each viewer a number that is
+    /// Who watched mounts as HLS lately by requests to this shard: each player a number that is
     /// the same on every shard.
     pub viewers: Vec<(MountName, Vec<u64>)>,
 }
@@ -33,16 +33,16 @@ pub struct ViewersReport {
     /// The mount.
     pub mount: MountName,
     /// Those of whom the shard did not tell before.
-    pub new: Vec<NewViewer>,
+    pub new: Vec<NewPlayer>,
     /// Everybody who asked or was sent something since it told last.
     pub seen: Vec<Sighting>,
 }
 
-/// A viewer whom a shard sees for the first time, or again after a pause.
+/// A player whom a shard sees for the first time, or again after a pause.
 #[derive(Clone, Debug)]
-pub struct NewViewer {
-    /// The viewer's number, the same on every shard.
-    pub viewer: u64,
+pub struct NewPlayer {
+    /// The player's number, the same on every shard.
+    pub player: u64,
     /// The first request.
     pub session: SessionId,
     /// Where it came from.
@@ -57,11 +57,11 @@ pub struct NewViewer {
     pub since: Time,
 }
 
-/// What became of a viewer since the last report.
+/// What became of a player since the last report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sighting {
-    /// The viewer's number.
-    pub viewer: u64,
+    /// The player's number.
+    pub player: u64,
     /// When it asked last.
     pub at: Time,
     /// Bytes sent to it since, heads included.

@@ -93,6 +93,14 @@ pub(crate) fn seats(config: &Config) -> NodeSeats {
     }
 }
 
+/// An acceptor of `protocol`.
+fn listen(protocol: ListenProtocol) -> Listen {
+    Listen {
+        protocol,
+        ..Listen::default()
+    }
+}
+
 impl Node {
     /// Starts a node of `count` shards.
     pub(crate) fn start(backend: ResolvedBackend, count: u16, config: Config) -> Self {
@@ -110,9 +118,8 @@ impl Node {
         let (topology, config) = (Topology::new(count), Arc::new(config));
         let mesh = mesh(topology, Capacities::of(topology)).expect("descriptors for doorbells");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listeners = bind(address, count, &config.limits).expect("loopback is there");
-        let doors = bind(address, count, &config.limits).expect("loopback is there");
-        let secure = bind(address, count, &config.limits).expect("loopback is there");
+        let open = || bind(address, count, &config.limits).expect("loopback is there");
+        let (listeners, doors, secure) = (open(), open(), open());
         let address = listeners[0].local_addr().expect("it is bound");
         let shoutcast = doors[0].local_addr().expect("it is bound");
         let https = secure[0].local_addr().expect("it is bound");
@@ -125,17 +132,14 @@ impl Node {
             .zip(topology.ids());
         let mut sockets = sockets.into_iter();
         let shards = parts.map(|(((port, ((listener, door), secure)), probe), id)| {
-            let of = |protocol| Listen {
-                protocol,
-                ..Listen::default()
-            };
             let mut listeners = vec![
                 (listener, Listen::default()),
-                (door, of(ListenProtocol::Shoutcast)),
+                (door, listen(ListenProtocol::Shoutcast)),
             ];
             if tls.is_some() {
-                listeners.push((secure, of(ListenProtocol::Https)));
+                listeners.push((secure, listen(ListenProtocol::Https)));
             }
+            let datagrams = sockets.next().map(|one| (one, Listen::default()));
             let settings = ShardSettings {
                 id,
                 topology,
@@ -145,7 +149,7 @@ impl Node {
                 seats: Arc::clone(&seats),
                 port,
                 listeners,
-                datagrams: Vec::from_iter(sockets.next().map(|one| (one, Listen::default()))),
+                datagrams: Vec::from_iter(datagrams),
                 tls: tls.clone(),
                 backend,
                 started,
@@ -158,15 +162,8 @@ impl Node {
         let (orders, ordered) = mpsc::channel();
         let stopped = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopped);
-        let control = std::thread::spawn(move || {
-            Control {
-                port: mesh.control,
-                count,
-                told,
-                pending: Vec::new(),
-            }
-            .run(&ordered, &stop);
-        });
+        let control = Control::of(mesh.control, count, told);
+        let control = std::thread::spawn(move || control.run(&ordered, &stop));
         Node {
             address,
             shoutcast,
@@ -277,6 +274,15 @@ struct Control {
 }
 
 impl Control {
+    fn of(port: ControlPort, count: u16, told: mpsc::Sender<Seen>) -> Self {
+        Control {
+            port,
+            count,
+            told,
+            pending: Vec::new(),
+        }
+    }
+
     fn run(mut self, orders: &mpsc::Receiver<FromControl>, stop: &AtomicBool) {
         let fd = self.port.readiness_fd().expect("a descriptor is left");
         while !stop.load(Ordering::SeqCst) {
@@ -411,4 +417,21 @@ impl Control {
             }
         }
     }
+}
+
+/// What a source shows.
+pub(crate) const AUTH: &str = "Authorization: Basic c291cmNlOmhhbQ==\r\n";
+/// A type that nobody looks into.
+pub(crate) const OPAQUE: &str = "Content-Type: application/x-test\r\n";
+
+/// Publishes as ffmpeg does: PUT until close, after a leave to send.
+pub(crate) fn publish(node: &Node, path: &str) -> TcpStream {
+    let mut source = node.connect();
+    let lines = format!("Host: test\r\n{AUTH}{OPAQUE}Expect: 100-continue\r\nice-name: N\r\n");
+    let head = format!("PUT {path} HTTP/1.1\r\n{lines}\r\n");
+    source.write_all(head.as_bytes()).expect("the node reads");
+    assert_eq!(read_head(&mut source), "HTTP/1.1 100 Continue\r\n\r\n");
+    let ok = read_head(&mut source);
+    assert!(ok.starts_with("HTTP/1.1 200 OK\r\n"), "{ok}");
+    source
 }

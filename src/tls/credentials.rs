@@ -15,8 +15,8 @@ use crate::names::Names;
 /// What is offered by ALPN (RFC 7301) where HTTP is spoken, the best first.
 const HTTP_PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// What a client may say for its certificates' sake, and TLS 1.3 signs nothing with: PKCS #1 1.5 and
-/// SHA-1.
+/// What a client may say for its certificates' sake, and TLS 1.3 signs nothing with: PKCS #1 1.5
+/// and SHA-1.
 const BEFORE_TLS13: [u16; 5] = [0x0201, 0x0203, 0x0401, 0x0501, 0x0601];
 
 /// The least version of TLS that is spoken over TCP; QUIC has 1.3 only.

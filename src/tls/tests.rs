@@ -280,7 +280,11 @@ fn of_two_keys_for_a_name_quic_takes_the_one_that_is_spoken() {
         (&[0x0401], 0),
         (&[], 0),
     ] {
-        assert_eq!(both.choose(Some("a.example"), schemes), Some(wanted), "{schemes:x?}");
+        assert_eq!(
+            both.choose(Some("a.example"), schemes),
+            Some(wanted),
+            "{schemes:x?}"
+        );
     }
 }
 

@@ -68,7 +68,7 @@ const LAYERS: &[(&str, &[Layer])] = &[
     (
         PROTOCOLS,
         &[
-            ("flv", &["rtmp"]),
+            ("flv", &["rtmp", "websocket"]),
             ("hls", &["cmaf", "dash"]),
             ("http1", &["http"]),
             ("icy", &["http", "http1"]),

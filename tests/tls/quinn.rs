@@ -1,5 +1,5 @@
-//! HTTP/3 by quinn and h3: everything that is served, new keys and early requests, and a client that
-//! moves in the middle of a download.
+//! HTTP/3 by quinn and h3: everything that is served, new keys and early requests, and a client
+//! that moves in the middle of a download.
 
 use std::future::poll_fn;
 use std::net::{SocketAddr, UdpSocket};

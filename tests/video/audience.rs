@@ -24,6 +24,16 @@ fn get(server: &Server, path: &str, agent: &str) -> http::Answer {
     answer
 }
 
+/// Fails unless `line` is of one who watched `v0` by many requests.
+fn assert_watched(line: &str) {
+    let of_list = line.contains("\"GET /live/cam/hls/v0.m3u8 HTTP/1.1\" 200 ");
+    assert!(of_list && !line.contains("four"), "{line}");
+    let bytes = line.split("\" 200 ").nth(1);
+    let bytes = bytes.and_then(|rest| rest.split(' ').next());
+    let bytes: usize = bytes.and_then(|it| it.parse().ok()).expect("a number");
+    assert!(bytes > 2 * CONNECTIONS * 500, "lists have more: {line}");
+}
+
 #[test]
 fn a_player_is_counted_once_and_then_no_more() {
     let scratch = Scratch::new("audience");
@@ -80,19 +90,7 @@ fn a_player_is_counted_once_and_then_no_more() {
         panic!("{lines:#?}")
     };
     for line in [one, three, two] {
-        assert!(
-            line.contains("\"GET /live/cam/hls/v0.m3u8 HTTP/1.1\" 200 "),
-            "{line}"
-        );
-        assert!(!line.contains("four"), "{line}");
-        let bytes = line
-            .split("\" 200 ")
-            .nth(1)
-            .and_then(|rest| rest.split(' ').next());
-        let bytes: usize = bytes
-            .and_then(|bytes| bytes.parse().ok())
-            .expect("a number");
-        assert!(bytes > 2 * CONNECTIONS * 500, "lists have more: {line}");
+        assert_watched(line);
     }
     let seconds = two.rsplit(' ').next().and_then(|last| last.parse().ok());
     assert!(seconds > Some(15), "it watched until now: {two}");

@@ -132,18 +132,17 @@ fn messages_come_whole_and_in_fragments() {
     }
 }
 
-#[test]
-fn who_breaks_the_protocol_is_told_by_code() {
-    let unmasked = |first: u8| vec![first, 0x01, b'x'];
+/// Streams that break the protocol, and what their senders are told.
+fn broken() -> Vec<(&'static str, Vec<u8>, u16)> {
     let declared = |first: u8, short: u8, long: &[u8]| {
         let mut head = vec![first, 0x80 | short];
         head.extend_from_slice(long);
         head
     };
     let after = |first: u8, then: Vec<u8>| [frame(first, b"a"), then].concat();
-    let cases: Vec<(&str, Vec<u8>, u16)> = vec![
-        ("text without a mask", unmasked(0x81), 1002),
-        ("a ping without a mask", unmasked(0x89), 1002),
+    vec![
+        ("text without a mask", vec![0x81, 0x01], 1002),
+        ("a ping without a mask", vec![0x89, 0x01], 1002),
         ("the first reserved bit", vec![0xc1], 1002),
         ("the second reserved bit", vec![0xa1], 1002),
         ("the third reserved bit", vec![0x91], 1002),
@@ -202,8 +201,12 @@ fn who_breaks_the_protocol_is_told_by_code() {
             after(0x01, frame(0x80, &[0xe2, 0x82])),
             1007,
         ),
-    ];
-    for (what, stream, code) in cases {
+    ]
+}
+
+#[test]
+fn who_breaks_the_protocol_is_told_by_code() {
+    for (what, stream, code) in broken() {
         assert_eq!(said(&stream).last(), Some(&Said::Fault(code)), "{what}");
         // Nothing that follows is heard.
         let longer = [stream.clone(), frame(0x89, b"?"), vec![0xff; 40]].concat();
@@ -338,7 +341,8 @@ enum Speech {
 
 fn speech() -> impl Strategy<Value = Speech> {
     prop_oneof![
-        3 => (any::<bool>(), vec(".{0,60}", 1..5)).prop_map(|(text, parts)| Speech::Message(text, parts)),
+        3 => (any::<bool>(), vec(".{0,60}", 1..5))
+            .prop_map(|(text, parts)| Speech::Message(text, parts)),
         1 => vec(any::<u8>(), 0..=125).prop_map(Speech::Ping),
         1 => vec(any::<u8>(), 0..=125).prop_map(Speech::Pong),
     ]

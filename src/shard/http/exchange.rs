@@ -97,9 +97,9 @@ impl Account {
         (status, hls): (u16, Option<Box<Played>>),
         sent: Sent,
     ) {
-        if let Some(Played { mount, viewer }) = hls.as_deref() {
+        if let Some(Played { mount, player }) = hls.as_deref() {
             shard.probe.hls_bytes.add(sent.bytes);
-            shard.with_hub(|hub, now| hub.note_sent(now, mount, *viewer, sent.bytes));
+            shard.with_hub(|hub, now| hub.note_sent(now, mount, *player, sent.bytes));
         }
         let told = shard.config().log.access_hls == HlsLines::Requests;
         if hls.is_none() || status >= 400 || told {

@@ -64,8 +64,8 @@ pub(crate) struct Response {
 #[derive(Debug)]
 pub(crate) struct Played {
     pub(crate) mount: MountName,
-    /// The number of the viewer.
-    pub(crate) viewer: u64,
+    /// The number of the player.
+    pub(crate) player: u64,
 }
 
 /// What follows the head of an answer. Where HEAD was asked, and where the status has no body

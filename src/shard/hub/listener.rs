@@ -16,6 +16,16 @@ use super::replica::{FALLBACK_HOPS_MAX, Replica};
 use super::{Hub, HubEvent, ListenerCard, Seat};
 
 impl ListenerCard {
+    /// What control is told of the listener, who begins.
+    fn started(&self, session: SessionId, mount: &MountName) -> Event {
+        Event::ListenerStarted {
+            mount: mount.to_base(),
+            session,
+            peer: self.peer,
+            user_agent: Arc::clone(&self.user_agent),
+        }
+    }
+
     /// The access log's line of the listener, who has ended.
     pub(crate) fn into_record(
         self,
@@ -277,13 +287,8 @@ impl<S: Socket> Hub<S> {
         let replica = &mut self.replicas[key];
         replica.held -= 1;
         let position = replica.join_position();
-        let event = Event::ListenerStarted {
-            mount: replica.name.to_base(),
-            session,
-            peer: card.peer,
-            user_agent: Arc::clone(&card.user_agent),
-        };
-        self.events.push_back(HubEvent::Event(event));
+        self.events
+            .push_back(HubEvent::Event(card.started(session, &replica.name)));
         let mut reader = Reader::new(now, socket, head, metaint, &replica.window, position);
         let intro = fit_intro(&self.config, &self.intros, replica);
         if let Some(intro) = intro.filter(|_| !card.relays) {

@@ -1,6 +1,6 @@
 //! Who watches a mount as HLS by requests to this shard, and what control hears of them.
 //!
-//! A viewer is told from another by what its requests show, not by a cookie; its number is the
+//! A player is told from another by what its requests show, not by a cookie; its number is the
 //! same on every shard. Control puts together what the shards say of it.
 
 use std::collections::HashMap;
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use corecast_media::name::MountName;
 use corecast_media::time::Time;
-use corecast_mesh::message::{NewViewer, Sighting, ViewersReport};
+use corecast_mesh::message::{NewPlayer, Sighting, ViewersReport};
 use rustc_hash::FxHasher;
 
-/// A viewer who asked for a playlist within this time is there.
+/// A player who asked for a playlist within this time is there.
 const VIEWER_SPAN: Duration = Duration::from_secs(15);
 
 /// The most viewers of one mount that this shard tells apart.
@@ -30,13 +30,13 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// Somebody who asks for a playlist.
 #[derive(Clone, Copy)]
 pub struct Asker<'a> {
-    /// The viewer's number.
-    pub viewer: u64,
+    /// The player's number.
+    pub player: u64,
     /// Who that is, where nobody knows yet.
-    pub card: &'a dyn Fn() -> NewViewer,
+    pub card: &'a dyn Fn() -> NewPlayer,
 }
 
-/// The number of a viewer, the same on every shard: of what tells one from another without a
+/// The number of a player, the same on every shard: of what tells one from another without a
 /// cookie.
 pub(crate) fn player_of(parts: &[&[u8]]) -> u64 {
     BuildHasherDefault::<FxHasher>::default().hash_one(parts)
@@ -45,8 +45,8 @@ pub(crate) fn player_of(parts: &[&[u8]]) -> u64 {
 /// The viewers of one mount.
 #[derive(Debug)]
 pub(super) struct Viewers {
-    known: HashMap<u64, Viewer, BuildHasherDefault<FxHasher>>,
-    new: Vec<NewViewer>,
+    known: HashMap<u64, Player, BuildHasherDefault<FxHasher>>,
+    new: Vec<NewPlayer>,
     /// When those who had gone were forgotten last.
     swept: Time,
     reported: Time,
@@ -54,7 +54,7 @@ pub(super) struct Viewers {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Viewer {
+struct Player {
     seen: Time,
     /// Sent since control was told.
     bytes: u64,
@@ -74,9 +74,9 @@ impl Viewers {
 
     /// Somebody asked; whether [`Viewers::poll_timeout`] is another now.
     pub(super) fn note(&mut self, now: Time, asker: &Asker<'_>) -> bool {
-        if let Some(viewer) = self.known.get_mut(&asker.viewer) {
-            viewer.seen = now;
-            viewer.told = false;
+        if let Some(player) = self.known.get_mut(&asker.player) {
+            player.seen = now;
+            player.told = false;
             return !std::mem::replace(&mut self.has_news, true);
         }
         if self.known.len() >= VIEWERS_MAX && now.since(self.swept) >= SWEEP_EVERY {
@@ -85,25 +85,25 @@ impl Viewers {
         if self.known.len() >= VIEWERS_MAX {
             return false;
         }
-        let viewer = Viewer {
+        let player = Player {
             seen: now,
             bytes: 0,
             told: false,
         };
-        self.known.insert(asker.viewer, viewer);
+        self.known.insert(asker.player, player);
         if self.new.len() < NEW_MAX {
             self.new.push((asker.card)());
         }
         !std::mem::replace(&mut self.has_news, true)
     }
 
-    /// A viewer was sent something; whether [`Viewers::poll_timeout`] is another now.
-    pub(super) fn note_sent(&mut self, viewer: u64, bytes: u64) -> bool {
-        let Some(viewer) = self.known.get_mut(&viewer) else {
+    /// A player was sent something; whether [`Viewers::poll_timeout`] is another now.
+    pub(super) fn note_sent(&mut self, player: u64, bytes: u64) -> bool {
+        let Some(player) = self.known.get_mut(&player) else {
             return false;
         };
-        viewer.bytes += bytes;
-        viewer.told = false;
+        player.bytes += bytes;
+        player.told = false;
         !std::mem::replace(&mut self.has_news, true)
     }
 
@@ -129,13 +129,13 @@ impl Viewers {
     fn report(&mut self, now: Time, mount: &MountName) -> ViewersReport {
         self.reported = now;
         self.has_news = false;
-        let untold = self.known.iter_mut().filter(|(_, viewer)| !viewer.told);
-        let seen = untold.map(|(number, viewer)| {
-            viewer.told = true;
+        let untold = self.known.iter_mut().filter(|(_, player)| !player.told);
+        let seen = untold.map(|(number, player)| {
+            player.told = true;
             Sighting {
-                viewer: *number,
-                at: viewer.seen,
-                bytes: std::mem::take(&mut viewer.bytes),
+                player: *number,
+                at: player.seen,
+                bytes: std::mem::take(&mut player.bytes),
             }
         });
         ViewersReport {
@@ -148,14 +148,14 @@ impl Viewers {
     /// Who is there, by number.
     pub(super) fn present(&self, now: Time) -> Vec<u64> {
         let fresh = self.known.iter();
-        let fresh = fresh.filter(|(_, viewer)| now.since(viewer.seen) < VIEWER_SPAN);
+        let fresh = fresh.filter(|(_, player)| now.since(player.seen) < VIEWER_SPAN);
         fresh.map(|(number, _)| *number).collect()
     }
 
     fn forget(&mut self, now: Time) {
         self.swept = now;
         self.known
-            .retain(|_, viewer| !viewer.told || now.since(viewer.seen) < VIEWER_SPAN);
+            .retain(|_, player| !player.told || now.since(player.seen) < VIEWER_SPAN);
     }
 }
 
@@ -167,9 +167,9 @@ mod tests {
 
     use super::*;
 
-    fn card(viewer: u64, since: Time) -> NewViewer {
-        NewViewer {
-            viewer,
+    fn card(player: u64, since: Time) -> NewPlayer {
+        NewPlayer {
+            player,
             session: SessionId::default(),
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             user_agent: "test".into(),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn control_hears_of_each_viewer_once_in_a_while() {
+    fn control_hears_of_each_player_once_in_a_while() {
         let mount = MountName::parse("/m").expect("a name");
         let at = Time::from_millis;
         let mut viewers = Viewers::new(at(0));
@@ -193,7 +193,7 @@ mod tests {
                 card(7, now)
             };
             let asker = Asker {
-                viewer: 7,
+                player: 7,
                 card: &make,
             };
             assert_eq!(viewers.note(now, &asker), ms == 0);
@@ -208,7 +208,7 @@ mod tests {
         let [seen] = &report.seen[..] else {
             panic!("{report:?}")
         };
-        assert_eq!((seen.viewer, seen.at, seen.bytes), (7, at(3_900), 4_000));
+        assert_eq!((seen.player, seen.at, seen.bytes), (7, at(3_900), 4_000));
         assert_eq!((report.new.len(), report.new[0].since), (1, at(0)));
         assert_eq!(viewers.poll_timeout(), None);
         assert_eq!(viewers.present(at(18_800)), [7]);
@@ -226,16 +226,16 @@ mod tests {
     fn a_full_table_takes_nobody_until_somebody_has_gone() {
         let mut viewers = Viewers::new(Time::ZERO);
         let mount = MountName::parse("/m").expect("a name");
-        let note = |viewers: &mut Viewers, viewer: u64, now: Time| {
-            let make = || card(viewer, now);
+        let note = |viewers: &mut Viewers, player: u64, now: Time| {
+            let make = || card(player, now);
             let asker = Asker {
-                viewer,
+                player,
                 card: &make,
             };
             viewers.note(now, &asker);
         };
-        for viewer in 0..=VIEWERS_MAX as u64 {
-            note(&mut viewers, viewer, Time::ZERO);
+        for player in 0..=VIEWERS_MAX as u64 {
+            note(&mut viewers, player, Time::ZERO);
         }
         assert_eq!(
             (viewers.known.len(), viewers.new.len()),

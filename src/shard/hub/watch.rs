@@ -138,11 +138,11 @@ impl<S: Socket> Hub<S> {
         Watched::Wait(waiter)
     }
 
-    /// A viewer of `mount` was sent `bytes` of it.
-    pub fn note_sent(&mut self, now: Time, mount: &MountName, viewer: u64, bytes: u64) {
+    /// A player of `mount` was sent `bytes` of it.
+    pub fn note_sent(&mut self, now: Time, mount: &MountName, player: u64, bytes: u64) {
         let key = self.watch_of.get(mount).copied();
         if let Some(key) = key
-            && self.watches[key].viewers.note_sent(viewer, bytes)
+            && self.watches[key].viewers.note_sent(player, bytes)
         {
             self.tend_watch(now, key);
         }

@@ -3,8 +3,8 @@
 //! Reading order: [`backend`] (which engine works here), [`acceptor`] (new connections), [`wire`]
 //! (what connections do alike), [`tcp`] (one of them), [`records`] and [`tls`] (the same over TLS),
 //! [`link`] (either), [`stream`] (a link for crates that poll), [`reader`] (what the hub sends to),
-//! [`websocket`] (that with a peer that talks), [`ears`] (who of them says something), [`udp`] (packets of QUIC),
-//! [`buffer`], [`ready`], [`fd`].
+//! [`websocket`] (that with a peer that talks), [`ears`] (who of them says something), [`udp`]
+//! (packets of QUIC), [`buffer`], [`ready`], [`fd`].
 //!
 //! The runtime is asked for readiness, accepts and timers, never for a read into a buffer of
 //! ours: a wait that is given up leaves nothing behind, and no buffer waits for a silent peer.

@@ -161,7 +161,11 @@ fn writers_wait_for_a_peer_that_takes_nothing() {
             let mut write = async |mut rest: &[u8]| {
                 while !rest.is_empty() {
                     // Odd sizes, in two slices: as h2 does, and one that is more than may wait.
-                    let size = if rest.len() > 4_000_000 { 16_393 } else { 300_007 };
+                    let size = if rest.len() > 4_000_000 {
+                        16_393
+                    } else {
+                        300_007
+                    };
                     let part = rest.get(..rest.len().min(size)).unwrap_or_default();
                     let (head, tail) = part.split_at(part.len().min(9));
                     let slices = [IoSlice::new(head), IoSlice::new(tail)];

@@ -9,8 +9,7 @@ use bytes::{Bytes, BytesMut};
 use corecast_config::Config;
 use corecast_protocol::websocket::{Data, Opcode, Talk, put_head};
 
-use crate::session::tests::publish;
-use crate::testing::{BACKENDS, Node, config, read_head};
+use crate::testing::{BACKENDS, Node, config, publish, read_head};
 
 /// Says each message back.
 #[derive(Default)]

@@ -2,10 +2,10 @@
 //!
 //! Reading order: [`endpoint`] (packets to connections), [`greeting`] (packets of nobody: new
 //! connections, Retry, resets), [`turns`] (its task: receive, look at timers, serve, send),
-//! [`flight`] (packets out, many at a time), [`ways`] (where a client is), [`connection`] (one connection: requests in, bodies
-//! out), [`outbox`] (what of an answer waits), [`stream`] (one request, for the task that answers
-//! it), [`answer`] (that task), [`host`] (what of its shard an endpoint needs), [`tls`] (what
-//! quiche is set up with).
+//! [`flight`] (packets out, many at a time), [`ways`] (where a client is), [`connection`] (one
+//! connection: requests in, bodies out), [`outbox`] (what of an answer waits), [`stream`] (one
+//! request, for the task that answers it), [`answer`] (that task), [`host`] (what of its shard an
+//! endpoint needs), [`tls`] (what quiche is set up with).
 //!
 //! Ids of connections say their shard ([`corecast_protocol::quic::steering`]), so that the kernel
 //! brings a packet to where its connection is, wherever the client moves to. quiche has the

@@ -121,7 +121,6 @@ impl Ways {
     /// Looks at what quiche has to say of its ways.
     pub(super) fn look(&mut self, quic: &mut Quic) {
         while let Some(event) = quic.path_event_next() {
-            if std::env::var_os("DBG").is_some() { eprintln!("{:?} S {event:?} {:?}", Instant::now(), quic.path_stats().map(|p| (p.peer_addr, p.active, p.validation_state, p.cwnd, p.sent, p.recv, p.total_pto_count, p.sent_bytes, p.recv_bytes)).collect::<Vec<_>>()); }
             match event {
                 PathEvent::New(..) => self.unproven = true,
                 PathEvent::Validated(..) => self.unproven = false,
@@ -151,7 +150,6 @@ impl Ways {
 
     /// A timer of the connection rang: a way that was left may have given up on something.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        if std::env::var_os("DBG").is_some() { eprintln!("{:?} S timeout {:?}", now, self); }
         match self.left_until {
             Some(until) if now < until => self.probes = true,
             Some(_) => {
@@ -190,7 +188,10 @@ impl Ways {
     /// Whether a packet would end the connection: the way in use was not proven in time, and
     /// quiche has to send another challenge before it takes more.
     pub(super) fn is_stuck(&self, quic: &Quic) -> bool {
-        self.failed && quic.path_stats().any(|way| way.active && is_in(&way, "Failed"))
+        self.failed
+            && quic
+                .path_stats()
+                .any(|way| way.active && is_in(&way, "Failed"))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use corecast_media::name::{MountName, SessionId};
-use corecast_mesh::message::{JoinRefusal, NewViewer};
+use corecast_mesh::message::{JoinRefusal, NewPlayer};
 use corecast_protocol::hls::{
     Answer, Body, Cache, Directives, Request as HlsRequest, Resource, Response, WaiterId,
 };
@@ -40,9 +40,9 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> Option<HttpResponse> 
     if let Some(refused) = bars::bar_listener(&config, named.mount.as_str(), ip, &agent) {
         return Some(listener::refuse(&shard, &refused));
     }
-    let played = |viewer| Played {
+    let played = |player| Played {
         mount: named.mount.clone(),
-        viewer,
+        player,
     };
     let directives = match Directives::parse(request.query().unwrap_or_default()) {
         Ok(directives) => directives,
@@ -79,10 +79,10 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> Option<HttpResponse> 
         gzip: takes_gzip(request),
         arrived: shard.now(),
     };
-    let viewer = player_of(&[&octets(ip), agent.as_bytes(), token.as_bytes()]);
-    let answered = look(exchange, &named.mount, &asked, viewer).await;
+    let player = player_of(&[&octets(ip), agent.as_bytes(), token.as_bytes()]);
+    let answered = look(exchange, &named.mount, &asked, player).await;
     Some(match answered {
-        Ok(answer) => rendered(&shard, request, private(answer, guarded), played(viewer)),
+        Ok(answer) => rendered(&shard, request, private(answer, guarded), played(player)),
         Err(refusal) => refuse(&shard, refusal),
     })
 }
@@ -96,9 +96,9 @@ fn octets(ip: IpAddr) -> [u8; 16] {
 }
 
 /// Who asks for the first time.
-fn card(account: &Account, request: &Request, viewer: u64) -> NewViewer {
-    NewViewer {
-        viewer,
+fn card(account: &Account, request: &Request, player: u64) -> NewPlayer {
+    NewPlayer {
+        player,
         session: account.session,
         peer: account.peer,
         user_agent: log_header(request, "user-agent").into(),
@@ -149,14 +149,14 @@ async fn look(
     exchange: &mut Exchange<'_>,
     mount: &MountName,
     asked: &HlsRequest<'_>,
-    viewer: u64,
+    player: u64,
 ) -> Result<Answer, JoinRefusal> {
     let (shard, session) = (Rc::clone(&exchange.shard), exchange.account.session);
     let _answering = Answering::new(&shard);
     let (account, request) = (exchange.account, exchange.request);
-    let card = || card(&account, request, viewer);
+    let card = || card(&account, request, player);
     let asker = Asker {
-        viewer,
+        player,
         card: &card,
     };
     // Players ask for these again and again.

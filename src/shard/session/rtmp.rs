@@ -332,28 +332,18 @@ impl Talk {
         // Pings and titles keep no mount: it is given up as if its publisher were silent.
         let mut heard = Instant::now();
         loop {
-            let mut events = Vec::new();
-            while let Some(event) = self.session.poll_event() {
-                match event {
-                    Event::Media(media) => intake.take(&self.shard, media, &mut events),
-                    Event::Unpublish => {
-                        self.push(publication.session, events);
-                        return Published {
-                            reason: EndReason::PeerClosed,
-                            goes_on: true,
-                        };
-                    }
-                    _ => {}
-                }
-            }
+            let (events, goes_on) = self.take_media(&mut intake);
             let now = Instant::now();
-            if events
-                .iter()
-                .any(|event| matches!(event, MediaEvent::Unit(_)))
-            {
+            if events.iter().any(|it| matches!(it, MediaEvent::Unit(_))) {
                 heard = now;
             }
             self.push(publication.session, events);
+            if !goes_on {
+                return Published {
+                    reason: EndReason::PeerClosed,
+                    goes_on: true,
+                };
+            }
             if until.is_some_and(|until| until <= now) {
                 self.session.end(End::Rejected("the source's time is over"));
                 return ends(EndReason::TimeLimit);
@@ -389,6 +379,19 @@ impl Talk {
             }
             self.breathe(length).await;
         }
+    }
+
+    /// What the publisher sent until it unpublished, and whether it has not.
+    fn take_media(&mut self, intake: &mut Intake) -> (Vec<MediaEvent>, bool) {
+        let mut events = Vec::new();
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                Event::Media(media) => intake.take(&self.shard, media, &mut events),
+                Event::Unpublish => return (events, false),
+                _ => {}
+            }
+        }
+        (events, true)
     }
 
     fn push(&self, session: SessionId, events: Vec<MediaEvent>) {

@@ -9,10 +9,7 @@ use corecast_media::name::MountName;
 use corecast_mesh::message::{EndReason, Event, FromControl};
 use corecast_mesh::topology::Topology;
 
-use crate::testing::{BACKENDS, Node, Seen, config, read_head, read_to_end};
-
-pub(crate) const AUTH: &str = "Authorization: Basic c291cmNlOmhhbQ==\r\n";
-pub(crate) const OPAQUE: &str = "Content-Type: application/x-test\r\n";
+use crate::testing::{AUTH, BACKENDS, Node, OPAQUE, Seen, config, publish, read_head, read_to_end};
 
 /// The same for every engine, on one shard and on three.
 pub(crate) fn on_each(test: impl Fn(&mut Node)) {
@@ -28,18 +25,6 @@ pub(crate) fn pattern(from: usize, count: usize) -> Vec<u8> {
     (from..from + count)
         .map(|at| (at / 7 + at * 31) as u8)
         .collect()
-}
-
-/// Publishes as ffmpeg does: PUT until close, after a leave to send.
-pub(crate) fn publish(node: &Node, path: &str) -> TcpStream {
-    let mut source = node.connect();
-    let lines = format!("Host: test\r\n{AUTH}{OPAQUE}Expect: 100-continue\r\nice-name: N\r\n");
-    let head = format!("PUT {path} HTTP/1.1\r\n{lines}\r\n");
-    source.write_all(head.as_bytes()).expect("the node reads");
-    assert_eq!(read_head(&mut source), "HTTP/1.1 100 Continue\r\n\r\n");
-    let ok = read_head(&mut source);
-    assert!(ok.starts_with("HTTP/1.1 200 OK\r\n"), "{ok}");
-    source
 }
 
 pub(crate) fn listen(node: &Node, path: &str) -> TcpStream {

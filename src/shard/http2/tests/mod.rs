@@ -14,8 +14,8 @@ use h2::client::SendRequest;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request};
 
-use crate::session::tests::{pattern, publish};
-use crate::testing::{BACKENDS, Node, Seen, config};
+use crate::session::tests::pattern;
+use crate::testing::{BACKENDS, Node, Seen, config, publish};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -133,7 +133,7 @@ impl Client {
             .expect("a good time");
         let mut buf = [0; 65_536];
         match self.socket.recv(&mut buf) {
-            Ok(n) => { if std::env::var_os("DBG").is_some() { eprintln!("{:?} C<- {n} ({}) {:?}", Instant::now(), (self.packets+1) % 7 == 0, self.socket.local_addr()); } self.take(&mut buf[..n])},
+            Ok(n) => self.take(&mut buf[..n]),
             Err(_) => self.quic.on_timeout(),
         }
         self.look();
@@ -160,8 +160,7 @@ impl Client {
     pub(super) fn send(&mut self) {
         let mut buf = [0; 1_500];
         while let Ok((n, _)) = self.quic.send(&mut buf) {
-            let l = self.is_lost(); if std::env::var_os("DBG").is_some() { eprintln!("{:?} C-> {n} lost {l}", Instant::now()); }
-            if !l {
+            if !self.is_lost() {
                 self.bytes.0 += n;
                 let _ = self.socket.send_to(&buf[..n], self.server);
             }

@@ -1,4 +1,5 @@
-//! Endpoints over loopback, with a client that loses packets, moves and breaks rules; and in memory.
+//! Endpoints over loopback, with a client that loses packets, moves and breaks rules; and in
+//! memory.
 
 mod certificates;
 mod client;

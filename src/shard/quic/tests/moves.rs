@@ -41,26 +41,6 @@ fn a_client_may_come_from_another_host_while_it_is_answered() {
 }
 
 #[test]
-fn packets_may_be_lost_while_a_client_moves() {
-    // A proof that is lost is asked for again after a second.
-    let patient = || {
-        let mut config = config();
-        config.limits.idle_timeout = Duration::from_secs(30);
-        config
-    };
-    let bind = || udp::bind((Ipv4Addr::LOCALHOST, 0).into(), 1).expect("a port is free");
-    on_sockets(patient, bind, credentials, |_, at| {
-        let mut client = Client::connected(at);
-        client.loses = 7;
-        let act = |client: &mut Client, part| match part {
-            2 | 4 => client.move_to(2 + part as u8),
-            _ => client.rebind(),
-        };
-        assert_big(&in_the_middle(&mut client, act));
-    });
-}
-
-#[test]
 fn a_host_that_proves_nothing_gets_three_times_what_it_sent() {
     on_each(1, |_, at| {
         let mut client = Client::connected(at);
