@@ -145,5 +145,6 @@ timeout_ms = 10000 -> 9000
 level = "info" -> "debug"
 json = false -> true
 access_path = "" -> "{folder}/access"
+access_hls = "viewers" -> "requests"
 redact_ip = false -> true
 "#;
