@@ -5,7 +5,6 @@
 //! waits. The [`Wheel`] spreads the readers of a mount over phase slots, so that a flush quantum
 //! is not a storm.
 
-use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +12,11 @@ use bytes::Bytes;
 
 use crate::ahead::Ahead;
 use crate::intro::{Intro, Playing};
-use crate::parts::{Done, Part, SLICES_MAX, split_taken};
+use crate::parts::{Done, Offer, Part};
 pub use crate::socket::{Heard, Sent, Socket};
 use crate::time::Time;
 use crate::window::{Stretch, Window};
 
-/// No further slice is added to a send that has this many bytes.
-const SEND_BYTES_MAX: usize = 64 * 1024;
 /// The most sends in one [`Reader::serve`]: a burst or a backlog of 512 KiB.
 const SENDS_MAX: usize = 8;
 /// How often a reader that gets no bytes is asked whether its peer is there.
@@ -433,7 +430,7 @@ impl<S: Socket> Reader<S> {
         }
     }
 
-    /// One send of at most [`SLICES_MAX`] slices: what is pending, then `window` (the intro's or
+    /// One send of what fits into an [`Offer`]: what is pending, then `window` (the intro's or
     /// the mount's) from `position` until `until`, a border of runs.
     fn send(
         &mut self,
@@ -443,30 +440,21 @@ impl<S: Socket> Reader<S> {
         until: u64,
         tally: &mut Tally,
     ) -> Sent {
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let mut parts = [Part::Pending; SLICES_MAX];
-        let mut count = 0;
-        let mut bytes = 0;
-        let mut add = |slice| {
-            slices[count] = IoSlice::new(slice);
-            bytes += slice.len();
-            count += 1;
-            (count < SLICES_MAX && bytes < SEND_BYTES_MAX, count - 1)
-        };
-        let mut more = true;
-        if let Some(pending) = self.ahead.pending() {
-            (more, _) = add(pending);
+        let mut offer = Offer::new();
+        let pending = self.ahead.pending().map_or(&[][..], |pending| pending);
+        let pending_bytes = pending.len();
+        if !pending.is_empty() {
+            offer.add(pending, Part::Pending);
         }
+        let start = position;
         let (mut until_block, mut title) = (self.until_block, self.title);
         let mut runs = window.slices_with(stretch, position);
-        while more && self.leaving != Leaving::Now && position < until {
+        while !offer.is_full() && self.leaving != Leaving::Now && position < until {
             let Some(mut run) = runs.next() else { break };
-            while more && !run.is_empty() {
+            while !offer.is_full() && !run.is_empty() {
                 if self.metaint > 0 && until_block == 0 {
                     let block = window.block_at(position, &mut title);
-                    let index;
-                    (more, index) = add(block);
-                    parts[index] = Part::Block { title };
+                    offer.add(block, Part::Block { title });
                     until_block = self.metaint;
                     continue;
                 }
@@ -476,25 +464,31 @@ impl<S: Socket> Reader<S> {
                     run.len()
                 };
                 let (audio, rest) = run.split_at(len);
-                let index;
-                (more, index) = add(audio);
-                parts[index] = Part::Audio;
+                offer.add(audio, Part::Audio);
                 until_block = until_block.saturating_sub(len as u32);
                 position += len as u64;
                 run = rest;
             }
         }
         tally.sends += 1;
-        let sent = self.socket.send(&slices[..count]);
+        let sent = self.socket.send(offer.slices());
         let Sent::Bytes(taken) = sent else {
             tally.short_sends += 1;
             return sent;
         };
-        tally.short_sends += u64::from(taken < bytes);
         tally.bytes += taken as u64;
-        let (done, torn_block) = split_taken(&slices[..count], &parts, taken);
-        self.note_sent(&done[..count], torn_block);
-        if taken < bytes { Sent::Full } else { sent }
+        if taken == offer.bytes() {
+            // By far the most sends: the record moves to where the walk above ended.
+            self.sent += taken as u64;
+            self.ahead.advance_pending(pending_bytes);
+            (self.until_block, self.title) = (until_block, title);
+            *self.place() += position - start;
+            return sent;
+        }
+        tally.short_sends += 1;
+        let (done, torn_block) = offer.split_taken(taken);
+        self.note_sent(&done, torn_block);
+        Sent::Full
     }
 
     /// Moves the record over what the peer took of each part.

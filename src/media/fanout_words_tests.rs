@@ -1,5 +1,7 @@
 //! What a transport has to say itself, between the frames of what it carries.
 
+use std::io::IoSlice;
+
 use super::tests::{POLICY, run};
 use super::*;
 

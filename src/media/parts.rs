@@ -5,7 +5,10 @@ use std::io::IoSlice;
 use bytes::Bytes;
 
 /// The most slices in one send.
-pub(crate) const SLICES_MAX: usize = 32;
+const SLICES_MAX: usize = 32;
+
+/// No further slice is added to a send that has this many bytes.
+const SEND_BYTES_MAX: usize = 64 * 1024;
 
 /// What a slice of a send is.
 #[derive(Clone, Copy)]
@@ -21,22 +24,61 @@ pub(crate) enum Part {
 /// A part of a send, and how many of its bytes were taken.
 pub(crate) type Done = (Part, usize);
 
-/// What of `slices` the first `taken` bytes are, and the rest of a block that was torn.
-pub(crate) fn split_taken(
-    slices: &[IoSlice<'_>],
-    parts: &[Part; SLICES_MAX],
-    taken: usize,
-) -> ([Done; SLICES_MAX], Option<Bytes>) {
-    let mut left = taken;
-    let mut torn_block = None;
-    let mut done = [(Part::Pending, 0); SLICES_MAX];
-    for ((slice, part), done) in slices.iter().zip(parts).zip(&mut done) {
-        let part_taken = left.min(slice.len());
-        *done = (*part, part_taken);
-        left -= part_taken;
-        if matches!(part, Part::Block { .. }) && part_taken > 0 && part_taken < slice.len() {
-            torn_block = Some(Bytes::copy_from_slice(&slice[part_taken..]));
+/// The slices of one send.
+pub(crate) struct Offer<'a> {
+    slices: [IoSlice<'a>; SLICES_MAX],
+    parts: [Part; SLICES_MAX],
+    count: usize,
+    bytes: usize,
+}
+
+impl<'a> Offer<'a> {
+    /// One without slices.
+    pub(crate) fn new() -> Self {
+        Offer {
+            slices: [IoSlice::new(&[]); SLICES_MAX],
+            parts: [Part::Pending; SLICES_MAX],
+            count: 0,
+            bytes: 0,
         }
     }
-    (done, torn_block)
+
+    /// Adds a slice; only where it is not full.
+    pub(crate) fn add(&mut self, slice: &'a [u8], part: Part) {
+        self.slices[self.count] = IoSlice::new(slice);
+        self.parts[self.count] = part;
+        self.count += 1;
+        self.bytes += slice.len();
+    }
+
+    /// Whether the rest has to wait for the next send.
+    pub(crate) fn is_full(&self) -> bool {
+        self.count == SLICES_MAX || self.bytes >= SEND_BYTES_MAX
+    }
+
+    /// What there is, in order.
+    pub(crate) fn slices(&self) -> &[IoSlice<'a>] {
+        &self.slices[..self.count]
+    }
+
+    /// How long all of it is.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What of each slice is in the first `taken` bytes, and the rest of a block that was torn.
+    pub(crate) fn split_taken(&self, taken: usize) -> (Vec<Done>, Option<Bytes>) {
+        let mut left = taken;
+        let mut torn_block = None;
+        let parts = self.slices().iter().zip(&self.parts);
+        let done = parts.map(|(slice, part)| {
+            let part_taken = left.min(slice.len());
+            left -= part_taken;
+            if matches!(part, Part::Block { .. }) && part_taken > 0 && part_taken < slice.len() {
+                torn_block = Some(Bytes::copy_from_slice(&slice[part_taken..]));
+            }
+            (*part, part_taken)
+        });
+        (done.collect(), torn_block)
+    }
 }
