@@ -12,7 +12,7 @@ conform_autobahn() {
     shift
     folder=$(cd "$folder" && pwd)
     [ $# -eq 0 ] || cases=$(printf '"%s",' "$@" | sed 's/,$//')
-    ensure_packages build
+    ensure_packages build suite
     need_rust
     cargo test --no-run -p corecast-shard
     conform_dir=$(mktemp -d)

@@ -19,6 +19,7 @@ judge  caddy                                   caddy            another one
 judge  node                                    nodejs           another one
 judge  pip|pip3                                python3-pip      fetches another one
 judge  python3                                 python3          asks them all
+suite  jq                                      jq               reads what a suite found
 test   git                                     git              tells which files are ours
 test   jq                                      jq               reads JSON answers
 test   shellcheck                              shellcheck       checks the shell scripts
