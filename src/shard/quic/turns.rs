@@ -83,9 +83,9 @@ impl Work {
     }
 }
 
-struct Task<'a> {
-    endpoint: &'a Endpoint,
-    port: &'a UdpPort,
+pub(super) struct Task<'a> {
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) port: &'a UdpPort,
 }
 
 impl Task<'_> {
@@ -179,7 +179,7 @@ impl Drop for Farewell<'_> {
 /// What the task waits for. Waits are kept from turn to turn: to begin one costs more than to
 /// look at it.
 #[derive(Default)]
-struct Waits<'a> {
+pub(super) struct Waits<'a> {
     readable: Option<Wait<'a>>,
     writable: Option<Wait<'a>>,
     timer: Option<(Instant, Pin<Box<monoio::time::Sleep>>)>,
@@ -189,7 +189,7 @@ type Wait<'a> = Pin<Box<dyn Future<Output = io::Result<()>> + 'a>>;
 
 impl<'a> Waits<'a> {
     /// Waits until there is something to do.
-    async fn wait(&mut self, task: &Task<'a>, blocked: bool) -> io::Result<()> {
+    pub(super) async fn wait(&mut self, task: &Task<'a>, blocked: bool) -> io::Result<()> {
         let due = task.endpoint.next_due();
         if let Some(due) = due
             && self.timer.as_ref().is_none_or(|(armed, _)| due < *armed)
@@ -220,8 +220,8 @@ impl<'a> Waits<'a> {
             if let Some((_, timer)) = &mut self.timer {
                 rang = timer.as_mut().poll(cx).is_ready();
             }
-            // While the socket has no room, news change nothing.
-            let told = news.as_mut().poll(cx).is_ready() && !blocked;
+            // While the socket has no room, news change nothing, and wait where they are.
+            let told = !blocked && news.as_mut().poll(cx).is_ready();
             if came.is_some() || left.is_some() || rang || told {
                 Poll::Ready(())
             } else {

@@ -13,11 +13,12 @@ use corecast_protocol::quic::token::TokenKey;
 use quiche::h3::{self, Event, Header};
 
 use super::*;
-use crate::net::udp::Arrival;
+use crate::net::udp::{Arrival, UdpPort};
 use crate::quic::connection::Connection;
 use crate::quic::endpoint::{Crossed, Endpoint, Host, Place};
 use crate::quic::flight::Flight;
 use crate::quic::stream::RequestStream;
+use crate::quic::turns::{Task, Waits};
 use crate::quic::{host, tls};
 use crate::testing::seats;
 
@@ -315,6 +316,22 @@ fn an_endpoint_that_ends_gives_back_what_its_connections_had() {
         assert_eq!(desk.endpoint.next_due(), None);
         assert!(stream.sent().await.is_err());
     });
+}
+
+#[test]
+fn a_task_that_waits_for_room_goes_on_once_there_is_some() {
+    for backend in BACKENDS {
+        let waited = backend.block_on(async {
+            let desk = Desk::new();
+            let port = UdpPort::new(socket()).expect("it can be watched");
+            let (endpoint, port) = (&*desk.endpoint, &port);
+            let task = Task { endpoint, port };
+            // There is something to send, or nobody would want room.
+            endpoint.wake();
+            Waits::default().wait(&task, true).await
+        });
+        waited.expect("the engine starts").expect("there is room");
+    }
 }
 
 #[test]
