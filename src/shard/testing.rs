@@ -18,6 +18,7 @@ use corecast_mesh::message::{
 use corecast_mesh::port::{Capacities, ControlPort, mesh};
 use corecast_mesh::seats::{NodeSeats, Seats};
 use corecast_mesh::topology::Topology;
+use corecast_telemetry::metric::Gauge;
 use corecast_tls::Credentials;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -192,6 +193,40 @@ impl Node {
                 .expect("no shard panics")
                 .expect("the engine starts");
         }
+    }
+
+    /// Waits until nobody has anything of the node, and ends it: what a table or a task still had
+    /// of somebody who is gone would keep it from its end.
+    pub(crate) fn end_empty(&mut self) {
+        let levels = |node: &Node| {
+            let seats = [
+                &node.seats.connections,
+                &node.seats.listeners,
+                &node.seats.sources,
+            ];
+            let taken = seats.map(|seats| i64::from(seats.taken()));
+            let of = |gauge: fn(&ShardProbe) -> &Gauge| -> i64 {
+                node.probes.iter().map(|probe| gauge(probe).level()).sum()
+            };
+            let gauges = [
+                of(|probe| &probe.connections),
+                of(|probe| &probe.listeners),
+                of(|probe| &probe.sources),
+                of(|probe| &probe.hls_waiting),
+                of(|probe| &probe.quic_connections),
+            ];
+            (taken, gauges)
+        };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while levels(self) != ([0; 3], [0; 5]) {
+            assert!(Instant::now() < deadline, "{:?} are left", levels(self));
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        let (began, grace) = (Instant::now(), Duration::from_secs(90));
+        self.drain(grace);
+        assert!(began.elapsed() < grace / 3, "somebody was waited for");
+        let panics = self.probes.iter().map(|probe| probe.panics.total());
+        assert_eq!(panics.sum::<u64>(), 0);
     }
 
     /// A new connection that gives up after a while instead of hanging.

@@ -22,4 +22,6 @@ pub(crate) mod room;
 pub(crate) mod router;
 
 #[cfg(test)]
+pub(crate) mod cuts;
+#[cfg(test)]
 mod tests;

@@ -271,7 +271,7 @@ fn connections_over_the_limit_are_told_to_come_again() {
 }
 
 /// What a node has that speaks TLS, and what a client of it has to know.
-fn certificates() -> (Arc<Credentials>, Arc<ClientConfig>) {
+pub(super) fn certificates() -> (Arc<Credentials>, Arc<ClientConfig>) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])
         .expect("a certificate can be made");
     let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());

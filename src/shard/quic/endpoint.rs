@@ -417,7 +417,9 @@ impl Endpoint {
         if !self.told_to_leave.replace(true) {
             self.hold.replace(Some(self.host.hold()));
             self.list_all();
-        } else if self.hold.borrow().is_some() {
+        }
+        // Who is listed was not told yet.
+        if self.hold.borrow().is_some() && self.agenda.is_empty() {
             let connections = self.connections.borrow();
             let mut all = connections.iter();
             if all.all(|(_, connection)| connection.inner.borrow_mut().is_quiet()) {

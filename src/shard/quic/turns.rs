@@ -44,9 +44,9 @@ pub(crate) async fn run(endpoint: Rc<Endpoint>, port: UdpPort) -> io::Result<()>
     let _farewell = Farewell(&task);
     loop {
         let more_came = task.receive(&mut work)?;
-        endpoint.look_for_drain();
         endpoint.handle_timeouts(Instant::now(), TIMEOUTS_MAX);
         let sent = task.serve(&mut work);
+        endpoint.look_for_drain();
         if more_came || sent == Served::More {
             turn.end().await;
         } else {

@@ -1,6 +1,7 @@
 //! Connections of HTTP/2 over loopback: by a client's machine, and by hand where the peer does
 //! what no client does.
 
+mod cuts;
 mod floods;
 mod hogs;
 mod life;

@@ -1,6 +1,6 @@
 //! Connections from their first packet to their end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use corecast_protocol::quic::steering;
 
@@ -119,6 +119,15 @@ fn a_drain_lets_answers_end_and_says_goodbye() {
         let error = client.quic.peer_error().expect("it is there");
         assert_eq!((error.is_app, error.error_code), (true, 0x100));
         node.drain(Duration::ZERO);
+    });
+}
+
+#[test]
+fn a_drain_waits_for_nobody_where_nobody_is() {
+    on_each(2, |node, _| {
+        let (began, grace) = (Instant::now(), Duration::from_secs(60));
+        node.drain(grace);
+        assert!(began.elapsed() < grace / 3, "{:?}", began.elapsed());
     });
 }
 

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod client;
+mod cuts;
 mod life;
 mod memory;
 mod moves;
