@@ -109,8 +109,8 @@ fn blocked(node: &Node) -> String {
     let mut playlist = String::new();
     node.wait_until("a playlist with a segment", |_| {
         let list = get("/radio.m3u8");
-        let names = list.lines().filter(|line| !line.starts_with('#'));
-        let name = names.filter(|line| line.contains(".m3u8")).last();
+        let is_name = |line: &&str| !line.starts_with('#') && line.contains(".m3u8");
+        let name = list.lines().rev().find(is_name);
         playlist = name.map_or(String::new(), |name| format!("/{name}"));
         name.is_some() && get(&playlist).contains("#EXTINF")
     });
