@@ -19,10 +19,10 @@ conform_http1() {
     local port=${PORT:-8443} rc=0
     ensure_packages build judge
     need_rust
-    [ -d .x/tools/h11/h11 ] || fetch_by_pip .x/tools/h11 "h11==$h11_version"
+    ensure_python_clients
     cargo build --release -p corecast
     start_for_conformance "$port"
-    PYTHONPATH=.x/tools/h11 python3 tests/failures/grammar.py "$((port + 1))" "$@" || rc=1
+    PYTHONPATH=.x/tools/python python3 tests/failures/grammar.py "$((port + 1))" "$@" || rc=1
     return "$rc"
 }
 

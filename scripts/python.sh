@@ -2,12 +2,12 @@
 # Clients out of Python packages, fetched once by pip into .x/tools: what tests run. Sourced by ./x.
 
 imageio_ffmpeg_version=0.8.1
-h11_version=0.16.0
 
-# Other TLS, HTTP/2, HTTP/3 and WebSocket stacks, and all that they stand on: name==version.
+# Other stacks of TLS, HTTP and WebSocket, and all that they stand on: name==version.
 python_clients='
 aioquic==1.7.2
 curl_cffi==0.16.3
+h11==0.16.0
 sslyze==6.3.1
 websockets==17.4
 annotated-types==0.8.0
@@ -40,7 +40,7 @@ ensure_newer_ffmpeg() {
 ensure_python_clients() {
     local folder=.x/tools/python names
     if cmp -s "$folder/list" - <<<"$python_clients"; then return 0; fi
-    say "Installing clients of TLS, HTTP/2 and HTTP/3 into $folder"
+    say "Installing clients of TLS and HTTP into $folder"
     rm -rf "$folder"
     mapfile -t names < <(xargs -n1 <<<"$python_clients")
     fetch_by_pip "$folder" "${names[@]}"

@@ -1,14 +1,19 @@
 //! The rest of HTTP/1's grammar where programs are known to disagree: names and values of headers,
 //! hosts, chunks, and heads that come in pieces. The classes are those of h1spec, of llhttp's own
-//! tests and of what was found by setting servers side by side.
+//! tests and of what was found by setting servers side by side (`grammar.py`, which
+//! `./x conform http1` runs beside more of them).
 
 use std::io::Write;
 use std::time::Duration;
 
 use super::framing::{SMUGGLED, SOON, assert_refused, refusal};
+use super::harness::client::python;
 use super::harness::server::{ADMIN_PASSWORD, SOURCE_PASSWORD};
-use super::harness::{Backend, Server, http};
+use super::harness::{Backend, Client, Server, http};
 use super::peers;
+
+/// Longer than all requests together take.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Header lines after `Host` that no request has.
 const BAD_LINES: &[(&str, &str)] = &[
@@ -183,6 +188,15 @@ const BAD_CHUNKS: &[(&str, &str)] = &[
     ("CR at the end", "0\r\n\r\r\n"),
     ("a trailer with LF", "0\r\nX: y\n\r\n"),
     ("a trailer with a NUL", "0\r\nX: \0\r\n\r\n"),
+    ("a trailer without a colon", "0\r\nX\r\n\r\n"),
+    ("a trailer without a name", "0\r\n: y\r\n\r\n"),
+    ("a trailer with a space", "0\r\nX : y\r\n\r\n"),
+    ("a trailer that is no token", "0\r\nX[]: y\r\n\r\n"),
+    ("a folded trailer", "0\r\nX: y\r\n z\r\n\r\n"),
+    (
+        "a request for a trailer",
+        "0\r\nGET /health HTTP/1.1\r\n\r\n",
+    ),
 ];
 
 crate::clients::on_both_backends!(no_chunk_hides_a_request);
@@ -252,6 +266,31 @@ fn no_chunk_hides_a_request(backend: Backend) {
         let answers = said.windows(9).filter(|nine| nine == b"HTTP/1.1 ").count();
         assert!(ended && answers <= 1, "{what}: {}", said.escape_ascii());
     }
+    assert_eq!(server.metric("corecast_task_panics_total", ""), 0.0);
+}
+
+#[test]
+fn a_chunk_that_is_too_large_is_refused_before_it_comes() {
+    let server = Server::start(Backend::IoUring, &["limits.body_bytes_max=65536"]);
+    let admin = http::basic("admin", ADMIN_PASSWORD);
+    for size in ["10001", "8000000000000005", "ffffffffffffffff"] {
+        let request = format!(
+            "POST /admin/metadata HTTP/1.1\r\nHost: t\r\n{admin}Transfer-Encoding: chunked\r\n\
+             \r\n5\r\nhello\r\n{size}\r\n"
+        );
+        assert_refused(server.address(), size, &request, 413);
+    }
+}
+
+#[test]
+fn nothing_is_read_otherwise_than_h11_reads_it() {
+    let server = Server::start(Backend::IoUring, &[]);
+    let mut grammar = python("tests/failures/grammar.py");
+    let port = server.address().port().to_string();
+    let said = Client::spawn(grammar.args(["--alone", &port])).succeed(LIMIT);
+    let said = said.text();
+    let count = said.split(' ').next().and_then(|word| word.parse().ok());
+    assert!(count > Some(600), "{said}");
     assert_eq!(server.metric("corecast_task_panics_total", ""), 0.0);
 }
 

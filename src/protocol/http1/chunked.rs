@@ -4,6 +4,8 @@ use std::fmt;
 
 use bytes::{Buf, Bytes};
 
+use crate::http::target::is_token_byte;
+
 /// The most bytes that the extensions of one body may have, over all its chunks: they carry
 /// nothing for us, and without a bound they cost a peer nothing.
 pub const EXTENSION_BYTES_MAX: usize = 4_096;
@@ -63,7 +65,9 @@ enum State {
     PayloadLf,
     /// At the start of a trailer line, or of the empty line.
     TrailerStart,
-    /// In a trailer line.
+    /// In the name of a trailer.
+    TrailerName,
+    /// In the value of a trailer.
     Trailer,
     /// After the CR of a trailer line.
     TrailerLf,
@@ -122,6 +126,14 @@ impl ChunkedDecoder {
         }
     }
 
+    /// How many bytes of payload the present chunk announced that have not come.
+    pub fn announced(&self) -> u64 {
+        match self.state {
+            State::Payload { left } => left,
+            _ => 0,
+        }
+    }
+
     /// Whether the body is over.
     pub fn is_end(&self) -> bool {
         self.state == State::End
@@ -146,7 +158,16 @@ impl ChunkedDecoder {
             (State::PayloadLf, b'\n') => Ok(State::Size { size: 0, digits: 0 }),
             (State::TrailerStart, b'\r') => Ok(State::LastLf),
             (State::Trailer, b'\r') => Ok(State::TrailerLf),
-            (State::TrailerStart | State::Trailer, _) => {
+            (State::TrailerName, b':') => Ok(State::Trailer),
+            (State::TrailerStart | State::TrailerName, _) => {
+                count(&mut self.trailer_bytes, TRAILER_BYTES_MAX, byte)?;
+                // As any field: whoever skips a line that is none may end the body elsewhere.
+                match is_token_byte(byte) {
+                    true => Ok(State::TrailerName),
+                    false => Err(BadChunk("a trailer without a name")),
+                }
+            }
+            (State::Trailer, _) => {
                 count(&mut self.trailer_bytes, TRAILER_BYTES_MAX, byte)?;
                 Ok(State::Trailer)
             }
@@ -218,7 +239,7 @@ mod tests {
             "e".repeat(EXTENSION_BYTES_MAX + 1)
         );
         let many_extensions = "1;eeee\r\nx\r\n".repeat(EXTENSION_BYTES_MAX / 4 + 1);
-        let long_trailer = format!("0\r\n{}\r\n\r\n", "t".repeat(TRAILER_BYTES_MAX + 1));
+        let long_trailer = format!("0\r\nt:{}\r\n\r\n", "t".repeat(TRAILER_BYTES_MAX));
         for (body, expected) in [
             ("0\r\n\r\n", Some(("", 0, true))),
             ("5\r\nhello\r\n0\r\n\r\nnext", Some(("hello", 4, true))),
@@ -252,6 +273,15 @@ mod tests {
             ("0\r\n\n", None),
             ("0\r\nA: b\n\r\n", None),
             ("0\r\nA: \0\r\n\r\n", None),
+            // Trailers that are no fields.
+            ("0\r\nA:\r\n\r\n", Some(("", 0, true))),
+            ("0\r\nA\r\n\r\n", None),
+            ("0\r\n: b\r\n\r\n", None),
+            ("0\r\nA : b\r\n\r\n", None),
+            ("0\r\n A: b\r\n\r\n", None),
+            ("0\r\nA: b\r\n c\r\n\r\n", None),
+            ("0\r\nA[]: b\r\n\r\n", None),
+            ("0\r\nGET / HTTP/1.1\r\n\r\n", None),
             (&long_extension, None),
             (&many_extensions, None),
             (&long_trailer, None),
@@ -273,6 +303,7 @@ mod tests {
         let mut input = Bytes::from_static(b"ffffffffffffffff\r\nabc");
         let payload = ChunkedEvent::Payload(Bytes::from_static(b"abc"));
         assert_eq!(decoder.decode(&mut input), Ok(payload));
+        assert_eq!(decoder.announced(), u64::MAX - 3);
         let mut decoder = ChunkedDecoder::new();
         assert!(decoder.decode(&mut Bytes::from_static(b"x")).is_err());
         assert!(

@@ -379,22 +379,25 @@ impl Connection {
         loop {
             let mut input = self.inbox.split().freeze();
             let ended = loop {
-                match decoder.decode(&mut input) {
-                    Ok(ChunkedEvent::Payload(payload)) => {
-                        if !share.grow(payload.len()) {
-                            return Err(TOO_MANY);
-                        }
-                        body.extend_from_slice(&payload);
+                let Ok(event) = decoder.decode(&mut input) else {
+                    let bad = BadRequest::new(400, "bad HTTP chunk");
+                    return Err(BodyFault::Refused(bad));
+                };
+                if let ChunkedEvent::Payload(payload) = &event {
+                    if !share.grow(payload.len()) {
+                        return Err(TOO_MANY);
                     }
-                    Ok(ChunkedEvent::End) => break true,
-                    Ok(ChunkedEvent::NeedMore) => break false,
-                    Err(_) => {
-                        let bad = BadRequest::new(400, "bad HTTP chunk");
-                        return Err(BodyFault::Refused(bad));
-                    }
+                    body.extend_from_slice(payload);
                 }
-                if body.len() > bytes_max {
+                // What is only announced is too much already.
+                let whole = decoder.announced().saturating_add(body.len() as u64);
+                if whole > bytes_max as u64 {
                     return Err(TOO_LARGE);
+                }
+                match event {
+                    ChunkedEvent::Payload(_) => {}
+                    ChunkedEvent::End => break true,
+                    ChunkedEvent::NeedMore => break false,
                 }
             };
             if ended {
