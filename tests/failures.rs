@@ -18,10 +18,12 @@ mod linger;
 mod listeners;
 pub(crate) mod peers;
 mod reload;
+mod rtmp;
 mod slow;
 mod sources;
 mod stall;
 mod storms;
+mod versions;
 mod video;
 
 use super::harness;

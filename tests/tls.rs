@@ -13,7 +13,7 @@ mod flood;
 mod handshakes;
 mod icy;
 mod quic;
-mod quinn;
+pub(crate) mod quinn;
 mod rules;
 mod sources;
 mod websocket;

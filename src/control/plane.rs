@@ -510,8 +510,9 @@ impl Plane {
                 self.handle_message(now, from, message);
             }
         }
-        let gone = self.viewers.close();
-        self.handle_gone(gone);
+        while let Some(gone) = self.viewers.next_of_all().await {
+            self.handle_gone(gone);
+        }
         self.port.flush();
         self.recorder.close().await;
         self.scribe.close();

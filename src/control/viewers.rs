@@ -19,8 +19,19 @@ const GONE_AFTER: Duration = Duration::from_secs(25);
 /// How often those who have gone are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// The most viewers that are kept apart; what is beyond gets no line.
-const VIEWERS_MAX: usize = 100_000;
+/// The most bytes that viewers take together, texts included; who is beyond gets no line. Enough
+/// for 150,000 as they usually are.
+const BYTES_MAX: usize = 64 << 20;
+
+/// What a viewer takes beside its texts: its place in a table with room to spare.
+const VIEWER_BYTES: usize = 2 * (size_of::<Player>() + size_of::<u64>());
+
+/// The most who are told at once to have gone: the access log's lines wait for a disk, and are
+/// lost where too many do.
+const GONE_MAX: usize = 2_000;
+
+/// After how long the next ones are told.
+const GONE_PAUSE: Duration = Duration::from_millis(10);
 
 /// The most of one report of whose start the feed of events is told.
 const STARTS_TOLD_MAX: usize = 100;
@@ -32,8 +43,9 @@ const TEXT_BYTES_MAX: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Viewers {
     mounts: HashMap<MountName, HashMap<u64, Player>>,
-    count: usize,
-    swept: Time,
+    bytes: usize,
+    /// When those who have gone are looked for.
+    due: Time,
     probe: Arc<ControlProbe>,
 }
 
@@ -48,15 +60,21 @@ impl Viewers {
     pub(crate) fn new(probe: Arc<ControlProbe>) -> Self {
         Viewers {
             mounts: HashMap::new(),
-            count: 0,
-            swept: Time::ZERO,
+            bytes: 0,
+            due: Time::ZERO,
             probe,
         }
     }
 
     /// Takes what a shard says, and gives back of whose start it is the first news.
     pub(crate) fn handle_report(&mut self, report: ViewersReport) -> Vec<Event> {
-        let ViewersReport { mount, new, seen } = report;
+        let ViewersReport {
+            mount,
+            new,
+            missed,
+            seen,
+        } = report;
+        self.probe.viewers_untold.add(missed);
         let mut started = Vec::new();
         let viewers = self.mounts.entry(mount.clone()).or_default();
         for card in new {
@@ -65,9 +83,8 @@ impl Viewers {
                     let since = &mut known.get_mut().card.since;
                     *since = card.since.min(*since);
                 }
-                Entry::Vacant(_) if self.count >= VIEWERS_MAX => self.probe.viewers_untold.add(1),
+                Entry::Vacant(_) if self.bytes >= BYTES_MAX => self.probe.viewers_untold.add(1),
                 Entry::Vacant(free) => {
-                    self.count += 1;
                     if started.len() < STARTS_TOLD_MAX {
                         started.push(Event::ListenerStarted {
                             mount: mount.clone(),
@@ -78,6 +95,7 @@ impl Viewers {
                     }
                     let last = card.since;
                     let card = shortened(card);
+                    self.bytes += bytes_of(&card);
                     free.insert(Player {
                         card,
                         last,
@@ -100,31 +118,42 @@ impl Viewers {
 
     /// When [`Viewers::handle_timeout`] is due.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
-        (self.count > 0).then(|| self.swept + SWEEP_EVERY)
+        (self.bytes > 0).then_some(self.due)
     }
 
-    /// Those who have gone.
+    /// Those who have gone, so many as may be told at once.
     pub(crate) fn handle_timeout(&mut self, now: Time) -> Vec<AccessRecord> {
         if self.poll_timeout().is_none_or(|due| due > now) {
             return Vec::new();
         }
-        self.swept = now;
-        self.take(|player| now.since(player.last) >= GONE_AFTER)
+        let gone = self.take(|player| now.since(player.last) >= GONE_AFTER);
+        let pause = match gone.len() < GONE_MAX {
+            true => SWEEP_EVERY,
+            false => GONE_PAUSE,
+        };
+        self.due = now + pause;
+        gone
     }
 
-    /// All of them: nothing more is heard.
-    pub(crate) fn close(&mut self) -> Vec<AccessRecord> {
-        self.take(|_| true)
+    /// All of them, since nothing more is heard: some at a time, until there are none.
+    pub(crate) async fn next_of_all(&mut self) -> Option<Vec<AccessRecord>> {
+        let all = self.take(|_| true);
+        if self.bytes > 0 {
+            tokio::time::sleep(GONE_PAUSE).await;
+        }
+        (!all.is_empty()).then_some(all)
     }
 
-    fn take(&mut self, mut is_gone: impl FnMut(&Player) -> bool) -> Vec<AccessRecord> {
+    fn take(&mut self, is_gone: impl Fn(&Player) -> bool) -> Vec<AccessRecord> {
         let mut gone = Vec::new();
         self.mounts.retain(|mount, viewers| {
             let of_mount = viewers.extract_if(|_, player| is_gone(player));
-            gone.extend(of_mount.map(|(_, player)| player.into_record(mount)));
+            for (_, player) in of_mount.take(GONE_MAX - gone.len()) {
+                self.bytes -= bytes_of(&player.card);
+                gone.push(player.into_record(mount));
+            }
             !viewers.is_empty()
         });
-        self.count -= gone.len();
         gone
     }
 }
@@ -146,6 +175,11 @@ impl Player {
             mount: Some(mount.clone()),
         }
     }
+}
+
+/// What a viewer counts in [`BYTES_MAX`].
+fn bytes_of(card: &NewPlayer) -> usize {
+    VIEWER_BYTES + card.user_agent.len() + card.referer.len() + card.request.len()
 }
 
 fn shortened(card: NewPlayer) -> NewPlayer {
@@ -199,6 +233,7 @@ mod tests {
         ViewersReport {
             mount: mount(),
             new,
+            missed: 0,
             seen: seen.iter().map(sighting).collect(),
         }
     }
@@ -229,13 +264,31 @@ mod tests {
     fn there_is_an_end_to_how_many_are_kept() {
         let probe = Arc::new(ControlProbe::new());
         let mut viewers = Viewers::new(Arc::clone(&probe));
-        let crowd = (0..VIEWERS_MAX as u64 + 5).map(|n| card(n, n, 0)).collect();
-        assert_eq!(
-            viewers.handle_report(report(crowd, &[])).len(),
-            STARTS_TOLD_MAX
-        );
-        assert_eq!(probe.viewers_untold.total(), 5);
-        assert_eq!(viewers.close().len(), VIEWERS_MAX);
-        assert_eq!(viewers.count, 0);
+        let mut kept = 0;
+        // A million made up ones, with the longest texts that there may be.
+        for some in 0..200 {
+            let crowd = (0..5_000).map(|n| card(some * 5_000 + n, n, 0)).collect();
+            let mut crowd = report(crowd, &[]);
+            crowd.missed = 1;
+            let started = viewers.handle_report(crowd);
+            assert!(started.len() <= STARTS_TOLD_MAX);
+            let known = viewers.mounts.values().map(HashMap::len).sum::<usize>();
+            kept = known.max(kept);
+        }
+        assert!((30_000..200_000).contains(&kept), "{kept}");
+        assert!(viewers.bytes < BYTES_MAX + 4_096);
+        let untold = 1_000_000 - kept as u64 + 200;
+        assert_eq!(probe.viewers_untold.total(), untold);
+        // They go a few at a time, each once.
+        let mut now = Time::from_millis(60_000);
+        let mut gone = 0;
+        while let Some(due) = viewers.poll_timeout() {
+            now = now.max(due);
+            let some = viewers.handle_timeout(now).len();
+            assert!(some <= GONE_MAX && (some == GONE_MAX || viewers.bytes == 0));
+            gone += some;
+        }
+        assert_eq!((gone, viewers.bytes, viewers.mounts.len()), (kept, 0, 0));
+        assert!(now.since(Time::from_millis(60_000)) < Duration::from_secs(10));
     }
 }

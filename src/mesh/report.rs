@@ -34,6 +34,8 @@ pub struct ViewersReport {
     pub mount: MountName,
     /// Those of whom the shard did not tell before.
     pub new: Vec<NewPlayer>,
+    /// Those who went before the shard could tell who they were.
+    pub missed: u64,
     /// Everybody who asked or was sent something since it told last.
     pub seen: Vec<Sighting>,
 }

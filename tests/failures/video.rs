@@ -30,7 +30,7 @@ crate::clients::on_both_backends!(
 );
 
 /// What stands before the first picture: H.264 of 640x360.
-fn first_tag() -> Tag {
+pub(super) fn first_tag() -> Tag {
     let sps = [
         0x67, 0x64, 0x00, 0x1e, 0xac, 0xd9, 0x40, 0xa0, 0x2f, 0xf9, 0x70, 0x11, 0x00, 0x00, 0x03,
         0x00, 0x01, 0x00, 0x00, 0x03, 0x00, 0x32, 0x0f, 0x16, 0x2d, 0x96,
@@ -80,13 +80,13 @@ fn pictures(numbers: std::ops::Range<u32>, bytes: usize) -> Vec<Tag> {
     numbers.map(picture).collect()
 }
 
-fn publisher(server: &Server, mount: &str) -> Publisher {
+pub(super) fn publisher(server: &Server, mount: &str) -> Publisher {
     let url = Url::parse(&server.publish_url(mount)).expect("a good URL");
     Publisher::connect(server, &url).expect("it is let in")
 }
 
 /// One whose pictures have come.
-fn shown(server: &Server, mount: &str) -> Publisher {
+pub(super) fn shown(server: &Server, mount: &str) -> Publisher {
     let mut publisher = publisher(server, mount);
     publisher.send(&[first_tag()]);
     publisher.send(&pictures(0..GROUP * 3, 100));
@@ -118,7 +118,7 @@ fn numbers(flv: &[u8]) -> Vec<(u32, bool)> {
     found
 }
 
-fn assert_unhurt(server: &Server) {
+pub(super) fn assert_unhurt(server: &Server) {
     assert_eq!(server.metric("corecast_task_panics_total", ""), 0.0);
 }
 
@@ -326,7 +326,7 @@ fn odd_headers_of_requests_for_hls_are_taken_as_the_rfc_says() {
 }
 
 /// What a player of RTMP is told first when it asks for `path`.
-fn play(server: &Server, path: &str) -> ClientEvent {
+pub(super) fn play(server: &Server, path: &str) -> ClientEvent {
     let url = Url::parse(&server.rtmp_url(path)).expect("a good URL");
     let mut session = ClientSession::new(Purpose::Play, &url, "script", [5; 32]);
     let mut socket = http::connect(rtmp_address(server)).expect("the server listens");
@@ -473,7 +473,7 @@ const BROKEN_MESSAGES: [(&str, u8, &[u8]); 17] = [
 ];
 
 /// A message of one chunk on the publisher's stream.
-fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+pub(super) fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = (body.len() as u32).to_be_bytes();
     let mut chunks = [&[4, 0, 0, 0][..], &length[1..], &[kind, 1, 0, 0, 0]].concat();
     // What a client of ours says of its chunks.

@@ -34,7 +34,7 @@ fn socket(host: u8) -> UdpSocket {
 }
 
 /// A client that trusts `server` and remembers its tickets.
-fn client(server: &Server) -> Endpoint {
+pub(crate) fn client(server: &Server) -> Endpoint {
     let mut roots = RootCertStore::empty();
     let all = CertificateDer::pem_file_iter(server.tls().authority.file());
     for one in all.expect("the authority has a file") {
@@ -61,10 +61,10 @@ fn client(server: &Server) -> Endpoint {
 }
 
 /// What came for a request.
-struct Reply {
-    status: u16,
-    fields: HeaderMap,
-    body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) fields: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
@@ -77,13 +77,13 @@ impl Reply {
 
 /// HTTP/3 on a connection.
 #[derive(Clone)]
-struct Talk {
-    quic: Connection,
-    requests: SendRequest<OpenStreams, Bytes>,
+pub(crate) struct Talk {
+    pub(crate) quic: Connection,
+    pub(crate) requests: SendRequest<OpenStreams, Bytes>,
 }
 
 impl Talk {
-    async fn connect(endpoint: &Endpoint, server: &Server) -> Self {
+    pub(crate) async fn connect(endpoint: &Endpoint, server: &Server) -> Self {
         let connecting = endpoint.connect(server.tls().address(), "localhost");
         let quic = connecting.expect("a good name").await;
         Talk::over(quic.expect("a handshake")).await
@@ -97,7 +97,7 @@ impl Talk {
     }
 
     /// One request; of its answer so much as `enough` wants, which is asked after each piece.
-    async fn ask(
+    pub(crate) async fn ask(
         &mut self,
         method: Method,
         path: &str,
@@ -134,17 +134,17 @@ impl Talk {
 }
 
 /// Runs a client.
-fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.expect("a runtime starts");
     let ended = runtime.block_on(async { tokio::time::timeout(LIMIT, test).await });
-    ended.expect("the client ends in time");
+    ended.expect("the client ends in time")
 }
 
 /// The newest list of a film, and the number of a segment that is not in it yet.
-fn list_of(server: &Server) -> (String, usize) {
+pub(crate) fn list_of(server: &Server) -> (String, usize) {
     wait_for("there is a whole segment", LIMIT, || {
         let list = server.get("/live/cam/hls/v0.m3u8").text();
         let first = list
@@ -157,7 +157,7 @@ fn list_of(server: &Server) -> (String, usize) {
 }
 
 /// The first segment of a list.
-fn first_segment(list: &str) -> String {
+pub(crate) fn first_segment(list: &str) -> String {
     let mut names = list.lines().filter(|line| !line.starts_with('#'));
     let segment = names.find(|line| line.ends_with(".m4s"));
     format!("/live/cam/hls/{}", segment.expect("a segment"))

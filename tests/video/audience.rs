@@ -1,5 +1,6 @@
 //! Who watches by HLS, counted without cookies and whatever shard they come to.
 
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -24,8 +25,9 @@ fn get(server: &Server, path: &str, agent: &str) -> http::Answer {
     answer
 }
 
-/// Fails unless `line` is of one who watched `v0` by many requests.
+/// Fails unless `line` is of one who watched `v0` by many requests, and shows no whole address.
 fn assert_watched(line: &str) {
+    assert!(line.starts_with("127.0.0.0 "), "{line}");
     let of_list = line.contains("\"GET /live/cam/hls/v0.m3u8 HTTP/1.1\" 200 ");
     assert!(of_list && !line.contains("four"), "{line}");
     let bytes = line.split("\" 200 ").nth(1);
@@ -39,7 +41,8 @@ fn a_player_is_counted_once_and_then_no_more() {
     let scratch = Scratch::new("audience");
     let access = scratch.file("access");
     let setting = format!("log.access_path={}", access.display());
-    let mut server = Server::start(Backend::IoUring, &["mount_defaults.hls=always", &setting]);
+    let settings = ["mount_defaults.hls=always", "log.redact_ip=true", &setting];
+    let mut server = Server::start(Backend::IoUring, &settings);
     let film = fixture::film("player.flv", 90, &["-g", "30", "-bf", "0"]);
     let _source = publish(&server, &film, "/live/cam");
     wait_tracks(&server, "/live/cam", 2);
@@ -97,20 +100,40 @@ fn a_player_is_counted_once_and_then_no_more() {
 }
 
 #[test]
-fn each_request_has_a_line_where_the_settings_want_that() {
+fn each_request_has_a_line_from_when_the_settings_want_that() {
     let scratch = Scratch::new("requests");
-    let access = scratch.file("access");
-    let setting = format!("log.access_path={}", access.display());
-    let settings = [
-        "mount_defaults.hls=always",
-        "log.access_hls=requests",
-        &setting,
-    ];
-    let mut server = Server::start(Backend::IoUring, &settings);
+    let (access, file) = (scratch.file("access"), scratch.file("corecast.toml"));
+    let write = |wanted: &str| {
+        let text = format!(
+            "[log]\naccess_path = '{}'\naccess_hls = '{wanted}'\n\
+             [mount_defaults]\nhls = 'always'\n",
+            access.display()
+        );
+        std::fs::write(&file, text).expect("a scratch folder takes files");
+    };
+    write("viewers");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_corecast"));
+    command.arg("run").arg("--config").arg(&file);
+    let mut server = Server::launch_with(command, Backend::IoUring, &[]);
+    server.wait_ready();
     let _station = Station::play(&server, "/live");
     wait_for("there is a list", LIMIT, || {
         let answer = server.get("/live/hls/a0.m3u8");
         (answer.status == 200).then_some(())
+    });
+    for _ in 0..3 {
+        get(&server, "/live/hls/a0.m3u8", "early");
+    }
+    write("requests");
+    server.signal(Signal::HUP);
+    wait_for("it follows the settings", LIMIT, || {
+        server.log().contains(" reloaded ").then_some(())
+    });
+    // Shards hear of it one after the other.
+    wait_for("a line of a request", LIMIT, || {
+        get(&server, "/live/hls/a0.m3u8", "first");
+        let log = std::fs::read_to_string(&access).unwrap_or_default();
+        log.contains("\"first\"").then_some(())
     });
     for _ in 0..3 {
         get(&server, "/live/hls/a0.m3u8", "counted");
@@ -118,5 +141,7 @@ fn each_request_has_a_line_where_the_settings_want_that() {
     server.signal(Signal::TERM);
     server.wait_end();
     let log = std::fs::read_to_string(&access).expect("it is written");
+    // No viewer has a line any more, and none of its requests had one before.
+    assert_eq!(log.matches("\"early\"").count(), 0, "{log}");
     assert_eq!(log.matches("\"counted\"").count(), 3, "{log}");
 }

@@ -18,7 +18,7 @@ const VIEWER_SPAN: Duration = Duration::from_secs(15);
 /// The most viewers of one mount that this shard tells apart.
 const VIEWERS_MAX: usize = 200_000;
 
-/// The most of whom control is told at once that they are new.
+/// The most of whom control is told at once that they are new; others wait for their next request.
 const NEW_MAX: usize = 4_096;
 
 /// Those who have gone are looked for no more often: a full table is long.
@@ -47,18 +47,22 @@ pub(crate) fn player_of(parts: &[&[u8]]) -> u64 {
 pub(super) struct Viewers {
     known: HashMap<u64, Player, BuildHasherDefault<FxHasher>>,
     new: Vec<NewPlayer>,
+    /// Those who went before control was told of them.
+    missed: u64,
     /// When those who had gone were forgotten last.
     swept: Time,
     reported: Time,
     has_news: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Player {
     seen: Time,
     /// Sent since control was told.
     bytes: u64,
     told: bool,
+    /// Whether control knows, or is told next, who it is.
+    named: bool,
 }
 
 impl Viewers {
@@ -66,6 +70,7 @@ impl Viewers {
         Viewers {
             known: HashMap::default(),
             new: Vec::new(),
+            missed: 0,
             swept: now,
             reported: now,
             has_news: false,
@@ -74,27 +79,24 @@ impl Viewers {
 
     /// Somebody asked; whether [`Viewers::poll_timeout`] is another now.
     pub(super) fn note(&mut self, now: Time, asker: &Asker<'_>) -> bool {
-        if let Some(player) = self.known.get_mut(&asker.player) {
-            player.seen = now;
-            player.told = false;
-            return !std::mem::replace(&mut self.has_news, true);
-        }
-        if self.known.len() >= VIEWERS_MAX && now.since(self.swept) >= SWEEP_EVERY {
-            self.forget(now);
-        }
-        if self.known.len() >= VIEWERS_MAX {
+        if !self.known.contains_key(&asker.player) && !self.has_room(now) {
             return false;
         }
-        let player = Player {
-            seen: now,
-            bytes: 0,
-            told: false,
-        };
-        self.known.insert(asker.player, player);
-        if self.new.len() < NEW_MAX {
+        let player = self.known.entry(asker.player).or_default();
+        player.seen = now;
+        player.told = false;
+        if !player.named && self.new.len() < NEW_MAX {
+            player.named = true;
             self.new.push((asker.card)());
         }
         !std::mem::replace(&mut self.has_news, true)
+    }
+
+    fn has_room(&mut self, now: Time) -> bool {
+        if self.known.len() >= VIEWERS_MAX && now.since(self.swept) >= SWEEP_EVERY {
+            self.forget(now);
+        }
+        self.known.len() < VIEWERS_MAX
     }
 
     /// A player was sent something; whether [`Viewers::poll_timeout`] is another now.
@@ -123,13 +125,16 @@ impl Viewers {
 
     /// The same now, where there is anything.
     pub(super) fn flush(&mut self, now: Time, mount: &MountName) -> Option<ViewersReport> {
+        self.forget(now);
         self.has_news.then(|| self.report(now, mount))
     }
 
     fn report(&mut self, now: Time, mount: &MountName) -> ViewersReport {
         self.reported = now;
         self.has_news = false;
-        let untold = self.known.iter_mut().filter(|(_, player)| !player.told);
+        let known = self.known.iter_mut();
+        // What the others took is told when they have a name.
+        let untold = known.filter(|(_, player)| player.named && !player.told);
         let seen = untold.map(|(number, player)| {
             player.told = true;
             Sighting {
@@ -142,6 +147,7 @@ impl Viewers {
             mount: mount.clone(),
             seen: seen.collect(),
             new: std::mem::take(&mut self.new),
+            missed: std::mem::take(&mut self.missed),
         }
     }
 
@@ -154,8 +160,13 @@ impl Viewers {
 
     fn forget(&mut self, now: Time) {
         self.swept = now;
-        self.known
-            .retain(|_, player| !player.told || now.since(player.seen) < VIEWER_SPAN);
+        let missed = &mut self.missed;
+        self.known.retain(|_, player| {
+            let stays = player.named && !player.told || now.since(player.seen) < VIEWER_SPAN;
+            *missed += u64::from(!stays && !player.named);
+            stays
+        });
+        self.has_news |= self.missed > 0;
     }
 }
 
@@ -242,11 +253,20 @@ mod tests {
             (VIEWERS_MAX, NEW_MAX)
         );
         let report = viewers.flush(Time::ZERO, &mount).expect("there are some");
-        assert_eq!(
-            (report.seen.len(), report.new.len()),
-            (VIEWERS_MAX, NEW_MAX)
-        );
-        note(&mut viewers, u64::MAX, Time::from_millis(15_000));
-        assert_eq!(viewers.present(Time::from_millis(15_000)), [u64::MAX]);
+        assert_eq!((report.seen.len(), report.new.len()), (NEW_MAX, NEW_MAX));
+        // Who had no place among the new ones has one when it asks again, and keeps its bytes.
+        let late = NEW_MAX as u64;
+        viewers.note_sent(late, 700);
+        note(&mut viewers, late, Time::from_millis(1_000));
+        let report = viewers.flush(Time::from_millis(1_000), &mount);
+        let report = report.expect("there is one more");
+        assert_eq!(report.new.len(), 1);
+        assert_eq!((report.seen[0].player, report.seen[0].bytes), (late, 700));
+        assert_eq!(report.missed, 0);
+        note(&mut viewers, u64::MAX, Time::from_millis(16_000));
+        assert_eq!(viewers.present(Time::from_millis(16_000)), [u64::MAX]);
+        let report = viewers.flush(Time::from_millis(16_000), &mount);
+        let missed = report.expect("there is one").missed;
+        assert_eq!(missed, (VIEWERS_MAX - NEW_MAX - 1) as u64);
     }
 }

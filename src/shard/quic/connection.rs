@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::mem;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use corecast_protocol::quic::priority::{Priority, URGENCY_MAX};
@@ -60,7 +60,11 @@ pub(crate) struct Connection {
     /// Where the client was first.
     pub(crate) peer: SocketAddr,
     /// By when it must be established.
-    pub(crate) handshake_until: Instant,
+    handshake_until: Instant,
+    /// How long it may be there without a request.
+    idle_max: Duration,
+    /// When it had one last.
+    pub(crate) used: Cell<Instant>,
     pub(crate) inner: RefCell<Inner>,
     agenda: Rc<Agenda>,
     /// It is on the agenda.
@@ -81,7 +85,7 @@ impl Connection {
     pub(crate) fn new(
         key: usize,
         peer: SocketAddr,
-        handshake_until: Instant,
+        (handshake_until, idle_max): (Instant, Duration),
         quic: quiche::Connection<Buffers>,
         agenda: Rc<Agenda>,
     ) -> Self {
@@ -89,6 +93,8 @@ impl Connection {
             key,
             peer,
             handshake_until,
+            idle_max,
+            used: Cell::new(Instant::now()),
             inner: RefCell::new(Inner {
                 quic,
                 h3: None,
@@ -122,6 +128,13 @@ impl Connection {
             let inner = &mut *self.inner.borrow_mut();
             if !self.established.get() && self.handshake_until <= now {
                 inner.close(code::NO_ERROR);
+            }
+            if self.established.get() && self.idle_until() <= now {
+                // Whoever only talks, or never finishes a head, wants nothing.
+                match inner.is_quiet() {
+                    true => inner.close(code::NO_ERROR),
+                    false => self.used.set(now),
+                }
             }
             inner.quic.on_timeout();
             inner.ways.handle_timeout(now);
@@ -230,11 +243,18 @@ impl Connection {
     /// When it must be looked at without anything that happens.
     pub(crate) fn due(&self) -> Option<Instant> {
         let timeout = self.inner.borrow().quic.timeout_instant();
-        let handshake = (!self.established.get()).then_some(self.handshake_until);
-        [timeout, handshake, self.release.get()]
+        let own = match self.established.get() {
+            true => self.idle_until(),
+            false => self.handshake_until,
+        };
+        [timeout, Some(own), self.release.get()]
             .into_iter()
             .flatten()
             .min()
+    }
+
+    fn idle_until(&self) -> Instant {
+        self.used.get() + self.idle_max
     }
 }
 

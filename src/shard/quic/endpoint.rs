@@ -121,6 +121,9 @@ pub(crate) trait Host {
     /// By when a connection must be established.
     fn handshake_time_max(&self) -> Duration;
 
+    /// How long one may be there without a request.
+    fn idle_time_max(&self) -> Duration;
+
     /// Whether no connection is taken any more.
     fn is_draining(&self) -> bool;
 
@@ -344,6 +347,9 @@ impl Endpoint {
             if established {
                 self.renew_ids(connection);
             }
+        }
+        if !arrived.is_empty() {
+            connection.used.set(Instant::now());
         }
         for request in arrived.drain(..) {
             let stream = RequestStream::new(Rc::clone(connection), request);

@@ -111,8 +111,9 @@ impl Endpoint {
         let mut connections = self.connections.borrow_mut();
         let entry = connections.vacant_entry();
         let until = Instant::now() + self.host.handshake_time_max();
+        let patience = (until, self.host.idle_time_max());
         let agenda = Rc::clone(&self.agenda);
-        let connection = Rc::new(Connection::new(entry.key(), from, until, quic, agenda));
+        let connection = Rc::new(Connection::new(entry.key(), from, patience, quic, agenda));
         self.enter(&connection, &id);
         self.enter(&connection, &header.dcid);
         self.half_open.set(self.half_open.get() + 1);

@@ -113,6 +113,10 @@ impl Host for ShardHost {
         self.shard.config().limits.header_timeout
     }
 
+    fn idle_time_max(&self) -> Duration {
+        self.shard.config().limits.idle_timeout
+    }
+
     fn is_draining(&self) -> bool {
         self.shard.is_draining()
     }

@@ -84,6 +84,24 @@ fn the_node_forgets_who_leaves() {
 }
 
 #[test]
+fn who_wants_nothing_is_let_go_however_much_it_talks() {
+    on_each(1, |node, at| {
+        let mut client = Client::connected(at);
+        client.get("/api/one");
+        // It pings all the time, and never finishes a head.
+        let half = client.quic.stream_send(4, b"\x01\x40\x64\0\0", false);
+        half.expect("the next stream is free");
+        client.is_deaf = true;
+        let began = Instant::now();
+        client.until("an end", |client| client.quic.peer_error().is_some());
+        assert!(began.elapsed() > Duration::from_secs(1), "it is given time");
+        let error = client.quic.peer_error().expect("it was waited for");
+        assert_eq!((error.is_app, error.error_code), (true, 0x100));
+        node.wait_until("no connection", |node| node.seats.connections.taken() == 0);
+    });
+}
+
+#[test]
 fn who_gives_up_a_request_frees_what_waits_for_it() {
     on_each(1, |node, at| {
         let mut client = Client::connected(at);

@@ -54,6 +54,10 @@ impl Host for FakeShard {
         Duration::from_secs(10)
     }
 
+    fn idle_time_max(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
     fn is_draining(&self) -> bool {
         false
     }
