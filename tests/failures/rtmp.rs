@@ -102,6 +102,27 @@ const NAMES: [&str; 9] = [
     "%n%n%s%s",
 ];
 
+/// A publisher for each of the names; those that are let in.
+fn odd_publishers(server: &Server) -> Vec<Publisher> {
+    let mut taken = Vec::new();
+    for name in NAMES {
+        let mut url = Url::parse(&server.publish_url("/live/x")).expect("a good URL");
+        url.stream = url.stream.replacen('x', name, 1);
+        // It may be let in or not.
+        if let Ok(mut publisher) = Publisher::connect(server, &url) {
+            publisher.send(&[first_tag()]);
+            let picture = [&[0x17, 1, 0, 0, 0, 0, 0, 0, 5, 0x65][..], &[0; 4]].concat();
+            publisher.send(&[Tag {
+                kind: MediaKind::Video,
+                time_ms: 40,
+                body: picture,
+            }]);
+            taken.push(publisher);
+        }
+    }
+    taken
+}
+
 #[test]
 fn names_lead_nowhere_and_passwords_are_not_shown() {
     let folder = Scratch::new("names");
@@ -117,22 +138,7 @@ fn names_lead_nowhere_and_passwords_are_not_shown() {
         ),
     ];
     let server = Server::start(Backend::IoUring, &settings);
-    let mut taken = Vec::new();
-    for name in NAMES {
-        let mut url = Url::parse(&server.publish_url("/live/x")).expect("a good URL");
-        url.stream = url.stream.replacen('x', name, 1);
-        // It may be let in or not.
-        if let Ok(mut publisher) = Publisher::connect(&server, &url) {
-            publisher.send(&[first_tag()]);
-            let picture = [&[0x17, 1, 0, 0, 0, 0, 0, 0, 5, 0x65][..], &[0; 4]].concat();
-            publisher.send(&[Tag {
-                kind: MediaKind::Video,
-                time_ms: 40,
-                body: picture,
-            }]);
-            taken.push(publisher);
-        }
-    }
+    let taken = odd_publishers(&server);
     let shown = [
         "/api/v1/mounts",
         "/api/v1/sessions",
