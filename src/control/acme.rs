@@ -26,7 +26,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use instant_acme::CertificateIdentifier;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::node::{Node, Order};
 use crate::problem::Problem;
@@ -38,6 +38,9 @@ const SLEEP_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// How often an authority is asked when it wants a certificate renewed, where it does not say.
 const SUGGESTIONS_EVERY: Duration = Duration::from_secs(6 * 3_600);
+
+/// How long asking about renewals may hold up orders; who is left over is asked about next time.
+const SUGGESTIONS_MAX: Duration = Duration::from_secs(60);
 
 /// How long a certificate that the disk did not take waits until it is tried again.
 const KEEP_AGAIN: Duration = Duration::from_secs(60);
@@ -163,37 +166,66 @@ impl Acme {
     }
 }
 
+/// Now, by the wall's clock, which may jump, and by one that does not.
+#[derive(Clone, Copy)]
+struct Moment {
+    wall: SystemTime,
+    steady: Instant,
+}
+
+impl Moment {
+    fn now() -> Self {
+        Moment {
+            wall: SystemTime::now(),
+            steady: Instant::now(),
+        }
+    }
+}
+
 /// A certificate that is looked after.
 struct Charge {
     called: String,
     names: Vec<String>,
     /// The one that is kept.
     identity: Option<Identity>,
+    /// When that is to be renewed.
     due: SystemTime,
+    /// Nothing is ordered before, whatever the wall's clock and the authority say.
+    rest_until: Instant,
+    /// Whether one came since the start: the next but one is never ordered at once.
+    came: bool,
     failures: u32,
     /// Until when the authority asked to be left alone.
-    held_until: Option<SystemTime>,
+    held_until: Option<Instant>,
     /// When it is asked again for a good time to renew, and what it said.
     suggestion_due: Instant,
     window: Option<(SystemTime, SystemTime)>,
 }
 
 impl Charge {
-    fn new(called: &str, names: &[String], now: SystemTime) -> Self {
+    fn new(called: &str, names: &[String], now: Instant) -> Self {
         Charge {
             called: called.to_owned(),
             names: names.to_vec(),
             identity: None,
-            due: now,
+            due: SystemTime::UNIX_EPOCH,
+            rest_until: now,
+            came: false,
             failures: 0,
             held_until: None,
-            suggestion_due: Instant::now(),
+            suggestion_due: now,
             window: None,
         }
     }
 
+    /// How long it is until it is ordered.
+    fn wait(&self, now: Moment) -> Duration {
+        let due = self.due.duration_since(now.wall).unwrap_or_default();
+        due.max(self.rest_until.saturating_duration_since(now.steady))
+    }
+
     /// Takes over what is kept for it.
-    fn on_identity(&mut self, identity: Identity) {
+    fn on_identity(&mut self, identity: Identity, now: Instant) {
         let is_whole = self.names.iter().all(|name| identity.is_for(name));
         let (from, until) = (identity.not_before, identity.not_after);
         if is_whole {
@@ -202,15 +234,25 @@ impl Charge {
         self.failures = 0;
         self.held_until = None;
         self.window = None;
-        self.suggestion_due = Instant::now();
+        self.suggestion_due = now;
         self.identity = Some(identity);
     }
 
+    /// Takes over what an order brought.
+    fn on_order(&mut self, identity: Identity, now: Instant) {
+        // A clock that is ahead, or an authority that wants all renewed always, would have one
+        // order follow the other.
+        let rest = schedule::rest_after(identity.not_before, identity.not_after);
+        self.rest_until = if self.came { now + rest } else { now };
+        self.came = true;
+        self.on_identity(identity, now);
+    }
+
     /// Notes that an order brought nothing.
-    fn on_failure(&mut self, failure: &Failure, now: SystemTime) {
+    fn on_failure(&mut self, failure: &Failure, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         let wait = schedule::wait_after(self.failures, failure.asked, schedule::chance());
-        self.due = now + wait;
+        self.rest_until = now + wait;
         let asked = failure
             .asked
             .map(|asked| asked.min(schedule::ASKED_WAIT_MAX));
@@ -231,9 +273,9 @@ impl Charge {
     }
 
     /// Comes first again after a failure, but not before the authority wants that.
-    fn on_nudge(&mut self, now: SystemTime) {
+    fn on_nudge(&mut self, now: Instant) {
         if self.failures > 0 {
-            self.due = self.held_until.unwrap_or(now).max(now);
+            self.rest_until = self.held_until.unwrap_or(now).max(now);
         }
     }
 
@@ -254,7 +296,7 @@ struct Renewer {
 
 impl Renewer {
     fn new(node: &Arc<Node>, state_dir: &Path, plan: &Plan, nudge: Arc<Notify>) -> Self {
-        let now = SystemTime::now();
+        let now = Instant::now();
         let charges = plan.certificates.iter();
         Renewer {
             desk: Desk {
@@ -274,21 +316,18 @@ impl Renewer {
         self.read_store().await;
         loop {
             self.tell();
-            let now = SystemTime::now();
-            let due = |charge: &Charge| charge.due <= now;
+            let now = Moment::now();
+            let due = |charge: &Charge| charge.wait(now).is_zero();
             if let Some(index) = self.charges.iter().position(due) {
                 self.renew(index).await;
                 continue;
             }
             self.ask_suggestions().await;
-            let next = self.charges.iter().map(|charge| charge.due).min();
-            let next = next.and_then(|next| next.duration_since(SystemTime::now()).ok());
-            let nudged = timeout(
-                next.unwrap_or_default().min(SLEEP_MAX),
-                self.nudge.notified(),
-            );
-            if nudged.await.is_ok() {
-                let now = SystemTime::now();
+            let now = Moment::now();
+            let next = self.charges.iter().map(|charge| charge.wait(now)).min();
+            let next = next.unwrap_or(SLEEP_MAX).min(SLEEP_MAX);
+            if timeout(next, self.nudge.notified()).await.is_ok() {
+                let now = Instant::now();
                 self.charges
                     .iter_mut()
                     .for_each(|charge| charge.on_nudge(now));
@@ -298,13 +337,14 @@ impl Renewer {
 
     /// Takes over what an earlier run has kept.
     async fn read_store(&mut self) {
-        let now = SystemTime::now();
+        let now = Moment::now();
         for charge in &mut self.charges {
             let (store, called) = (self.desk.store.clone(), charge.called.clone());
             let kept = unblocked(move || store.certificate(&called)).await;
             match kept.map_err(|failure| failure.text).and_then(|kept| kept) {
-                Ok(Some(identity)) if identity.fault_at(now).is_none() => {
-                    charge.on_identity(identity);
+                // One that is not good yet is: our clock may be behind.
+                Ok(Some(identity)) if !identity.remaining(now.wall).is_zero() => {
+                    charge.on_identity(identity, now.steady);
                 }
                 Ok(_) => tracing::info!(
                     certificate = charge.called,
@@ -319,7 +359,7 @@ impl Renewer {
 
     /// Orders one certificate, and keeps it.
     async fn renew(&mut self, index: usize) {
-        let Some(charge) = self.charges.get_mut(index) else {
+        let Some(charge) = self.charges.get(index) else {
             return;
         };
         let challenge = self.desk.settings.challenge;
@@ -329,33 +369,62 @@ impl Renewer {
             way: Way::choose(challenge, self.acceptors, charge.failures),
             replaces: charge.id(),
         };
-        let obtained = self.desk.obtain(&wanted).await;
-        let now = SystemTime::now();
-        let probe = &self.desk.node.probe;
-        let certificate = charge.called.as_str();
-        match obtained {
+        let orders = &self.desk.node.probe.acme_orders;
+        match self.desk.obtain(&wanted).await {
             Ok(identity) => {
-                probe.acme_orders.of("obtained").add(1);
+                orders.of("obtained").add(1);
+                let certificate = charge.called.as_str();
                 tracing::info!(certificate, "a certificate came from the authority");
-                keep(&self.desk, &identity).await;
-                charge.on_identity(identity);
+                self.keep(index, &identity).await;
+                if let Some(charge) = self.charges.get_mut(index) {
+                    charge.on_order(identity, Instant::now());
+                }
                 self.desk.node.order(Order::Renewed);
+                self.note(index, Some(String::new()));
             }
             Err(failure) => {
-                probe.acme_orders.of(failure.result).add(1);
-                charge.on_failure(&failure, now);
-                let wait = charge.due.duration_since(now).unwrap_or_default();
-                tracing::warn!(
-                    certificate = charge.called,
-                    error = failure.text,
-                    again_in_seconds = wait.as_secs(),
-                    "no certificate came: what is in force stays"
-                );
-                self.note(index, Some(failure.text));
-                return;
+                orders.of(failure.result).add(1);
+                self.fail(index, &failure);
             }
         }
-        self.note(index, Some(String::new()));
+    }
+
+    /// Notes that an order brought nothing.
+    fn fail(&mut self, index: usize, failure: &Failure) {
+        let Some(charge) = self.charges.get_mut(index) else {
+            return;
+        };
+        charge.on_failure(failure, Instant::now());
+        tracing::warn!(
+            certificate = charge.called,
+            error = failure.text,
+            again_in_seconds = charge.wait(Moment::now()).as_secs(),
+            "no certificate came: what is in force stays"
+        );
+        self.note(index, Some(failure.text.clone()));
+    }
+
+    /// Keeps a certificate, again and again where the disk does not take it: another order would
+    /// not help, and authorities count.
+    async fn keep(&mut self, index: usize, identity: &Identity) {
+        loop {
+            let (store, one) = (self.desk.store.clone(), identity.clone());
+            let kept = unblocked(move || store.keep_certificate(&one)).await;
+            let Err(fault) = kept.map_err(|failure| failure.text).and_then(|kept| kept) else {
+                return;
+            };
+            tracing::error!(
+                fault,
+                "a certificate that came cannot be kept: trying again"
+            );
+            if let Some(charge) = self.charges.get_mut(index) {
+                charge.failures = charge.failures.max(1);
+            }
+            self.note(index, Some(fault));
+            self.tell();
+            // Over, or somebody has made room: what comes of it is the same.
+            let _ = timeout(KEEP_AGAIN, self.nudge.notified()).await;
+        }
     }
 
     /// Asks the authority when it wants certificates renewed (RFC 9773), where that is due. It need
@@ -376,6 +445,9 @@ impl Renewer {
             let Some(charge) = self.charges.get_mut(index) else {
                 continue;
             };
+            if now.elapsed() > SUGGESTIONS_MAX {
+                break;
+            }
             charge.suggestion_due = now + SUGGESTIONS_EVERY;
             let (Ok(Some(account)), Some(id)) = (&account, charge.id()) else {
                 continue;
@@ -408,6 +480,8 @@ impl Renewer {
         let Some(charge) = self.charges.get(index) else {
             return;
         };
+        let now = Moment::now();
+        let next_at = now.wall + charge.wait(now);
         let mut states = self.desk.node.acme();
         let state = states
             .entry(charge.called.clone())
@@ -415,31 +489,12 @@ impl Renewer {
                 directory_url: self.desk.settings.directory_url.clone(),
                 asked_at: None,
                 error: String::new(),
-                next_at: charge.due,
+                next_at,
             });
-        state.next_at = charge.due;
+        state.next_at = next_at;
         if let Some(error) = ended {
             state.asked_at = Some(SystemTime::now());
             state.error = error;
-        }
-    }
-}
-
-/// Keeps a certificate, again and again where the disk does not take it: another order would not
-/// help, and authorities count.
-async fn keep(desk: &Desk, identity: &Identity) {
-    loop {
-        let (store, identity) = (desk.store.clone(), identity.clone());
-        let kept = unblocked(move || store.keep_certificate(&identity)).await;
-        match kept.map_err(|failure| failure.text).and_then(|kept| kept) {
-            Ok(()) => return,
-            Err(fault) => {
-                tracing::error!(
-                    fault,
-                    "a certificate that came cannot be kept: trying again"
-                );
-                sleep(KEEP_AGAIN).await;
-            }
         }
     }
 }

@@ -192,24 +192,30 @@ impl Keeper {
             Look::Same => None,
             Look::Found(found) => {
                 self.certificates.stamps = found.stamps;
+                let is_whole = found.faults.is_empty();
+                self.tell_faults(found.faults);
                 let credentials = self.replace(found.identities, config)?;
-                self.probe.tls_reloads.add(1);
+                self.probe.tls_reloads.add(u64::from(is_whole));
                 tell(&credentials);
                 self.warn_at = Instant::now();
                 self.count(self.warn_at);
                 Some(credentials)
             }
             Look::Bad(stamps, faults) => {
-                self.probe.tls_reloads_failed.add(1);
                 self.certificates.stamps = stamps;
-                for fault in faults {
-                    tracing::warn!(
-                        fault,
-                        "a certificate cannot be used: those from before stay in force"
-                    );
-                }
+                self.tell_faults(faults);
                 None
             }
+        }
+    }
+
+    fn tell_faults(&self, faults: Vec<String>) {
+        if !faults.is_empty() {
+            self.probe.tls_reloads_failed.add(1);
+        }
+        for fault in faults {
+            let stays = "a certificate cannot be used: what was in force before stays";
+            tracing::warn!(fault, "{stays}");
         }
     }
 

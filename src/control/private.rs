@@ -28,15 +28,23 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
+    let placed = write_new(&fresh, bytes).and_then(|()| fs::rename(&fresh, path));
+    if let Err(error) = placed {
+        // A full disk gets its room back; where that fails too, the next try begins with it.
+        let _ = fs::remove_file(&fresh);
+        return Err(error);
+    }
+    sync_folder(folder)
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(&fresh)?;
+        .open(path)?;
     file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    sync_folder(folder)
+    file.sync_all()
 }
 
 /// Makes a folder and those that it is in, where they are missing.
@@ -82,6 +90,11 @@ mod tests {
         assert_eq!(old, "one");
         let beside = fs::read_dir(scratch.join("a/b")).expect("a folder").count();
         assert_eq!(beside, 1, "nothing is left beside it");
+        let taken = scratch.join("a/taken");
+        fs::create_dir_all(taken.join("by")).expect("a folder");
+        assert!(write_private(&taken, b"three").is_err());
+        let beside = fs::read_dir(scratch.join("a")).expect("a folder").count();
+        assert_eq!(beside, 2, "nor when it fails");
         assert!(
             write_private(&path.join("below"), b"").is_err(),
             "a file is no folder"

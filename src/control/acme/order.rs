@@ -173,6 +173,10 @@ impl Desk {
     /// # Errors
     /// Why there is none; nothing is shown to the authority any more.
     pub(super) async fn obtain(&self, wanted: &Wanted<'_>) -> Result<Identity, Failure> {
+        // What comes must be kept: no authority is troubled for what no disk takes.
+        let store = self.store.clone();
+        let room = unblocked(move || store.try_room()).await?;
+        room.map_err(|fault| Failure::new("failed", fault))?;
         let client = self.client().await?;
         let ordered = tokio::time::timeout(ORDER_MAX, async {
             let account = self.account(&client).await?;

@@ -15,6 +15,9 @@ const WAITS: [Duration; 7] = [
     Duration::from_secs(12 * 3_600),
 ];
 
+/// How long nothing is ordered after one order followed another, at the least and at the most.
+const RESTS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(24 * 3_600));
+
 /// The longest wait that an authority may ask for.
 pub(super) const ASKED_WAIT_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 
@@ -42,6 +45,13 @@ pub(super) fn suggested_at(
     let last = from + life.mul_f64(0.9);
     let picked = window.0.checked_add(width.mul_f64(chance.clamp(0.0, 1.0)));
     picked.map_or(last, |picked| picked.min(last))
+}
+
+/// How long to wait after a certificate that took the place of one that had come just before: a
+/// tenth of its life, which is good `from` a time `until` another, but a day at most.
+pub(super) fn rest_after(from: SystemTime, until: SystemTime) -> Duration {
+    let life = until.duration_since(from).unwrap_or_default();
+    (life / 10).clamp(RESTS.0, RESTS.1)
 }
 
 /// How long to wait after `failures` in a row, of which there is one at least: up to a fifth more
@@ -90,6 +100,15 @@ mod tests {
         assert_eq!(suggested_at((day(52), day(50)), life, 1.0), day(52));
         let never = SystemTime::UNIX_EPOCH + Duration::from_secs(i64::MAX as u64);
         assert_eq!(suggested_at((day(50), never), life, 1.0), day(81));
+    }
+
+    #[test]
+    fn orders_do_not_chase_each_other() {
+        let from = SystemTime::UNIX_EPOCH + DAY * 20_000;
+        assert_eq!(rest_after(from, from + DAY * 90), DAY);
+        assert_eq!(rest_after(from, from + DAY * 5), DAY / 2);
+        assert_eq!(rest_after(from, from).as_secs(), 10);
+        assert_eq!(rest_after(from + DAY, from).as_secs(), 10, "no life at all");
     }
 
     #[test]

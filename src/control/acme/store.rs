@@ -18,6 +18,12 @@ const FOLDER: &str = "acme";
 /// The file of an account's key and address.
 const ACCOUNT_FILE: &str = "account.json";
 
+/// A file that is there for a moment only, to see whether the disk takes one.
+const ROOM_FILE: &str = "room";
+
+/// The bytes of that: more than a certificate with its chain and key has.
+const ROOM_BYTES: usize = 64 * 1024;
+
 /// What is escaped in the name of an authority's folder.
 const ESCAPED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
@@ -66,6 +72,17 @@ impl Store {
         let path = self.certificate_file(&identity.called);
         let pem = [&identity.chain_pem[..], &identity.key_pem].concat();
         write_private(&path, &pem).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// Sees whether the disk would take a certificate.
+    ///
+    /// # Errors
+    /// It would not.
+    pub(crate) fn try_room(&self) -> Result<(), String> {
+        let path = self.folder.join(ROOM_FILE);
+        write_private(&path, &[0; ROOM_BYTES])
+            .and_then(|()| fs::remove_file(&path))
+            .map_err(|error| format!("{}: {error}", path.display()))
     }
 
     /// The account; none where there is none yet.
@@ -145,6 +162,14 @@ mod tests {
         assert_eq!(kept.expect("it is there").fingerprint, one.fingerprint);
         let data = fs::metadata(&file).expect("it is there");
         assert_eq!(data.permissions().mode() & 0o777, 0o600);
+
+        store.try_room().expect("there is room");
+        let folder = file.parent().expect("it is in one");
+        let files = fs::read_dir(folder).expect("a folder").count();
+        assert_eq!(files, 1, "nothing is left of the try");
+        let full = Store::new(&file, "https://a.example/");
+        let fault = full.try_room().expect_err("a file is no folder");
+        assert!(fault.contains("room"), "{fault}");
 
         fs::write(&file, "nonsense").expect("it is ours");
         let fault = store.certificate("radio").expect_err("no certificate");

@@ -40,59 +40,85 @@ fn nothing_is_wanted_without_names_agreement_and_an_acceptor() {
 
 #[test]
 fn a_certificate_that_is_kept_is_renewed_in_time() {
-    let now = SystemTime::now();
-    let mut charge = Charge::new("it", &names(&["a.example"]), now);
-    assert!(charge.due <= now && charge.id().is_none());
-    charge.on_identity(identity(&charge.names, now));
-    let left = charge.due.duration_since(now).expect("later");
-    let days = left.as_secs() / 86_400;
+    let now = Moment::now();
+    let mut charge = Charge::new("it", &names(&["a.example"]), now.steady);
+    assert!(charge.wait(now).is_zero() && charge.id().is_none());
+    charge.on_identity(identity(&charge.names, now.wall), now.steady);
+    let days = charge.wait(now).as_secs() / 86_400;
     assert!((230..=245).contains(&days), "{days} days of a year");
 
-    let mut more = Charge::new("it", &names(&["a.example", "b.example"]), now);
-    more.on_identity(identity(&charge.names, now));
-    assert!(more.due <= now, "one of the names is missing");
+    let mut more = Charge::new("it", &names(&["a.example", "b.example"]), now.steady);
+    more.on_identity(identity(&charge.names, now.wall), now.steady);
+    assert!(more.wait(now).is_zero(), "one of the names is missing");
 }
 
 #[test]
 fn failures_wait_and_a_nudge_comes_before_that_unless_the_authority_asked() {
-    let now = SystemTime::now();
-    let mut charge = Charge::new("it", &names(&["a.example"]), now);
-    charge.on_failure(&failure(None), now);
-    charge.on_failure(&failure(None), now);
-    assert!(charge.due >= now + Duration::from_secs(300));
-    charge.on_nudge(now);
-    assert_eq!(charge.due, now);
+    let now = Moment::now();
+    let later = |hours| Moment {
+        wall: now.wall,
+        steady: now.steady + hours * HOUR,
+    };
+    let mut charge = Charge::new("it", &names(&["a.example"]), now.steady);
+    charge.on_failure(&failure(None), now.steady);
+    charge.on_failure(&failure(None), now.steady);
+    assert!(charge.wait(now) >= Duration::from_secs(300));
+    charge.on_nudge(now.steady);
+    assert!(charge.wait(now).is_zero());
 
-    charge.on_failure(&failure(Some(9 * HOUR)), now);
-    assert_eq!(charge.due, now + 9 * HOUR);
-    charge.on_nudge(now + HOUR);
-    assert_eq!(charge.due, now + 9 * HOUR);
-    charge.on_nudge(now + 10 * HOUR);
-    assert_eq!(charge.due, now + 10 * HOUR);
+    charge.on_failure(&failure(Some(9 * HOUR)), now.steady);
+    assert_eq!(charge.wait(now), 9 * HOUR);
+    charge.on_nudge(later(1).steady);
+    assert_eq!(charge.wait(now), 9 * HOUR);
+    charge.on_nudge(later(10).steady);
+    assert!(charge.wait(later(10)).is_zero());
 
-    charge.on_identity(identity(&charge.names, now));
-    let due = charge.due;
-    charge.on_nudge(now);
-    assert_eq!(charge.due, due, "nothing failed");
+    charge.on_order(identity(&charge.names, now.wall), now.steady);
+    let wait = charge.wait(now);
+    charge.on_nudge(now.steady);
+    assert_eq!(charge.wait(now), wait, "nothing failed");
+}
+
+#[test]
+fn a_clock_that_jumps_holds_no_order_back_and_brings_no_flood() {
+    let now = Moment::now();
+    let ages = |years: u32| years * 8_766 * HOUR;
+    let mut charge = Charge::new("it", &names(&["a.example"]), now.steady);
+    // Ten years ahead while it fails, and back again.
+    charge.on_failure(&failure(None), now.steady);
+    assert!(charge.wait(now) <= Duration::from_secs(72));
+
+    // Far ahead while certificates come: each of them is old at once.
+    let ahead = Moment {
+        wall: now.wall + ages(1) - 24 * HOUR,
+        steady: now.steady,
+    };
+    charge.on_nudge(now.steady);
+    charge.on_order(identity(&charge.names, now.wall), now.steady);
+    assert!(charge.wait(ahead).is_zero(), "the first may be renewed");
+    charge.on_order(identity(&charge.names, now.wall), now.steady);
+    assert_eq!(charge.wait(ahead), 24 * HOUR);
+    charge.on_suggestion((now.wall - HOUR, now.wall));
+    assert_eq!(charge.wait(now), 24 * HOUR, "whatever the authority says");
 }
 
 #[test]
 fn a_suggestion_is_followed_once() {
-    let now = SystemTime::now();
-    let mut charge = Charge::new("it", &names(&["a.example"]), now);
-    let window = (now + HOUR, now + 2 * HOUR);
+    let now = Moment::now();
+    let mut charge = Charge::new("it", &names(&["a.example"]), now.steady);
+    let window = (now.wall + HOUR, now.wall + 2 * HOUR);
     charge.on_suggestion(window);
-    assert!(charge.due <= now, "there is nothing to renew yet");
-    charge.on_identity(identity(&charge.names, now));
+    assert!(charge.wait(now).is_zero(), "there is nothing to renew yet");
+    charge.on_identity(identity(&charge.names, now.wall), now.steady);
     charge.on_suggestion(window);
-    let due = charge.due;
-    assert!((window.0..=window.1).contains(&due));
+    let wait = charge.wait(now);
+    assert!((HOUR..=2 * HOUR).contains(&wait));
     for _ in 0..10 {
         charge.on_suggestion(window);
-        assert_eq!(charge.due, due);
+        assert_eq!(charge.wait(now), wait);
     }
-    charge.on_failure(&failure(None), now);
-    let due = charge.due;
-    charge.on_suggestion((now, now));
-    assert_eq!(charge.due, due, "a failure has its own time");
+    charge.on_failure(&failure(None), now.steady);
+    let wait = charge.wait(now);
+    charge.on_suggestion((now.wall, now.wall));
+    assert_eq!(charge.wait(now), wait, "a failure has its own time");
 }

@@ -90,6 +90,8 @@ pub(crate) struct Found {
     /// The first is the default.
     pub(super) identities: Vec<Identity>,
     pub(super) stamps: Stamps,
+    /// Why some of them are those that were in force before, one line each.
+    pub(super) faults: Vec<String>,
 }
 
 /// Reads everything if it is not as it was `before`.
@@ -112,9 +114,20 @@ pub(super) fn look(
         return Look::Same;
     }
     match read {
+        Ok(found) if !found.faults.is_empty() && is_same(&found.identities, in_force) => {
+            Look::Bad(stamps, found.faults)
+        }
         Ok(found) => Look::Found(found),
         Err(faults) => Look::Bad(stamps, faults),
     }
+}
+
+fn is_same(some: &[Identity], others: &[Identity]) -> bool {
+    let mut pairs = some.iter().zip(others);
+    let is_one = |(one, other): (&Identity, &Identity)| {
+        one.called == other.called && one.fingerprint == other.fingerprint && one.ocsp == other.ocsp
+    };
+    some.len() == others.len() && pairs.all(is_one)
 }
 
 /// What keeps the files that people named from being used.
@@ -124,14 +137,15 @@ pub(super) fn faults(wanted: &Wanted) -> Vec<String> {
 }
 
 /// Reads everything. `in_force` is what is in use: a certificate for development that could not be
-/// kept goes on, and so does one by ACME whose file was lost.
+/// kept goes on, and so does one whose file was lost or is broken, so that it keeps no other from
+/// being renewed.
 pub(super) fn read(
     wanted: &Wanted,
     state_dir: Option<&Path>,
     in_force: &[Identity],
 ) -> Result<Found, Vec<String>> {
     let stamps = Stamps::of(wanted);
-    let (mut identities, mut faults) = (Vec::new(), Vec::new());
+    let (mut identities, mut faults, mut is_whole) = (Vec::new(), Vec::new(), true);
     for certificate in &wanted.certificates {
         if certificate.is_by_acme() {
             identities.extend(read_acme(certificate, in_force));
@@ -139,30 +153,41 @@ pub(super) fn read(
         }
         match read_one(certificate) {
             Ok(identity) => identities.push(identity),
-            Err(fault) => faults.push(fault),
-        }
-    }
-    if identities.is_empty() && faults.is_empty() {
-        if wanted.self_signed {
-            match kept::take(state_dir, &wanted.hosts, in_force.first()) {
-                Ok(identity) => identities.push(identity),
-                Err(fault) => faults.push(fault),
+            Err(fault) => {
+                faults.push(fault);
+                let last = in_force.iter().find(|one| one.called == certificate.name);
+                let Some(last) = last else {
+                    is_whole = false;
+                    continue;
+                };
+                identities.push(last.clone());
             }
-        } else {
-            faults.push("no certificate is configured, and tls.self_signed makes none".to_owned());
         }
     }
-    if !faults.is_empty() {
+    if !is_whole {
         return Err(faults);
     }
-    Ok(Found { identities, stamps })
+    if identities.is_empty() {
+        if !wanted.self_signed {
+            let fault = "no certificate is configured, and tls.self_signed makes none";
+            return Err(vec![fault.to_owned()]);
+        }
+        let made = kept::take(state_dir, &wanted.hosts, in_force.first());
+        identities.push(made.map_err(|fault| vec![fault])?);
+    }
+    Ok(Found {
+        identities,
+        stamps,
+        faults,
+    })
 }
 
-/// A certificate that came by ACME, if one has come that is still good. One in force goes on where
-/// its file does not lead anywhere any more.
+/// A certificate that came by ACME, if one has come that has not expired. One that is not good yet
+/// is taken: our clock may be behind. One in force goes on where its file does not lead anywhere
+/// any more.
 fn read_acme(certificate: &Certificate, in_force: &[Identity]) -> Option<Identity> {
     let now = SystemTime::now();
-    let is_good = |one: &Identity| one.fault_at(now).is_none();
+    let is_good = |one: &Identity| !one.remaining(now).is_zero();
     let came = certificate.file.exists().then(|| read_one(certificate));
     let kept = match came {
         Some(Ok(identity)) => Some(identity),

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use corecast_config::Config;
-use corecast_tls::Credentials;
+use corecast_config::{Certificate, Config, DEFAULT_CERTIFICATE};
 use corecast_tls::development::{self, SelfSigned};
+use corecast_tls::{Credentials, Identity};
 use tokio::sync::mpsc;
 
 use super::{Certificates, Keeper, LOOK_EVERY, Look, TICKETS_EVERY};
+use crate::acme::store::Store;
 use crate::node::Order;
 use crate::probe::ControlProbe;
 
@@ -172,6 +173,67 @@ fn a_reload_reads_what_the_new_settings_name() {
         let in_force = stage.keeper.certificates.credentials();
         assert_eq!(names(in_force.as_ref()), ["other.example"]);
     });
+}
+
+#[test]
+fn one_that_is_broken_keeps_no_other_from_being_renewed() {
+    let scratch = Scratch::new();
+    let mut config = scratch.config();
+    scratch.write_pair(&made("one.example"));
+    let tv = made("tv.example");
+    scratch.write("tv.pem", &format!("{}{}", tv.certificate, tv.key));
+    config.certificates = vec![Certificate {
+        name: "tv".to_owned(),
+        file: scratch.file("tv.pem"),
+        ..Certificate::default()
+    }];
+    let certificates = Certificates::open(&config, None).expect("good ones");
+    let first = certificates.credentials().expect("some");
+    let mut stage = Stage::new(certificates);
+    block_on(async {
+        fs::remove_file(scratch.file("key.pem")).expect("it was there");
+        let newer = made("tv.example");
+        scratch.write("tv.pem", &format!("{}{}", newer.certificate, newer.key));
+        let fresh = stage.look(&config).await.expect("one of them is new");
+        let seen = |credentials: &Credentials, at: usize| {
+            let one: &Identity = &credentials.identities[at];
+            one.fingerprint.clone()
+        };
+        assert_eq!(seen(&fresh, 0), seen(&first, 0), "it stays");
+        assert_ne!(seen(&fresh, 1), seen(&first, 1), "it is taken");
+        assert_eq!(stage.probe.tls_reloads_failed.total(), 1, "and told");
+        assert!(stage.look(&config).await.is_none(), "once");
+        assert_eq!(stage.probe.tls_reloads_failed.total(), 1);
+
+        // One that is not in force yet and cannot be read changes nothing at all.
+        scratch.write_pair(&made("one.example"));
+        config.certificates[0].name = "radio".to_owned();
+        config.certificates[0].file = scratch.file("nowhere.pem");
+        stage.keeper.handle_reload(&config);
+        assert!(stage.handle_order(&config).await.is_none());
+    });
+}
+
+#[test]
+fn what_came_by_acme_is_taken_by_a_clock_that_is_behind() {
+    let scratch = Scratch::new();
+    let mut config = Config::default();
+    config.tls.acme_names = vec!["radio.example".to_owned()];
+    let state = scratch.file("state");
+    let kept = Store::new(&state, &config.acme.directory_url);
+    let kept = kept.certificate_file(DEFAULT_CERTIFICATE);
+    fs::create_dir_all(kept.parent().expect("a folder")).expect("a scratch folder");
+    let day = Duration::from_secs(24 * 3_600);
+    let now = SystemTime::now();
+    for (from, taken) in [(now + 2 * day, true), (now, true), (now - 400 * day, false)] {
+        let made = development::make(&config.tls.acme_names, from).expect("a good host");
+        fs::write(&kept, format!("{}{}", made.certificate, made.key)).expect("a folder");
+        let certificates = Certificates::open(&config, Some(state.clone())).expect("one");
+        let called = certificates.credentials().expect("one").identities[0]
+            .called
+            .clone();
+        assert_eq!(called == DEFAULT_CERTIFICATE, taken, "{called}");
+    }
 }
 
 #[test]
