@@ -369,10 +369,9 @@ impl Renewer {
             way: Way::choose(challenge, self.acceptors, charge.failures),
             replaces: charge.id(),
         };
-        let orders = &self.desk.node.probe.acme_orders;
         match self.desk.obtain(&wanted).await {
             Ok(identity) => {
-                orders.of("obtained").add(1);
+                self.desk.node.probe.acme_orders.of("obtained").add(1);
                 let certificate = charge.called.as_str();
                 tracing::info!(certificate, "a certificate came from the authority");
                 self.keep(index, &identity).await;
@@ -383,8 +382,8 @@ impl Renewer {
                 self.note(index, Some(String::new()));
             }
             Err(failure) => {
-                orders.of(failure.result).add(1);
                 self.fail(index, &failure);
+                self.desk.node.probe.acme_orders.of(failure.result).add(1);
             }
         }
     }
@@ -402,6 +401,7 @@ impl Renewer {
             "no certificate came: what is in force stays"
         );
         self.note(index, Some(failure.text.clone()));
+        self.tell();
     }
 
     /// Keeps a certificate, again and again where the disk does not take it: another order would

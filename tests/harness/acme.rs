@@ -3,8 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,10 +16,16 @@ use super::{Client, Scratch, program, wait_for};
 /// How long a program may take to start, on a machine that compiles beside the test.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-/// Names that all lead to one address. It answers as long as the tests run.
+/// Names that lead to one address, but for one of them. It answers as long as the tests run.
 pub(crate) struct Names {
     address: SocketAddr,
-    leads_to: Arc<AtomicU32>,
+    leads: Arc<Mutex<Leads>>,
+}
+
+#[derive(Clone, Copy)]
+struct Leads {
+    all: Ipv4Addr,
+    one: Option<(&'static str, Ipv4Addr)>,
 }
 
 impl Names {
@@ -28,29 +33,43 @@ impl Names {
     pub(crate) fn start() -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = socket.local_addr().expect("it is bound");
-        let leads_to = Arc::new(AtomicU32::new(Ipv4Addr::LOCALHOST.to_bits()));
-        let shared = Arc::clone(&leads_to);
+        let all = Ipv4Addr::LOCALHOST;
+        let leads = Arc::new(Mutex::new(Leads { all, one: None }));
+        let shared = Arc::clone(&leads);
         std::thread::spawn(move || {
             let mut question = [0; 512];
             while let Ok((n, peer)) = socket.recv_from(&mut question) {
-                let ip = Ipv4Addr::from_bits(shared.load(Ordering::Relaxed));
-                if let Some(answer) = answer(&question[..n], ip) {
+                let leads = *shared.lock().expect("nobody panics with it");
+                if let Some(answer) = answer(&question[..n], leads) {
                     let _ = socket.send_to(&answer, peer);
                 }
             }
         });
-        Names { address, leads_to }
+        Names { address, leads }
     }
 
-    /// Has them lead to `ip` from now on.
+    /// Has all of them lead to `ip` from now on.
     pub(crate) fn lead_to(&self, ip: Ipv4Addr) {
-        self.leads_to.store(ip.to_bits(), Ordering::Relaxed);
+        self.set(Leads { all: ip, one: None });
+    }
+
+    /// Has `name` lead to `ip`, and all others here.
+    pub(crate) fn lead_astray(&self, name: &'static str, ip: Ipv4Addr) {
+        let all = Ipv4Addr::LOCALHOST;
+        self.set(Leads {
+            all,
+            one: Some((name, ip)),
+        });
+    }
+
+    fn set(&self, leads: Leads) {
+        *self.leads.lock().expect("nobody panics with it") = leads;
     }
 }
 
-/// The answer to a question of DNS (RFC 1035 section 4): `ip` where an address of IPv4 is asked
-/// for, else nothing of that kind.
-fn answer(message: &[u8], ip: Ipv4Addr) -> Option<Vec<u8>> {
+/// The answer to a question of DNS (RFC 1035 section 4): where the name leads, if an address of
+/// IPv4 is asked for, else nothing of that kind.
+fn answer(message: &[u8], leads: Leads) -> Option<Vec<u8>> {
     let asked = message.get(12..)?;
     let name = asked.iter().position(|byte| *byte == 0)? + 1;
     let question = asked.get(..name + 4)?;
@@ -59,10 +78,18 @@ fn answer(message: &[u8], ip: Ipv4Addr) -> Option<Vec<u8>> {
     answer.extend([0x84, 0, 0, 1, 0, u8::from(wants_v4), 0, 0, 0, 0]);
     answer.extend(question);
     if wants_v4 {
+        let one = leads.one.filter(|(one, _)| is_name(&asked[..name], one));
         answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
-        answer.extend(ip.octets());
+        answer.extend(one.map_or(leads.all, |(_, ip)| ip).octets());
     }
     Some(answer)
+}
+
+/// Whether `labels`, each with its length before it, are those of `name`.
+fn is_name(labels: &[u8], name: &str) -> bool {
+    let label = |label: &str| [&[label.len() as u8], label.as_bytes()].concat();
+    let wanted: Vec<u8> = name.split('.').flat_map(label).chain([0]).collect();
+    labels.eq_ignore_ascii_case(&wanted)
 }
 
 /// What an authority is like.

@@ -60,6 +60,22 @@ pub(crate) fn program(name: &str) -> Command {
     }
 }
 
+/// A library of the system that programs may be started with, by the end of its path. One that is
+/// missing fails the test, as with [`program`].
+pub(crate) fn library(name: &str, package: &str) -> PathBuf {
+    let folders = std::fs::read_dir("/usr/lib")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let found = folders
+        .map(|folder| folder.path().join(name))
+        .find(|path| path.is_file());
+    match found {
+        Some(path) => path,
+        None => panic!("{name} is missing. `./x test` installs it, or: apt-get install {package}"),
+    }
+}
+
 /// A command for an ffmpeg that speaks Enhanced RTMP, as [`program`]. `./x test` fetches it.
 pub(crate) fn newer_ffmpeg() -> Command {
     let folder =

@@ -41,8 +41,10 @@ impl Authority {
         let name = "Authority of the tests";
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().expect("a key can be made");
-        let issuer = CertifiedIssuer::self_signed(params, key).expect("it signs itself");
         let scratch = Scratch::new("authority");
+        let text = key.serialize_pem();
+        fs::write(scratch.file("ca.key"), text).expect("a scratch folder takes files");
+        let issuer = CertifiedIssuer::self_signed(params, key).expect("it signs itself");
         fs::write(scratch.file("ca.pem"), issuer.pem()).expect("a scratch folder takes files");
         Authority { issuer, scratch }
     }
@@ -50,6 +52,11 @@ impl Authority {
     /// PEM: who trusts it trusts all that it signs.
     pub(crate) fn file(&self) -> PathBuf {
         self.scratch.file("ca.pem")
+    }
+
+    /// PEM: its key, for programs that sign in its name.
+    pub(crate) fn key_file(&self) -> PathBuf {
+        self.scratch.file("ca.key")
     }
 
     /// A certificate for `names`, in files that begin with `file`; what was there goes.

@@ -1,6 +1,9 @@
 //! Certificates by ACME, from an authority that other people wrote: they come by either proof, are
 //! renewed under whoever is connected, and nothing that goes wrong takes away what is there.
 
+mod faults;
+mod order;
+
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -58,6 +61,17 @@ impl Stage {
     /// A server that asks the authority whose directory is at `url`; `acme` and `more` are
     /// settings.
     fn serve(&mut self, backend: Backend, url: &str, acme: &str, more: &str) -> Server {
+        let file = self.write(backend, url, acme, more);
+        let port = self.held.take().unwrap_or_else(Port::take);
+        let server = Server::launch_from(&file, port);
+        wait_for("the server is ready", LIMIT, || {
+            self.is_ready().then_some(())
+        });
+        server
+    }
+
+    /// Writes the settings, as [`Stage::serve`] has them.
+    fn write(&self, backend: Backend, url: &str, acme: &str, more: &str) -> PathBuf {
         let backend = match backend {
             Backend::IoUring => "io_uring",
             Backend::Epoll => "epoll",
@@ -78,12 +92,7 @@ impl Stage {
         );
         let file = self.folder.file("corecast.toml");
         std::fs::write(&file, text).expect("a scratch folder takes files");
-        let port = self.held.take().unwrap_or_else(Port::take);
-        let server = Server::launch_from(&file, port);
-        wait_for("the server is ready", LIMIT, || {
-            self.is_ready().then_some(())
-        });
-        server
+        file
     }
 
     fn is_ready(&self) -> bool {
@@ -188,11 +197,16 @@ fn assert_told(stage: &Stage) {
     assert_eq!(api["acme"][0]["error"], Value::Null, "{api}");
 }
 
-/// Fails unless what came is kept, for the server only.
+/// Fails unless both certificates are kept, for the server only.
 fn assert_kept(stage: &Stage) {
+    assert_kept_only(stage, &["account.json", "default.pem", "tv.pem"]);
+}
+
+/// Fails unless these files are kept, for the server only.
+fn assert_kept_only(stage: &Stage, names: &[&str]) {
     let files = stage.kept();
     let called: Vec<_> = files.iter().filter_map(|file| file.file_name()).collect();
-    assert_eq!(called, ["account.json", "default.pem", "tv.pem"]);
+    assert_eq!(called, names);
     for file in &files {
         let data = std::fs::metadata(file).expect("it is there");
         let mode = data.permissions().mode() & 0o777;

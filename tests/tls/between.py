@@ -5,6 +5,9 @@ Usage: between.py PORT AUTHORITY_PORT CHAIN KEY TASK [ARGUMENTS]
 - nonces: every request that is signed is refused once, as if its nonce were old
 - limits SECONDS: the first order is one too many, and the next may come in SECONDS
 - suggests: the first certificate shall be renewed at once (RFC 9773), others in ten years
+- wrong WHERE:HOW ...: each visit goes wrong once, in this way, and those that follow do not
+- hold FILE: an authority that is told to look at a proof does so when there is that file
+- kind: nothing at all
 
 It prints one JSON document a line: what passed, when, and what was in it.
 """
@@ -13,6 +16,7 @@ import base64
 import http.client
 import http.server
 import json
+import os
 import ssl
 import sys
 import threading
@@ -23,7 +27,8 @@ HOP_BY_HOP = ("connection", "transfer-encoding", "content-length", "keep-alive")
 RENEWAL_INFO = "/renewal-info"
 
 lock = threading.Lock()
-state = {"posts": 0, "orders": 0, "suggestions": 0, "paths": {}}
+state = {"posts": 0, "orders": 0, "suggestions": 0, "paths": {}, "challenges": {}}
+state["wrong"] = list(ARGUMENTS)
 
 
 def tell(what, **more):
@@ -79,8 +84,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 if TASK == "limits" and state["orders"] == 1:
                     wait = ("Retry-After", ARGUMENTS[0])
                     return self.refuse(429, "rateLimited", "too many, come later", wait)
+        where = self.where()
+        if TASK == "wrong" and state["wrong"] and state["wrong"][0].startswith(where + ":"):
+            how = state["wrong"].pop(0).split(":")[1]
+            tell("wrong", where=where, how=how)
+            return self.go_wrong(how)
+        if where in ("account", "finalize", "certificate"):
+            tell(where)
+        if TASK == "hold" and where == "challenge" and body and payload(body) == {}:
+            return self.hold(dict(self.headers.items()), body)
         headers = {name: value for name, value in self.headers.items()}
         status, fields, answer = ask(method, self.path, headers, body)
+        if where == "authorization" and status == 200:
+            authorization = json.loads(answer)
+            for one in authorization["challenges"]:
+                state["challenges"]["/" + one["url"].split("/", 3)[3]] = one
+            tell(where, answer=authorization)
         if self.path == "/dir":
             directory = json.loads(answer)
             for name, url in directory.items():
@@ -90,6 +109,59 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 directory["renewalInfo"] = f"https://localhost:{PORT}{RENEWAL_INFO}"
             answer = json.dumps(directory).encode()
         self.say(status, fields, answer, method)
+
+    def where(self):
+        named = {"newAccount": "account", "newOrder": "order"}
+        for name, path in state["paths"].items():
+            if self.path == path and name in named:
+                return named[name]
+        parts = {"authZ": "authorization", "chalZ": "challenge", "certZ": "certificate"}
+        first = self.path.split("/")[1]
+        return parts.get(first, "finalize" if first.startswith("finalize") else first)
+
+    def hold(self, headers, body):
+        path = self.path
+
+        def pass_on_later():
+            while not os.path.exists(ARGUMENTS[0]):
+                time.sleep(0.05)
+            ask("POST", path, headers, body)
+
+        threading.Thread(target=pass_on_later, daemon=True).start()
+        answer = {**state["challenges"][path], "status": "processing"}
+        kind = ("Content-Type", "application/json")
+        self.say(200, [kind, *self.nonces()], json.dumps(answer).encode(), "POST")
+        tell("held", path=path)
+
+    def go_wrong(self, how):
+        self.close_connection = True
+        json_type = [("Content-Type", "application/json")]
+        if how == "page":
+            return self.say(200, [("Content-Type", "text/html")], b"<html>hello</html>", "GET")
+        if how == "types":
+            return self.say(200, json_type, b'{"newNonce": 7, "status": [], "id": {}}', "GET")
+        if how == "deep":
+            return self.say(200, json_type, b"[" * 500_000, "GET")
+        if how == "busy":
+            fields = [("Content-Type", "text/plain"), ("Retry-After", "2")]
+            return self.say(503, fields, b"come back later", "GET")
+        if how == "hang-up":
+            return None
+        length = 1 << 40 if how == "huge" else 1000
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        try:
+            if how == "cut":
+                self.wfile.write(b'{"newNonce"')
+            while how == "huge":
+                self.wfile.write(b" " * 65536)
+            while how == "slow":
+                self.wfile.write(b" ")
+                time.sleep(0.5)
+        except OSError:
+            tell("gone", how=how)
 
     def suggest(self):
         state["suggestions"] += 1
@@ -103,11 +175,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.say(200, fields, json.dumps(answer).encode(), "GET")
 
     def refuse(self, status, kind, detail, *fields):
-        _, headers, _ = ask("HEAD", state["paths"]["newNonce"], {"Host": self.headers["Host"]}, b"")
-        nonces = [(name, value) for name, value in headers if name.lower() == "replay-nonce"]
         problem = {"type": "urn:ietf:params:acme:error:" + kind, "detail": detail}
         kind = ("Content-Type", "application/problem+json")
-        self.say(status, [kind, *nonces, *fields], json.dumps(problem).encode(), "POST")
+        self.say(status, [kind, *self.nonces(), *fields], json.dumps(problem).encode(), "POST")
+
+    def nonces(self):
+        host = {"Host": self.headers["Host"]}
+        _, headers, _ = ask("HEAD", state["paths"]["newNonce"], host, b"")
+        return [(name, value) for name, value in headers if name.lower() == "replay-nonce"]
 
     def say(self, status, fields, body, method):
         self.send_response(status)

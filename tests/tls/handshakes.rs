@@ -1,7 +1,11 @@
 //! TLS as openssl and sslyze see it: protocols, resumption on any shard, certificates by name, and
 //! certificates that change while the server runs.
 
+mod settings;
+
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -11,9 +15,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::failures::peers;
-use crate::harness::client::python_with_packages;
+use crate::harness::client::{library, python_with_packages};
 use crate::harness::server::OTHER_NAME;
-use crate::harness::{Backend, Client, IcyReader, Server, Station, program, wait_for};
+use crate::harness::{Backend, Client, IcyReader, Scratch, Server, Station, program, wait_for};
 
 crate::clients::on_both_backends!(
     tickets_resume_on_every_shard,
@@ -73,41 +77,90 @@ fn openssl_sees_what_is_meant() {
     assert_eq!(server.get("/health").status, 200);
 }
 
+/// A request whose answer comes after a ticket.
+const REQUEST: &str = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+/// A session of `version` with its ticket, in a file.
+fn session(server: &Server, version: &str) -> PathBuf {
+    let session = server.scratch().file(&format!("session{version}"));
+    let ask = server.scratch().file("ask");
+    std::fs::write(&ask, REQUEST).expect("a scratch folder takes files");
+    let mut openssl = program("openssl");
+    openssl.args(["s_client", "-servername", "localhost", version, "-ign_eof"]);
+    openssl.args(["-connect", &server.tls().address().to_string()]);
+    openssl.arg("-sess_out").arg(&session);
+    let said = Client::spawn_from(&mut openssl, &ask).wait(LIMIT).text();
+    assert!(said.contains("HTTP/1.1 200 "), "{said}");
+    session
+}
+
+/// Whether the server takes the ticket of `session`.
+fn resumes(server: &Server, version: &str, session: &Path) -> bool {
+    let mut openssl = program("openssl");
+    openssl.args(["s_client", "-servername", "localhost", version, "-connect"]);
+    openssl.arg(server.tls().address().to_string());
+    openssl.arg("-sess_in").arg(session);
+    let said = Client::spawn(&mut openssl).wait(LIMIT).text();
+    let reused = said.contains("\nReused, ");
+    assert!(reused || said.contains("\nNew, "), "{version}: {said}");
+    reused
+}
+
+#[test]
+fn tickets_end_with_their_keys() {
+    let folder = Scratch::new("clock");
+    let clock = folder.file("clock");
+    let set = |shift: &str| {
+        // In one step: whoever looks sees one time or the other.
+        let fresh = folder.file("fresh");
+        std::fs::write(&fresh, shift).expect("a scratch folder takes files");
+        std::fs::rename(&fresh, &clock).expect("both are in one folder");
+    };
+    set("+0");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_corecast"));
+    command.env(
+        "LD_PRELOAD",
+        library("faketime/libfaketimeMT.so.1", "libfaketime"),
+    );
+    command.env("FAKETIME_TIMESTAMP_FILE", &clock);
+    command.env("FAKETIME_NO_CACHE", "1");
+    command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    let server = Server::start_tls_with(command, Backend::Epoll, &[]);
+    let versions = ["-tls1_2", "-tls1_3"];
+    let sessions = versions.map(|version| (version, session(&server, version)));
+    // Keys turn every six hours; the one from before is good as long again.
+    for (shift, resumed) in [
+        ("+0", true),
+        ("+7h", true),
+        ("+14h", false),
+        ("+21h", false),
+    ] {
+        set(shift);
+        for (version, session) in &sessions {
+            assert_eq!(
+                resumes(&server, version, session),
+                resumed,
+                "{version} at {shift}"
+            );
+        }
+    }
+    for (version, _) in &sessions {
+        let fresh = session(&server, version);
+        assert!(
+            resumes(&server, version, &fresh),
+            "{version}: a new one is good"
+        );
+    }
+}
+
 fn tickets_resume_on_every_shard(backend: Backend) {
     let server = Server::start_tls(backend, &[]);
-    let address = server.tls().address().to_string();
     for version in ["-tls1_2", "-tls1_3"] {
-        let session = server.scratch().file(&format!("session{version}"));
-        let ask = server.scratch().file("ask");
-        let request = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        std::fs::write(&ask, request).expect("a scratch folder takes files");
         // Its ticket comes with the first answer.
-        let mut openssl = program("openssl");
-        openssl.args([
-            "s_client",
-            "-connect",
-            &address,
-            "-servername",
-            "localhost",
-            version,
-        ]);
-        openssl.args(["-ign_eof", "-sess_out"]).arg(&session);
-        let said = Client::spawn_from(&mut openssl, &ask).wait(LIMIT).text();
-        assert!(said.contains("HTTP/1.1 200 "), "{said}");
+        let session = session(&server, version);
         // By chance a connection comes to one shard or the other; a ticket fits both.
         for _ in 0..8 {
-            let mut openssl = program("openssl");
-            openssl.args([
-                "s_client",
-                "-connect",
-                &address,
-                "-servername",
-                "localhost",
-                version,
-            ]);
-            openssl.args(["-sess_in"]).arg(&session);
-            let said = Client::spawn(&mut openssl).wait(LIMIT).text();
-            assert!(said.contains("\nReused, "), "{version}: {said}");
+            assert!(resumes(&server, version, &session), "{version}");
         }
     }
 }
@@ -224,8 +277,24 @@ fn half_a_handshake_ends_and_holds_up_nobody() {
     assert_eq!(server.metric("corecast_task_panics_total", ""), 0.0);
 }
 
-/// How many handshakes are made beside the changes.
+/// How many times the certificate changes.
 const CHANGES: u32 = 12;
+
+/// A Python program that shakes hands by QUIC until a file is there, and says how often.
+const BY_HTTP3: &str = "import os, sys\nfrom curl_cffi import requests\n\
+     url, enough = sys.argv[1:]\nmade = 0\n\
+     while not os.path.exists(enough):\n\
+     \x20   answer = requests.get(url, http_version='v3only', verify=False, timeout=20)\n\
+     \x20   assert answer.status_code == 200, answer.status_code\n\
+     \x20   made += 1\n\
+     print(made)\n";
+
+/// Has a client shake hands by QUIC again and again until there is the file `enough`.
+fn shake_by_http3(server: &Server, enough: &Path) -> Client {
+    let url = format!("https://{}/health", server.tls().address());
+    let mut python = python_with_packages();
+    Client::spawn(python.args(["-c", BY_HTTP3, &url]).arg(enough))
+}
 
 fn certificates_change_and_no_handshake_is_lost(backend: Backend) {
     let server = Server::start_tls(backend, &[]);
@@ -254,12 +323,17 @@ fn certificates_change_and_no_handshake_is_lost(backend: Backend) {
             })
         })
         .collect();
+    let enough = server.scratch().file("enough");
+    let by_http3 = shake_by_http3(&server, &enough);
     let mut serials = HashSet::new();
-    for _ in 0..CHANGES {
+    for change in 0..CHANGES {
         let before = made.load(Ordering::Relaxed);
         let names = crate::harness::tls::NAMES;
         server.tls().authority.issue("server", &names);
-        server.signal(Signal::HUP);
+        // New files are found without being told too.
+        if change % 4 != 0 {
+            server.signal(Signal::HUP);
+        }
         wait_for("the new certificate is shown", LIMIT, || {
             let seen = s_client(&server, &["-servername", "localhost"]);
             let from = seen.find("-----BEGIN CERTIFICATE-----")?;
@@ -274,7 +348,10 @@ fn certificates_change_and_no_handshake_is_lost(backend: Backend) {
     for client in clients {
         client.join().expect("every handshake was made");
     }
-    eprintln!("{} handshakes", made.load(Ordering::Relaxed));
+    std::fs::write(&enough, "").expect("a scratch folder takes files");
+    let by_http3 = by_http3.succeed(LIMIT).text();
+    let many = by_http3.trim().parse().is_ok_and(|made: u32| made > 3);
+    assert!(many, "{by_http3} by HTTP/3");
     assert!(serials.len() as u32 >= CHANGES);
     assert!(reader.listen(Duration::from_millis(100)) && station.is_playing());
     // Files that are no certificates change nothing.
