@@ -24,7 +24,7 @@ section! {
         /// OCSP response (DER) that is stapled to it; empty for none.
         ocsp_file: PathBuf = PathBuf::new(), Kind::Path, Reload;
         /// Names such as `["radio.example.org"]` that this certificate is asked for by ACME,
-        /// instead of files: see `[acme]`. Empty for none.
+        /// instead of files, 100 at most: see `[acme]`. Empty for none.
         acme_names: Vec<String> = Vec::new(), Kind::Words, Reload;
         /// Whether a server without any certificate makes one for development, which signs itself
         /// and which browsers warn of: for `server.hostname` and this machine, kept in the state
@@ -68,7 +68,7 @@ section! {
         key_file: PathBuf = PathBuf::new(), Kind::Path, Reload;
         /// OCSP response (DER) that is stapled to it; empty for none.
         ocsp_file: PathBuf = PathBuf::new(), Kind::Path, Reload;
-        /// Names that it is asked for by ACME, instead of files: see `[acme]`.
+        /// Names that it is asked for by ACME, instead of files, 100 at most: see `[acme]`.
         acme_names: Vec<String> = Vec::new(), Kind::Words, Reload;
     }
 }

@@ -53,8 +53,8 @@ impl Held {
         let lines = self.between.lines().into_iter();
         let asked = lines.filter(|line| line["what"] == "authorization");
         let challenges = asked.flat_map(|line| line["answer"]["challenges"].as_array().cloned());
-        let tokens = challenges.flatten().filter(|it| it["type"] == "http-01");
-        let token = tokens.last().expect("one was asked for")["token"].clone();
+        let mut tokens = challenges.flatten().filter(|it| it["type"] == "http-01");
+        let token = tokens.next_back().expect("one was asked for")["token"].clone();
         token.as_str().expect("a text").to_owned()
     }
 
