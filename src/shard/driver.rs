@@ -97,7 +97,8 @@ pub(crate) struct Shard {
     pub(crate) inboxes: Inboxes,
     /// Where bodies of requests are until control has answered.
     pub(crate) bodies: Rc<Room>,
-    /// Requests for HLS that wait or whose answer is being sent.
+    /// Requests for HLS that wait or whose answer is being sent, and sources that were not told
+    /// of their end.
     pub(crate) answering: Cell<u32>,
     timer: Signal,
     timer_due: Cell<Option<Time>>,

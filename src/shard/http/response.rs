@@ -190,7 +190,7 @@ impl Response {
     }
 }
 
-/// An answer on its way: a drain gives it its time.
+/// An answer on its way, or a source that is to be told of its end: a drain gives it its time.
 pub(crate) struct Answering(Rc<Shard>);
 
 impl Answering {

@@ -24,6 +24,9 @@ const URGENCY_OFFSET: u8 = 124;
 /// Answered streams that are remembered before they are looked through.
 const FLYING_MAX: usize = 64;
 
+/// How long a peer may be silent that has not said that it has all of its answers.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+
 /// A request's head, as it came.
 #[derive(Debug)]
 pub(crate) struct Arrived {
@@ -50,6 +53,9 @@ pub(crate) struct Inner {
     refused_from: Option<u64>,
     /// Streams whose answers quiche has, and the peer maybe not.
     flying: Vec<u64>,
+    /// Packets that came, and when it was seen that there was a new one: only looked at while
+    /// answers fly to somebody who is to go.
+    heard: (usize, Instant),
     pub(super) ways: Ways,
 }
 
@@ -103,6 +109,7 @@ impl Connection {
                 next_request: 0,
                 refused_from: None,
                 flying: Vec::new(),
+                heard: (0, handshake_until),
                 ways: Ways::new(peer),
             }),
             agenda,
@@ -278,10 +285,17 @@ impl Inner {
         }
     }
 
-    /// Whether the peer has whole answers to all that it asked.
+    /// Whether the peer has whole answers to all that it asked, or is gone with them.
     pub(crate) fn is_quiet(&mut self) -> bool {
         self.land();
-        self.streams.is_empty() && self.flying.is_empty()
+        if !self.streams.is_empty() || self.flying.is_empty() {
+            return self.streams.is_empty();
+        }
+        let (now, came) = (Instant::now(), self.quic.stats().recv);
+        if self.heard.0 != came {
+            self.heard = (came, now);
+        }
+        now.saturating_duration_since(self.heard.1) >= SILENCE_MAX
     }
 
     /// Takes what the peer said, and hands what is ready to quiche. Requests that begin go to

@@ -29,6 +29,7 @@ use crate::admission::guessing::{self, Surface};
 use crate::driver::Shard;
 use crate::http::connection::{BodyFault, Connection};
 use crate::http::exchange::log_text;
+use crate::http::response::Answering;
 use crate::hub::ListenerCard;
 use crate::joining::Wish;
 use crate::net::ReaderSocket;
@@ -114,6 +115,8 @@ impl Talk {
             };
             match event {
                 Event::Publish(wish) => {
+                    // A drain ends it, and gives it the time to hear so.
+                    let _hold = Answering::new(&self.shard);
                     let published = Box::pin(self.publish(&wish)).await;
                     let Some(Published { reason, goes_on }) = published else {
                         return self.close(EndReason::PeerClosed).await;

@@ -26,7 +26,7 @@ use crate::admission::guessing::{self, Surface};
 use crate::driver::Shard;
 use crate::http::connection::{BodyFault, Connection};
 use crate::http::exchange::{Account, Sent};
-use crate::http::response::{CONTINUE, Response, SERVER, unix_seconds, version_for};
+use crate::http::response::{Answering, CONTINUE, Response, SERVER, unix_seconds, version_for};
 use crate::net::buffer::SCRATCH_BYTES;
 use crate::probe::{Refusal, RequestKind};
 use crate::publication::Publication;
@@ -131,6 +131,8 @@ pub(crate) async fn publish(mut connection: Connection, request: Request, admitt
             return;
         }
     };
+    // A drain ends it, and gives it the time to hear so.
+    let _hold = Answering::new(&shard);
     publication.start();
     let mut feed = Feed::new(&wish, &mount, &shard);
     feed.until = stay_max.map(|stay_max| Instant::now() + stay_max);

@@ -1,8 +1,9 @@
 mod admission;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use corecast_media::name::MountName;
@@ -259,6 +260,39 @@ fn draining_ends_sessions_and_then_the_shards() {
         let ended = matches!(end, Ok(0)) || end.as_ref().is_err_and(reset);
         assert!(ended, "{end:?}");
         assert_eq!(node.seats.sources.taken(), 0);
+    });
+}
+
+#[test]
+fn a_source_that_never_stops_hears_that_the_node_drains() {
+    on_each(|node| {
+        let mut source = node.connect();
+        let lines = format!("Host: test\r\n{AUTH}{OPAQUE}Transfer-Encoding: chunked\r\n");
+        let head = format!("PUT /live HTTP/1.1\r\n{lines}Expect: 100-continue\r\n\r\n");
+        source.write_all(head.as_bytes()).expect("the node reads");
+        read_head(&mut source);
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (mut feeding, stop) = (source.try_clone().expect("a copy"), Arc::clone(&stopped));
+        let feed = std::thread::spawn(move || {
+            while !stop.load(Ordering::SeqCst) && feeding.write_all(b"4\r\nmore\r\n").is_ok() {
+                std::thread::park_timeout(Duration::from_micros(100));
+            }
+        });
+        let hears = std::thread::spawn(move || {
+            let head = read_head(&mut source);
+            // What it has sent until it looks does not matter.
+            std::thread::park_timeout(Duration::from_millis(100));
+            stopped.store(true, Ordering::SeqCst);
+            source.shutdown(Shutdown::Write)?;
+            source.read_to_end(&mut Vec::new()).map(|_| head)
+        });
+        let (began, grace) = (Instant::now(), Duration::from_secs(60));
+        node.drain(grace);
+        assert!(began.elapsed() < grace / 3, "{:?}", began.elapsed());
+        feed.join().expect("no panic");
+        let heard = hears.join().expect("no panic");
+        let heard = heard.expect("an end in good order");
+        assert!(heard.starts_with("HTTP/1.1 503 "), "{heard}");
     });
 }
 

@@ -150,6 +150,30 @@ fn a_drain_waits_for_nobody_where_nobody_is() {
 }
 
 #[test]
+fn a_drain_does_not_wait_for_who_vanished_with_its_answer() {
+    let patient = || {
+        let mut config = config();
+        config.limits.idle_timeout = Duration::from_secs(60);
+        config
+    };
+    let sockets = || udp::bind((Ipv4Addr::LOCALHOST, 0).into(), 1).expect("a port is free");
+    on_sockets(patient, sockets, credentials, |node, at| {
+        let mut client = Client::connected(at);
+        // It never says that it got that.
+        assert_eq!(client.get("/api/one").status(), Some("200"));
+        drop(client);
+        let began = Instant::now();
+        node.drain(Duration::from_secs(60));
+        // As long as a silent client would be waited for.
+        assert!(
+            began.elapsed() < Duration::from_secs(15),
+            "{:?}",
+            began.elapsed()
+        );
+    });
+}
+
+#[test]
 fn packets_go_to_the_shard_that_their_id_names() {
     on_each(2, |node, at| {
         for first in 0..8 {
