@@ -191,9 +191,11 @@ impl Driver<'_, '_> {
             Err(_) => return Poll::Ready(()),
             Ok(true) => {
                 let mut pause = Box::pin(monoio::time::sleep(Duration::ZERO));
-                // Not ready: its time has come, but the runtime did not look at it yet.
-                if pause.as_mut().poll(cx).is_pending() {
-                    self.pause = Some(pause);
+                // Its time has come, but the runtime mostly did not look at it yet.
+                match pause.as_mut().poll(cx) {
+                    Poll::Pending => self.pause = Some(pause),
+                    // Nobody else knows that there may be more to read.
+                    Poll::Ready(()) => cx.waker().wake_by_ref(),
                 }
             }
             Ok(false) => {}
