@@ -1,7 +1,7 @@
 //! Listeners with a name and a password: who is in a mount's file of users (`listener_htpasswd`).
 //!
 //! To check a password takes long on purpose, so that happens on a thread of its own, a few at
-//! once, and whoever waits longer than its shard waits is refused there.
+//! once, and whoever waits longer for that than `hook_timeout` is refused.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use corecast_media::name::SessionId;
 use corecast_mesh::message::{FromControl, Question, Verdict};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::node::{Node, Order};
 use crate::users;
@@ -21,6 +22,9 @@ const DENIED: &str = "this mount is for listeners with a name and the right pass
 
 /// What one is told where the file cannot be read.
 const UNREADABLE: &str = "the station cannot say now who may listen";
+
+/// What one is told whose turn does not come in time.
+const CROWDED: &str = "too many want to come in now";
 
 /// The doorkeeper. Lives on: the control plane.
 pub(crate) struct Guests {
@@ -40,7 +44,8 @@ impl Guests {
     /// at once, one about a known listener as [`Order::Welcome`]; the others are answered.
     pub(crate) fn handle_question(&self, question: Question) -> Option<Question> {
         let config = self.node.config();
-        let path = &config.mount(question.mount.as_str()).listener_htpasswd;
+        let settings = config.mount(question.mount.as_str());
+        let (path, patience) = (&settings.listener_htpasswd, settings.hook_timeout);
         if question.publisher || path.as_os_str().is_empty() {
             return Some(question);
         }
@@ -55,7 +60,10 @@ impl Guests {
             checks: Arc::clone(&checks),
         };
         tokio::spawn(async move {
-            let _turn = checks.acquire_owned().await;
+            let Ok(_turn) = timeout(patience, checks.acquire_owned()).await else {
+                // Nobody waits for it any longer; those behind it would too.
+                return guests.answer(session, Verdict::Unsaid(CROWDED.into()));
+            };
             let known = tokio::task::spawn_blocking(move || {
                 read(&path).map(|users| users::may_enter(&users, &user, &password))
             });

@@ -9,8 +9,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use corecast_config::{Config, Mount, shown_ip};
-use corecast_media::name::{MountName, SessionId};
+use corecast_config::{Config, Mount, is_hls_path, shown_ip};
+use corecast_media::name::MountName;
 use corecast_mesh::message::{AccessRecord, Event, FromControl, Question, Verdict};
 use corecast_telemetry::log::{Limiter, Limits, Verdict as Line};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::warn;
 
 use crate::client::{Client, Failure, Login, Reply, form, shown};
+use crate::kept::Kept;
 use crate::node::Node;
 
 /// The most calls that wait or are on their way; what is beyond fails at once.
@@ -31,9 +32,6 @@ const NEWS_AT_ONCE: usize = 32;
 
 /// Desks that are kept before unused ones go.
 const DESKS_KEPT: usize = 64;
-
-/// The most listeners whose credentials are kept for the news of their end.
-const KEPT_MAX: usize = 100_000;
 
 /// The most letters of a script's message that are passed on.
 const MESSAGE_CHARS_MAX: usize = 200;
@@ -51,8 +49,9 @@ pub(crate) struct Hooks {
     places: Arc<Semaphore>,
     /// Where calls of one kind to one URL queue.
     desks: HashMap<String, Arc<Semaphore>>,
-    /// User and password of listeners who were asked about.
-    kept: HashMap<SessionId, (Box<str>, Box<str>)>,
+    /// User and password of listeners who were asked about. Not of players of HLS: one visit has
+    /// many questions, and none of them is its session.
+    kept: Kept,
 }
 
 /// What the tasks share.
@@ -86,7 +85,7 @@ impl Hooks {
             }),
             places: Arc::new(Semaphore::new(CALLS_MAX as usize)),
             desks: HashMap::new(),
-            kept: HashMap::new(),
+            kept: Kept::default(),
         }
     }
 
@@ -117,9 +116,9 @@ impl Hooks {
         if let Some(credentials) = question.credentials
             && !settings.hook_listener_remove.is_empty()
             && !question.publisher
-            && self.kept.len() < KEPT_MAX
+            && !is_hls_path(path_of(&question.target))
         {
-            self.kept.insert(session, credentials);
+            self.kept.keep(session, credentials);
         }
         let failed = on_failure(settings);
         let caller = Arc::clone(&self.caller);
@@ -184,7 +183,7 @@ impl Hooks {
     }
 
     fn tell_listener(&mut self, record: &AccessRecord) {
-        let credentials = self.kept.remove(&record.session);
+        let credentials = self.kept.take(record.session);
         let (Some(mount), 200) = (&record.mount, record.status) else {
             return;
         };
@@ -365,6 +364,11 @@ fn on_failure(settings: &Mount) -> Verdict {
         true => Verdict::Allow(None),
         false => Verdict::Unsaid("the station cannot say now whether you may come in".into()),
     }
+}
+
+/// The path that was asked for.
+fn path_of(target: &str) -> &str {
+    target.split_once('?').map_or(target, |(path, _)| path)
 }
 
 /// A mount as Icecast names it to scripts: with the query that the listener asked with.

@@ -7,12 +7,12 @@
 //! (compression, and what a reader has already), `api` (resources as JSON), `icecast` (the surfaces
 //! of Icecast), `page` (the page at `/`), `health`, `problem`, `auth`, `form`, `charset`, `clock`;
 //! `resolve` (names of hosts for shards); `client` (requests of our own), `guests` (listeners with
-//! a password), `users` (their files), `hooks` (scripts that are asked and told), `directory`
-//! (where stations are listed), `masters` (servers all of whose mounts are relayed); `event` and
-//! `access_log` (what is written down), `recorder` (media as files), `certificates` (what TLS is
-//! spoken with), `acme` (how they are got), `private` (files of secrets), `audience` (who listens,
-//! counted), `viewers` (who watches HLS, put together), `titles` (what was playing), `feed` (events
-//! for those who watch), `probe` (what is counted).
+//! a password), `users` (their files), `hooks` (scripts that are asked and told), `kept` (what
+//! listeners showed), `directory` (where stations are listed), `masters` (servers all of whose
+//! mounts are relayed); `event` and `access_log` (what is written down), `recorder` (media as
+//! files), `certificates` (what TLS is spoken with), `acme` (how they are got), `private` (files of
+//! secrets), `audience` (who listens, counted), `viewers` (who watches HLS, put together), `titles`
+//! (what was playing), `feed` (events for those who watch), `probe` (what is counted).
 
 mod access_log;
 mod acme;
@@ -33,6 +33,7 @@ mod guests;
 mod health;
 mod hooks;
 mod icecast;
+mod kept;
 mod masters;
 mod node;
 mod outbox;

@@ -279,6 +279,102 @@ fn scripts_hear_in_order_who_came_and_went() {
     assert_eq!(script.call().field("action").as_deref(), Some("mount_add"));
 }
 
+/// The access log's line of who listened.
+fn listened(sequence: u64) -> ToControl {
+    ToControl::Event(Box::new(Event::Access(AccessRecord {
+        session: SessionId::new(ShardId(0), sequence),
+        peer: "192.0.2.9:5000".parse().expect("an address"),
+        user: None,
+        request: "GET /live HTTP/1.1".into(),
+        status: 200,
+        bytes: 1,
+        referer: "".into(),
+        user_agent: "VLC".into(),
+        duration: Duration::from_secs(1),
+        reason: EndReason::PeerClosed,
+        mount: Some(MountName::parse("/live").expect("a good name")),
+    })))
+}
+
+#[test]
+fn who_left_without_a_line_takes_nobodys_place() {
+    let script = Script::start(|_| Manner::Says(WELCOME));
+    let mut rig = Rig::new(1, settings(&script, 5_000));
+    let many = crate::kept::KEPT_MAX as u64 + 2;
+    let asked = |rig: &mut Rig, question: Question| {
+        let session = question.session.as_u64();
+        rig.put(question);
+        assert_eq!(rig.verdict().0, session);
+        assert_eq!(
+            script.call().field("action").as_deref(),
+            Some("listener_add")
+        );
+    };
+    let password_of = |rig: &mut Rig, sequence| {
+        rig.tell(listened(sequence));
+        let call = script.call();
+        assert_eq!(call.field("client"), Some(sequence.to_string()));
+        call.field("pass")
+    };
+    let given = Some("pä=ss".to_owned());
+    asked(&mut rig, question(1, "VLC"));
+    // A player of HLS is asked about again and again.
+    for sequence in 2..2 + many {
+        let target = "/live.m3u8?token=a".into();
+        asked(
+            &mut rig,
+            Question {
+                target,
+                ..question(sequence, "hls")
+            },
+        );
+    }
+    assert_eq!(password_of(&mut rig, 1), given);
+    // These went while they were asked about.
+    for sequence in 100..100 + many {
+        asked(&mut rig, question(sequence, "gone"));
+    }
+    asked(&mut rig, question(200, "VLC"));
+    assert_eq!(password_of(&mut rig, 200), given);
+}
+
+#[test]
+fn a_file_of_listeners_that_hangs_keeps_nobody_waiting() {
+    let folder = std::env::temp_dir().join(format!("corecast-guests-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let fifo = folder.join("users");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.expect("mkfifo is there").success());
+    let mut config = config();
+    config.mount_defaults.listener_htpasswd = fifo.clone();
+    config.mount_defaults.hook_timeout = Duration::from_millis(300);
+    let mut rig = Rig::new(1, config);
+    for sequence in 1..=20 {
+        rig.put(question(sequence, "VLC"));
+    }
+    // Two are at it, and wait for what the file says.
+    for _ in 0..18 {
+        let (session, verdict) = rig.verdict();
+        assert!(
+            matches!(verdict, Verdict::Unsaid(_)),
+            "{session}: {verdict:?}"
+        );
+    }
+    drop(
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open(&fifo)
+            .expect("somebody reads it"),
+    );
+    for _ in 0..2 {
+        assert!(
+            matches!(rig.verdict().1, Verdict::Deny(_)),
+            "nobody is in it"
+        );
+    }
+    std::fs::remove_dir_all(&folder).expect("a folder of ours");
+}
+
 #[test]
 fn questions_beyond_a_bound_fail_at_once() {
     let script = Script::start(|_| Manner::Hangs);
