@@ -10,6 +10,7 @@ mod control;
 mod crowd;
 mod descriptors;
 mod drain;
+mod farewells;
 mod framing;
 mod grammar;
 mod heads;

@@ -156,6 +156,25 @@ fn an_access_log_that_blocks_stops_nobody() {
 }
 
 #[test]
+fn an_access_log_on_a_full_disk_stops_nobody() {
+    let settings = ["log.access_path=/dev/full", "mount_defaults.latency=live"];
+    let server = Server::start(Backend::IoUring, &settings);
+    let told = |server: &Server| {
+        let log = server.log();
+        let lines = log.lines().filter(|line| line.contains("/dev/full"));
+        lines.filter(|line| line.contains("ERROR")).count()
+    };
+    for _ in 0..200 {
+        assert_eq!(server.get("/none").status, 404);
+    }
+    wait_for("the disk is told of", Duration::from_secs(10), || {
+        (told(&server) > 0).then_some(())
+    });
+    assert_eq!(told(&server), 1, "once: {}", server.log());
+    assert_serves_and_ends(server);
+}
+
+#[test]
 fn a_log_that_nobody_reads_stops_nobody() {
     let folder = Scratch::new("blocked");
     let path = fifo(&folder, "stderr");

@@ -161,7 +161,7 @@ fn a_player_that_is_stuck_skips_to_a_keyframe_and_others_miss_nothing(backend: B
 }
 
 /// The list of the only track of `mount`, once there is one.
-fn wait_list(server: &Server, mount: &str) -> String {
+pub(super) fn wait_list(server: &Server, mount: &str) -> String {
     wait_for("the mount has a list", SOON, || {
         server.get(&format!("{mount}.m3u8"));
         let answer = server.get(&format!("{mount}/hls/a0.m3u8"));
@@ -171,7 +171,7 @@ fn wait_list(server: &Server, mount: &str) -> String {
 }
 
 /// The number of the segment that is not complete.
-fn edge(list: &str) -> u64 {
+pub(super) fn edge(list: &str) -> u64 {
     let first = list
         .lines()
         .find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:"));
