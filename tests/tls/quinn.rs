@@ -128,7 +128,7 @@ impl Talk {
         }
     }
 
-    async fn get(&mut self, path: &str) -> Reply {
+    pub(crate) async fn get(&mut self, path: &str) -> Reply {
         self.ask(Method::GET, path, &[], |_| false).await
     }
 }
