@@ -61,7 +61,7 @@ test   streamripper                            streamripper     listener that sp
 test   chromium|chromium-browser|google-chrome chromium         listener in a browser
 test   firefox-esr|firefox                     firefox-esr      listener in another browser
 test   pebble                                  pebble           gives certificates by ACME
-test   /usr/lib/*/faketime/libfaketimeMT.so.1  libfaketime      moves a server's clock
+test   /usr/lib/*/faketime/libfaketimeMT.so.1  libfaketime      moves the clock of a server
 test   promtool                                prometheus       checks /metrics
 test   icecast2                                icecast2         the peer that answers are compared with
 '
