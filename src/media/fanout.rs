@@ -366,13 +366,13 @@ impl<S: Socket> Reader<S> {
             }
             return self.socket.is_closed().then_some(ReaderEnd::Closed);
         }
+        if idle > policy.budget * DEAD_BUDGETS {
+            return Some(ReaderEnd::TooSlow);
+        }
         if self.leaving == Leaving::Now {
             return None;
         }
         if !self.seeking && self.position < window.start() {
-            return Some(ReaderEnd::TooSlow);
-        }
-        if idle > policy.budget * DEAD_BUDGETS {
             return Some(ReaderEnd::TooSlow);
         }
         let allowed = policy.budget + Duration::from_millis(u64::from(self.joined_behind) * 100);

@@ -48,8 +48,12 @@ fn twenty() -> (Window, Vec<u8>) {
 }
 
 fn serve(reader: &mut Reader<Talker>, window: &Window) -> Served {
+    serve_at(Time::ZERO, reader, window)
+}
+
+fn serve_at(now: Time, reader: &mut Reader<Talker>, window: &Window) -> Served {
     let (none, mut tally) = (Stretch::default(), Tally::default());
-    reader.serve(Time::ZERO, window, &none, POLICY, &mut tally)
+    reader.serve(now, window, &none, POLICY, &mut tally)
 }
 
 #[test]
@@ -113,4 +117,28 @@ fn who_hears_its_source_to_the_end_gets_the_farewell_behind_it() {
     assert_eq!(serve(&mut reader, &window), Served::Ended(ReaderEnd::Left));
     assert_eq!(reader.socket.got, [&all[..], b"<bye>"].concat());
     assert!(!reader.stay(), "it has said that it goes");
+}
+
+#[test]
+fn who_does_not_take_the_farewell_is_let_go_of_without_it() {
+    let (window, all) = twenty();
+    let socket = Talker {
+        farewell: Some(b"<bye>"),
+        ..Talker::default()
+    };
+    let mut reader = Reader::new(Time::ZERO, socket, b"", 0, &window, 0);
+    assert_eq!(serve(&mut reader, &window), Served::Steady);
+    reader.leave(&window);
+    reader.socket.takes = vec![0; 1_000];
+    let mut now = Time::ZERO;
+    while serve_at(now, &mut reader, &window) == Served::Behind {
+        now = now + Duration::from_secs(1);
+    }
+    let patience = POLICY.budget * DEAD_BUDGETS;
+    assert!(now.since(Time::ZERO) > patience, "{now:?}");
+    assert!(
+        now.since(Time::ZERO) < patience + Duration::from_secs(10),
+        "{now:?}"
+    );
+    assert_eq!(reader.socket.got, all);
 }

@@ -19,8 +19,10 @@ use corecast_mesh::port::{Capacities, ControlPort, mesh};
 use corecast_mesh::seats::{NodeSeats, Seats};
 use corecast_mesh::topology::Topology;
 use corecast_telemetry::metric::Gauge;
-use corecast_tls::Credentials;
+use corecast_tls::{Credentials, Files, Identity, Policy, Tickets};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore};
 
 use crate::net::acceptor::bind;
 use crate::{ResolvedBackend, ShardProbe, ShardSettings, run};
@@ -59,6 +61,39 @@ pub(crate) fn config() -> Config {
         },
         ..Config::default()
     }
+}
+
+/// The same, where a source may be silent for so long.
+pub(crate) fn patient(seconds: u64) -> Config {
+    let mut config = config();
+    config.mount_defaults.source_timeout = Duration::from_secs(seconds);
+    config
+}
+
+/// What a node has that speaks TLS as `localhost`, and what a client of it has to know.
+pub(crate) fn self_signed() -> (Arc<Credentials>, Arc<ClientConfig>) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])
+        .expect("a name is all it needs");
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let files = Files {
+        chain: chain.as_bytes(),
+        key: Some(key.as_bytes()),
+        ocsp: None,
+    };
+    let identity = Identity::read("test", files).expect("they belong together");
+    let tickets = Tickets::new().expect("there is randomness");
+    let credentials = Credentials::new(vec![identity], Policy::default(), &tickets);
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).expect("it is one");
+    let client = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    (
+        Arc::new(credentials.expect("one is enough")),
+        Arc::new(client),
+    )
 }
 
 /// What control saw.
@@ -282,7 +317,7 @@ pub(crate) fn read_to_end(stream: &mut TcpStream) -> String {
 }
 
 /// Reads up to and including the empty line of a head.
-pub(crate) fn read_head(stream: &mut TcpStream) -> String {
+pub(crate) fn read_head(stream: &mut impl Read) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -469,4 +504,11 @@ pub(crate) fn publish(node: &Node, path: &str) -> TcpStream {
     let ok = read_head(&mut source);
     assert!(ok.starts_with("HTTP/1.1 200 OK\r\n"), "{ok}");
     source
+}
+
+/// A short frame of a client of WebSocket, whose mask is nought.
+pub(crate) fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = vec![first, 0x80 | payload.len() as u8, 0, 0, 0, 0];
+    out.extend_from_slice(payload);
+    out
 }

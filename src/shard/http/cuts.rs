@@ -10,8 +10,7 @@ use std::time::Duration;
 use corecast_config::{Config, Latency, Mount};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use super::tests::certificates;
-use crate::testing::{AUTH, BACKENDS, Node, OPAQUE, config, publish, read_head};
+use crate::testing::{AUTH, BACKENDS, Node, OPAQUE, config, publish, read_head, self_signed};
 
 /// A mount that has listeners wait for control, whose guard never answers.
 const GUARDED: &str = "/guarded";
@@ -250,7 +249,7 @@ fn of_peers_that_are_cut_off_nothing_stays() {
     std::thread::scope(|scope| {
         for backend in BACKENDS {
             scope.spawn(move || {
-                let (credentials, tls) = certificates();
+                let (credentials, tls) = self_signed();
                 let mut node =
                     Node::start_with(backend, 3, settings(), Vec::new(), Some(credentials));
                 let sources = Sources::start(&node);

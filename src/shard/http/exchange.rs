@@ -21,6 +21,7 @@ use super::response::Played;
 use super::room::Share;
 use crate::admission::client::came_by_https;
 use crate::driver::Shard;
+use crate::task::isolated;
 
 /// The longest text of a request in the access log.
 const LOG_TEXT_BYTES_MAX: usize = 1_024;
@@ -183,6 +184,18 @@ impl Front {
             secure: self.secure || came_by_https(proxies, peer, request.headers()),
             ..self
         }
+    }
+}
+
+/// Lets a request be served; where that panics, the request alone ends.
+pub(crate) async fn serve_isolated(shard: &Shard, serving: impl Future<Output = ()>) {
+    if let Err(panic) = isolated(serving).await {
+        shard.probe.panics.add(1);
+        tracing::error!(
+            shard = shard.id.0,
+            panic,
+            "a request panicked and was ended"
+        );
     }
 }
 

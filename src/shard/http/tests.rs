@@ -1,15 +1,12 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use corecast_mesh::message::Event;
-use corecast_tls::{Credentials, Files, Identity, Policy, Tickets};
-use rustls::crypto::aws_lc_rs;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConnection, StreamOwned};
 
 use crate::probe::RequestKind;
-use crate::testing::{BACKENDS, Node, Seen, config, read_head, read_to_end};
+use crate::testing::{BACKENDS, Node, Seen, config, read_head, read_to_end, self_signed};
 
 const HOST: &str = "Host: test\r\n";
 
@@ -270,36 +267,10 @@ fn connections_over_the_limit_are_told_to_come_again() {
     }
 }
 
-/// What a node has that speaks TLS, and what a client of it has to know.
-pub(super) fn certificates() -> (Arc<Credentials>, Arc<ClientConfig>) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])
-        .expect("a certificate can be made");
-    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-    let files = Files {
-        chain: chain.as_bytes(),
-        key: Some(key.as_bytes()),
-        ocsp: None,
-    };
-    let identity = Identity::read("test", files).expect("they belong together");
-    let tickets = Tickets::new().expect("there is randomness");
-    let credentials = Credentials::new(vec![identity], Policy::default(), &tickets);
-    let mut roots = RootCertStore::empty();
-    roots.add(made.cert.der().clone()).expect("it is one");
-    let client = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    (
-        Arc::new(credentials.expect("one is enough")),
-        Arc::new(client),
-    )
-}
-
 #[test]
 fn a_connection_that_is_idle_ends_with_a_word_over_tls() {
     for backend in BACKENDS {
-        let (credentials, client) = certificates();
+        let (credentials, client) = self_signed();
         let node = Node::start_with(backend, 1, config(), Vec::new(), Some(credentials));
         let name = "localhost".try_into().expect("a name");
         let client = ClientConnection::new(client, name).expect("a client");

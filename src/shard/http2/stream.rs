@@ -19,10 +19,10 @@ use super::{RESET_COST, answer};
 use crate::admission::client::client;
 use crate::driver::Shard;
 use crate::http::connection::request_limits;
-use crate::http::exchange::{Account, Exchange, Front, Input, StreamInput};
+use crate::http::exchange::{Account, Exchange, Front, Input, StreamInput, serve_isolated};
 use crate::http::response::Response;
 use crate::session;
-use crate::task::{First, first, isolated};
+use crate::task::{First, first};
 
 /// What the requests of one connection have in common.
 pub(super) struct Origin {
@@ -107,16 +107,8 @@ pub(super) fn start(
     let (counted, shard) = (Counted::new(origin), Rc::clone(&origin.shard));
     // Boxed once: each layer around a future would hold it twice otherwise.
     let serving = Box::pin(serve(counted, body, respond, request));
-    origin.shard.tasks.spawn(async move {
-        if let Err(panic) = isolated(serving).await {
-            shard.probe.panics.add(1);
-            tracing::error!(
-                shard = shard.id.0,
-                panic,
-                "a request panicked and was ended"
-            );
-        }
-    });
+    let tasks = &origin.shard.tasks;
+    tasks.spawn(async move { serve_isolated(&shard, serving).await });
 }
 
 /// Makes a checked request of what the machine understood.

@@ -71,7 +71,7 @@ impl Ears {
         let _ = self.rings.unbounded_send(session);
     }
 
-    /// Adds to `told` whose turn it is, at most so many that a shard is not held up.
+    /// Adds to `told` who has something to say: of those with a descriptor some, of the others all.
     ///
     /// # Errors
     /// What the kernel says.
@@ -88,8 +88,7 @@ impl Ears {
                 .map(|event| SessionId::from_u64(event.data.u64())),
         );
         let mut rung = self.rung.borrow_mut();
-        let rung = std::iter::from_fn(|| rung.try_recv().ok());
-        told.extend(rung.take(LOOK_MAX));
+        told.extend(std::iter::from_fn(|| rung.try_recv().ok()));
         Ok(())
     }
 

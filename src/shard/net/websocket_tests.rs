@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use corecast_config::Config;
 use corecast_protocol::websocket::{Data, Opcode, Talk, put_head};
+use rustls::{ClientConnection, StreamOwned};
 
-use crate::testing::{BACKENDS, Node, config, publish, read_head};
+use super::super::reader::ReaderSocket;
+use crate::testing::{
+    BACKENDS, Node, client_frame as frame, patient, publish, read_head, self_signed,
+};
 
 /// Says each message back.
 #[derive(Default)]
@@ -44,13 +47,6 @@ const HANDSHAKE: &[u8] = b"GET /echo HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\
     Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// Settings with which a source may be silent for so long.
-fn patient(seconds: u64) -> Config {
-    let mut config = config();
-    config.mount_defaults.source_timeout = Duration::from_secs(seconds);
-    config
-}
-
 /// A node with a mount whose source is silent.
 fn start(test: impl Fn(&mut Node)) {
     for backend in BACKENDS {
@@ -65,32 +61,28 @@ fn start(test: impl Fn(&mut Node)) {
 /// A client behind its handshake; `said` goes out with that.
 fn talk(node: &Node, said: &[u8]) -> TcpStream {
     let mut client = node.connect();
-    let all = [HANDSHAKE, said].concat();
-    client.write_all(&all).expect("the node reads");
-    let head = read_head(&mut client);
-    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    begin(&mut client, said);
     client
 }
 
-/// A short frame of a client, whose mask is nought.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut out = vec![first, 0x80 | payload.len() as u8, 0, 0, 0, 0];
-    out.extend_from_slice(payload);
-    out
+fn begin(client: &mut (impl Read + Write), said: &[u8]) {
+    say(client, &[HANDSHAKE, said].concat());
+    let head = read_head(client);
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
 }
 
-fn say(client: &mut TcpStream, said: &[u8]) {
+fn say(client: &mut impl Write, said: &[u8]) {
     client.write_all(said).expect("the node reads");
 }
 
-fn hears(client: &mut TcpStream, expected: &[u8]) {
+fn hears(client: &mut impl Read, expected: &[u8]) {
     let mut got = vec![0; expected.len()];
     client.read_exact(&mut got).expect("something is said");
     assert_eq!(got, expected);
 }
 
 /// The client hears that and then the end.
-fn hears_last(client: &mut TcpStream, expected: &[u8]) {
+fn hears_last(client: &mut impl Read, expected: &[u8]) {
     let mut got = Vec::new();
     client.read_to_end(&mut got).expect("an orderly end");
     assert_eq!(got, expected);
@@ -156,15 +148,32 @@ fn who_hangs_up_is_missed_at_once() {
     });
 }
 
+/// The ping with this number, of a hundred bytes.
+fn ping(at: usize) -> Vec<u8> {
+    frame(0x89, &[&at.to_be_bytes()[..], &[b'.'; 92]].concat())
+}
+
+/// Reads pongs, none twice and none before an older one, up to the newest; gives how many came.
+fn hears_newest_pong(client: &mut impl Read, pings: usize) -> usize {
+    let (mut last, mut count) = (None, 0);
+    while last.is_none_or(|last| last + 1 < pings) {
+        let mut pong = [0; 102];
+        client.read_exact(&mut pong).expect("more is said");
+        assert_eq!(pong[..2], [0x8a, 100]);
+        let at = usize::from_be_bytes(*pong[2..].first_chunk().expect("eight"));
+        assert!(last.is_none_or(|last| at > last), "{at} behind {last:?}");
+        (last, count) = (Some(at), count + 1);
+    }
+    count
+}
+
 #[test]
 fn a_flood_of_pings_is_borne_and_the_newest_is_answered() {
-    const PINGS: usize = 40_000;
+    const PINGS: usize = 10_000;
     start(|node| {
         let mut flood = talk(node, &[]);
         let mut reading = flood.try_clone().expect("a descriptor is left");
-        let pings: Vec<u8> = (0..PINGS)
-            .flat_map(|at| frame(0x89, &[&at.to_be_bytes()[..], &[b'.'; 92]].concat()))
-            .collect();
+        let pings: Vec<u8> = (0..PINGS).flat_map(ping).collect();
         let talks = std::thread::spawn(move || say(&mut flood, &pings));
         // Others are heard while that lasts.
         let mut other = talk(node, &[]);
@@ -172,17 +181,75 @@ fn a_flood_of_pings_is_borne_and_the_newest_is_answered() {
             say(&mut other, &frame(0x89, &[round]));
             hears(&mut other, &[0x8a, 1, round]);
         }
-        let mut last = 0;
-        while last + 1 < PINGS {
-            let mut pong = [0; 102];
-            reading.read_exact(&mut pong).expect("more is said");
-            assert_eq!(pong[..2], [0x8a, 100]);
-            let at = usize::from_be_bytes(*pong[2..].first_chunk().expect("eight"));
-            assert!(at == 0 || at > last, "{at} behind {last}");
-            last = at;
-        }
+        hears_newest_pong(&mut reading, PINGS);
         talks.join().expect("all is said");
     });
+}
+
+#[test]
+fn who_reads_nothing_is_heard_and_costs_a_bounded_number_of_pongs() {
+    const PINGS: usize = 50_000;
+    let test = |backend| {
+        let node = Node::start(backend, 1, patient(3_600));
+        let _source = publish(&node, "/echo");
+        let mut mute = talk(&node, &[]);
+        // More than sockets hold, and all of it is taken though no pong is.
+        for at in (0..PINGS).step_by(1_000) {
+            let pings: Vec<u8> = (at..at + 1_000).flat_map(ping).collect();
+            say(&mut mute, &pings);
+        }
+        let pongs = hears_newest_pong(&mut mute, PINGS);
+        assert!(pongs < PINGS, "{pongs} pongs were kept somewhere");
+        say(&mut mute, &frame(0x88, &[]));
+        hears_last(&mut mute, &[0x88, 0]);
+    };
+    std::thread::scope(|scope| {
+        for backend in BACKENDS {
+            scope.spawn(move || test(backend));
+        }
+    });
+}
+
+#[test]
+fn over_tls_it_is_the_same() {
+    for backend in BACKENDS {
+        let (credentials, config) = self_signed();
+        let node = Node::start_with(backend, 1, patient(3_600), Vec::new(), Some(credentials));
+        let _source = publish(&node, "/echo");
+        let talk = |said: &[u8]| {
+            let name = "localhost".try_into().expect("a name");
+            let client = ClientConnection::new(config.clone(), name).expect("a client");
+            let mut stream = StreamOwned::new(client, Node::connect_to(node.https));
+            begin(&mut stream, said);
+            stream
+        };
+        let mut client = talk(&frame(0x89, b"with the request"));
+        hears(&mut client, b"\x8a\x10with the request");
+        let message = vec![b'm'; 60_000];
+        let mut long = vec![0x82, 0xfe, 0xea, 0x60, 0, 0, 0, 0];
+        long.extend_from_slice(&message);
+        say(&mut client, &long);
+        hears(
+            &mut client,
+            &[&[0x82, 126, 0xea, 0x60][..], &message].concat(),
+        );
+        say(&mut client, &frame(0x88, &[0x03, 0xe8]));
+        hears_last(&mut client, &[0x88, 2, 0x03, 0xe8]);
+        // One says that it goes, another one is gone.
+        let (mut polite, rude) = (talk(&[]), talk(&[]));
+        node.wait_until("both listen", |node| node.seats.listeners.taken() == 2);
+        polite.conn.send_close_notify();
+        polite.flush().expect("it is open");
+        node.wait_until("one is missed", |node| node.seats.listeners.taken() == 1);
+        drop(rude.sock);
+        node.wait_until("both are", |node| node.seats.listeners.taken() == 0);
+    }
+}
+
+#[test]
+fn who_never_talks_pays_nothing_for_those_who_do() {
+    // A box that they alone have; what every reader has is as small as without them.
+    assert_eq!(size_of::<ReaderSocket>(), 3 * size_of::<usize>());
 }
 
 #[test]

@@ -19,12 +19,12 @@ use crate::admission::client::client;
 use crate::driver::Shard;
 use crate::http::answer::{self, Cut, Outlet};
 use crate::http::connection::request_limits;
-use crate::http::exchange::{Account, Exchange, Front, Input, StreamInput};
+use crate::http::exchange::{Account, Exchange, Front, Input, StreamInput, serve_isolated};
 use crate::http::hls_path::named;
 use crate::http::response::{Body, Response, stream_fields};
 use crate::net::StreamSocket;
 use crate::session;
-use crate::task::{First, first, isolated};
+use crate::task::{First, first};
 
 /// How urgent answers are where the client does not say so (RFC 9218): what a player needs first.
 const URGENCY_PLAYLIST: u8 = 1;
@@ -48,14 +48,7 @@ pub(super) async fn serve(origin: Origin, stream: RequestStream) {
     let shard = Rc::clone(&origin.shard);
     // Boxed once: each layer around a future would hold it twice otherwise.
     let serving = Box::pin(serve_request(origin, stream));
-    if let Err(panic) = isolated(serving).await {
-        shard.probe.panics.add(1);
-        tracing::error!(
-            shard = shard.id.0,
-            panic,
-            "a request panicked and was ended"
-        );
-    }
+    serve_isolated(&shard, serving).await;
 }
 
 async fn serve_request(origin: Origin, stream: RequestStream) {

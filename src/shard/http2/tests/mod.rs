@@ -5,6 +5,7 @@ mod cuts;
 mod floods;
 mod hogs;
 mod life;
+mod websocket;
 
 use std::future::poll_fn;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Which certificate a client is shown.
 
 use boring::ssl::{SslContextBuilder, SslMethod, SslSignatureAlgorithm};
+use corecast_tls::{Files, Identity, Policy, Tickets};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
 
 use super::*;

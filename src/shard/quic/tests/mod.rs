@@ -8,30 +8,21 @@ mod life;
 mod memory;
 mod moves;
 mod rules;
+mod websocket;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use corecast_config::Config;
-use corecast_tls::{Credentials, Files, Identity, Policy, Tickets};
+use corecast_tls::Credentials;
 
 use self::client::Client;
 use crate::net::udp;
-use crate::testing::{BACKENDS, Node, config};
+use crate::testing::{BACKENDS, Node, config, self_signed};
 
 /// A certificate for `localhost`.
 fn credentials() -> Arc<Credentials> {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])
-        .expect("a name is all it needs");
-    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-    let files = Files {
-        chain: chain.as_bytes(),
-        key: Some(key.as_bytes()),
-        ocsp: None,
-    };
-    let identity = Identity::read("test", files).expect("they belong together");
-    let tickets = Tickets::new().expect("there is randomness");
-    Arc::new(Credentials::new(vec![identity], Policy::default(), &tickets).expect("one is enough"))
+    self_signed().0
 }
 
 /// One test on a node of `shards` with each engine; it gets the address for QUIC.
