@@ -479,6 +479,25 @@ impl Shard {
         }
     }
 
+    /// Takes what has come by the rings, a batch at most; how much that was. Before an answer that
+    /// must not be older than what another shard gave out already, it brings this one up to date.
+    pub(crate) fn take_in(&self) -> usize {
+        for taken in 0..MESH_BATCH {
+            let received = self.port.borrow_mut().recv();
+            match received {
+                None => return taken,
+                Some(Received::Control(message)) => self.handle_control(message),
+                Some(Received::Datagrams(datagrams)) => {
+                    self.endpoints.handle_datagrams(datagrams);
+                }
+                Some(Received::Shard(from, message)) => {
+                    self.with_hub(|hub, now| hub.handle_message(now, from, message));
+                }
+            }
+        }
+        MESH_BATCH
+    }
+
     /// Takes messages from the rings for ever.
     ///
     /// # Errors
@@ -487,21 +506,7 @@ impl Shard {
         let bell = Readiness::new(self.port.borrow().readiness_fd()?)?;
         let turn = Turn::new()?;
         loop {
-            let mut taken = 0;
-            while taken < MESH_BATCH {
-                let received = self.port.borrow_mut().recv();
-                match received {
-                    None => break,
-                    Some(Received::Control(message)) => self.handle_control(message),
-                    Some(Received::Datagrams(datagrams)) => {
-                        self.endpoints.handle_datagrams(datagrams);
-                    }
-                    Some(Received::Shard(from, message)) => {
-                        self.with_hub(|hub, now| hub.handle_message(now, from, message));
-                    }
-                }
-                taken += 1;
-            }
+            let taken = self.take_in();
             self.handle_room();
             if taken == MESH_BATCH {
                 turn.end().await;

@@ -163,6 +163,8 @@ async fn look(
     let asks_often = matches!(asked.resource, Resource::Playlist(_) | Resource::Manifest);
     let asker = Some(asker).filter(|_| asks_often && request.method() == Method::Get);
     let mut hinted = false;
+    // No list may be older than one that another shard gave out before.
+    shard.take_in();
     loop {
         let again = shard.askers.expect(session);
         let mut place = Place {
