@@ -4,7 +4,10 @@
 use std::time::{Duration, Instant};
 
 use super::harness::script::{Call, Manner, Script};
-use super::harness::{Backend, IcyReader, Server, Station, http, mpeg, wait_for};
+use super::harness::{
+    Backend, Client, IcyReader, Server, Station, fixture, http, mpeg, program, wait_for,
+};
+use super::video;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -192,4 +195,23 @@ fn scripts_decide_who_feeds_a_mount(backend: Backend) {
         server.metric("corecast_listeners_ended_total", "time_limit"),
         1.0
     );
+}
+
+#[test]
+fn players_by_rtmp_are_asked_about_and_told_of() {
+    let script = Script::start(manner);
+    let server = start(Backend::Epoll, &script);
+    let film = fixture::film("player.flv", 90, &["-g", "30", "-bf", "0"]);
+    let _source = video::publish(&server, &film, "/live/cam");
+    next(&script, "mount_add");
+    video::wait_tracks(&server, "/live/cam", 2);
+    let url = server.rtmp_url("/live/cam");
+    let mut ffmpeg = program("ffmpeg");
+    ffmpeg.args(["-nostdin", "-v", "error", "-i", &url]);
+    ffmpeg.args("-t 1 -c copy -f null -".split(' '));
+    Client::spawn(&mut ffmpeg).succeed(Duration::from_secs(60));
+    for action in ["listener_add", "listener_remove"] {
+        let call = next(&script, action);
+        assert_eq!(call.field("mount").as_deref(), Some("/live/cam"));
+    }
 }

@@ -191,7 +191,9 @@ impl Hooks {
         let settings = config.mount(mount.as_str());
         let url = &settings.hook_listener_remove;
         // A source's record has another method.
-        if url.is_empty() || !record.request.starts_with("GET ") {
+        let request = &record.request;
+        let is_listened = request.starts_with("GET ") || request.starts_with("PLAY ");
+        if url.is_empty() || !is_listened {
             return;
         }
         let target = record.request.split(' ').nth(1).unwrap_or_default();
