@@ -107,6 +107,10 @@
     setText(parts.peak, mount.listeners_peak.toLocaleString());
     setText(parts.since, span(mount.live_seconds));
     setText(parts.sent, size(mount.bytes_sent));
+    // These are of listeners; who watches by HLS is in the first number alone.
+    for (const part of ["unique", "peak", "sent"]) {
+      parts[part].parentElement.hidden = isCoded(mount);
+    }
     const texts = badges(mount);
     if (parts.badges.dataset.shown !== texts.join("\n")) {
       parts.badges.dataset.shown = texts.join("\n");
@@ -287,8 +291,9 @@
   });
   setInterval(watch, 1000);
 
+  const tls = location.protocol === "https:" ? "-tls 1 " : "";
   setText(byId("publish"), "ffmpeg -re -i music.mp3 -c copy -f mp3 -content_type audio/mpeg \\\n" +
-    `  icecast://source:PASSWORD@${location.host}/live.mp3`);
+    `  ${tls}icecast://source:PASSWORD@${location.host}/live.mp3`);
 
   // For tests and for those who build on the page.
   window.corecast = {

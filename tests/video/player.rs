@@ -64,6 +64,39 @@ fn the_player_plays_in_every_way_within_three_seconds() {
     assert_eq!(viewers, Some(json!(1)), "by its requests for playlists");
 }
 
+/// How long the page is watched while nothing is on air: some of its looks for the source.
+const SILENCE: Duration = Duration::from_secs(5);
+
+#[test]
+fn the_page_shows_nothing_twice_and_goes_on_when_a_source_is_back() {
+    let film = fixture::film("player.flv", 90, &["-g", "30", "-bf", "0"]);
+    let server = Server::start(Backend::Epoll, &["mount_defaults.source_timeout_ms=500"]);
+    let source = publish(&server, &film, "/live/cam");
+    wait_tracks(&server, "/live/cam", 2);
+    let mut browser = Browser::start();
+    load(&mut browser, &server.url("/watch/live/cam?way=hls"));
+    let position = |browser: &mut Browser| number(&browser.evaluate(SEEN)["position"]);
+    wait_for("there is something to repeat", ANSWER_LIMIT, || {
+        (position(&mut browser) > 3.0).then_some(())
+    });
+    drop(source);
+    wait_for("the page says that it is gone", ANSWER_LIMIT, || {
+        let seen = browser.evaluate(SEEN);
+        let is_told = seen["notice"] == "Nothing is on air here now.";
+        (is_told && seen["position"] == 0).then_some(())
+    });
+    let began = Instant::now();
+    while began.elapsed() < SILENCE {
+        assert_eq!(position(&mut browser), 0.0);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let _source = publish(&server, &film, "/live/cam");
+    wait_for("it plays what is new", ANSWER_LIMIT, || {
+        let seen = browser.evaluate(SEEN);
+        (number(&seen["position"]) > 0.0 && seen["notice"] == "").then_some(())
+    });
+}
+
 /// Loads `url`; answers how long after the navigation began pictures moved.
 fn load(browser: &mut Browser, url: &str) -> f64 {
     browser.call("Page.navigate", json!({ "url": url }));
