@@ -431,7 +431,7 @@ section! {
         /// File that the source's media is recorded to; empty for none. `%`-escapes of
         /// `strftime` stand for the local time at which the file begins, `{mount}` for the
         /// mount's name without its first slash. Each source gets a file of its own; a name that
-        /// is taken gets a number.
+        /// is taken gets a number. Sources by RTMP are not recorded.
         dump_file: String = String::new(), text(1_024), Reload;
         /// After how long a recording goes on in a new file; 0 for one file per source.
         dump_rotate as "dump_rotate_ms":
