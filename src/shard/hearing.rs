@@ -23,6 +23,9 @@ use crate::net::websocket::Talker;
 /// How long the others have between two looks, at least.
 const REST: Duration = Duration::from_millis(2);
 
+/// The longest that they have, where a look took long because the machine did.
+const REST_MAX: Duration = Duration::from_millis(50);
+
 /// How many times as long as it took to hear: however many talk without an end, they have a
 /// quarter of a shard.
 const RESTS_PER_WORK: u32 = 3;
@@ -89,7 +92,7 @@ pub(crate) async fn run(shard: &Rc<Shard>) -> io::Result<()> {
             }
         }
         let rest = began.elapsed().saturating_mul(RESTS_PER_WORK);
-        monoio::time::sleep(rest.max(REST)).await;
+        monoio::time::sleep(rest.clamp(REST, REST_MAX)).await;
     }
 }
 
