@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use corecast_media::name::MountName;
-use corecast_mesh::message::SourceState;
+use corecast_mesh::message::{SeatKind, SourceState};
 
 use crate::film::{GROUP_MAX, is_film};
-use crate::world::{ANSWER_MAX, STARVED_MAX, World};
+use crate::world::{ANSWER_MAX, Ear, STARVED_MAX, World};
 
 impl World {
     /// What must hold after every step.
@@ -16,7 +16,7 @@ impl World {
                 return Err(format!("listener {session} of {}: {fault}", ear.wanted));
             }
         }
-        for (session, (since, mount)) in &self.asked {
+        for (session, (since, mount, _)) in &self.asked {
             if self.now.since(*since) > ANSWER_MAX {
                 return Err(format!("{session} was not answered about {mount}"));
             }
@@ -34,8 +34,17 @@ impl World {
             .collect();
         let listeners = sessions.iter().filter(|session| !session.publisher).count();
         let publishers = sessions.len() - listeners;
+        // A forward is a session and has no seat of the node.
+        let is_forward = |ear: &Ear| ear.kind == SeatKind::Forward;
+        let forwards = sessions
+            .iter()
+            .filter(|session| self.ears.get(&session.session).is_some_and(is_forward));
+        let listeners = listeners - forwards.count();
         let (seated, sources) = (self.seats.listeners.taken(), self.seats.sources.taken());
-        let asking = self.asked.len();
+        let asking = self.asked.values();
+        let asking = asking
+            .filter(|(.., kind)| *kind == SeatKind::Listener)
+            .count();
         // Who was refused on a stalled shard has not heard of it yet.
         if !(listeners..=listeners + asking).contains(&(seated as usize)) {
             return Err(format!(

@@ -21,7 +21,7 @@ impl World {
         session: SessionId,
         answer: Result<Seat, JoinRefusal>,
     ) {
-        let Some((_, wanted)) = self.asked.remove(&session) else {
+        let Some((_, wanted, kind)) = self.asked.remove(&session) else {
             return;
         };
         self.note(session.as_u64() ^ 0xabc ^ u64::from(answer.is_ok()));
@@ -64,6 +64,7 @@ impl World {
             Ear {
                 peer,
                 wanted,
+                kind,
                 heard: 0,
                 heard_at: self.now,
             },

@@ -92,6 +92,7 @@ impl std::error::Error for Violation {}
 pub(crate) struct Ear {
     pub(crate) peer: Rc<RefCell<Peer>>,
     pub(crate) wanted: MountName,
+    pub(crate) kind: SeatKind,
     /// Sound that it had when it was last found to have got more.
     pub(crate) heard: u64,
     pub(crate) heard_at: Time,
@@ -126,7 +127,7 @@ pub struct World {
     pub(crate) sessions_made: u64,
     pub(crate) origins: Vec<Origin>,
     origins_made: u32,
-    pub(crate) asked: BTreeMap<SessionId, (Time, MountName)>,
+    pub(crate) asked: BTreeMap<SessionId, (Time, MountName, SeatKind)>,
     pub(crate) ears: BTreeMap<SessionId, Ear>,
     pub(crate) players: BTreeMap<SessionId, Player>,
     pub(crate) shelf: Shelf,
@@ -277,11 +278,15 @@ impl World {
             return;
         }
         let (session, mount) = (self.new_session(), self.some_stream());
-        self.asked.insert(session, (self.now, mount.clone()));
+        let kind = match self.dice.chance(10) {
+            true => SeatKind::Forward,
+            false => SeatKind::Listener,
+        };
         let now = self.now;
+        self.asked.insert(session, (now, mount.clone(), kind));
         self.nodes[session.shard().index()]
             .hub
-            .reserve(now, session, mount, SeatKind::Listener);
+            .reserve(now, session, mount, kind);
     }
 
     fn give_up_asking(&mut self) {

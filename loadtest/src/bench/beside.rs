@@ -3,10 +3,25 @@
 use std::io;
 
 use super::hls;
-use super::rows::Board;
+use super::rows::{Board, Line};
 use super::server::{Kind, Server, Wire};
 use super::turns::{Load, Side, Turns, noise, segments};
 use super::video::{Stage, Stand};
+
+// What each such table has of segments.
+
+pub(super) const SEGMENT_CPU: Line = Line::target(
+    "segment_cpu",
+    "CPU per GB of segments, corecast / nginx",
+    3,
+    (0.50, 0.40),
+);
+pub(super) const CPU: Line = Line::known("cpu", "CPU-s per GB of segments, corecast", 3);
+pub(super) const CPU_NGINX: Line = Line::known("cpu_nginx", "CPU-s per GB of segments, nginx", 3);
+pub(super) const RATE: Line = Line::known("rate", "GB per second of segments, corecast", 2);
+pub(super) const RATE_NGINX: Line =
+    Line::known("rate_nginx", "GB per second of segments, nginx", 2);
+pub(super) const BYTES: Line = Line::known("bytes", "bytes of a segment", 0);
 
 /// The two servers, still up.
 pub(super) struct Beside {

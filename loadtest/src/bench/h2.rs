@@ -11,7 +11,7 @@ use super::blocked::Crowd;
 use super::drain::{self, block_on, h2 as http2};
 use super::hls::{self, quantile_ms};
 use super::playlist::Watched;
-use super::release::Release;
+use super::release::{self, Release};
 use super::rows::{Board, Line};
 use super::server::Wire;
 use super::turns::Load;
@@ -46,50 +46,32 @@ pub(super) const NOTE: &str = "\
 
 /// The table.
 pub(super) const LINES: &[Line] = &[
-    Line::target(
-        "segment_cpu",
-        "CPU per GB of segments, corecast / nginx",
-        3,
-        (0.50, 0.40),
-    ),
+    beside::SEGMENT_CPU,
     Line::target(
         "release_p99_ms",
         "ms from part complete to last byte, p99 of all answers",
         1,
         (100.0, 50.0),
     ),
-    Line::target(
-        "bodies",
-        "different answers to one question, at most",
-        0,
-        (1.0, 1.0),
-    ),
+    release::BODIES,
     Line::target(
         "beside",
         "time of a segment with 100 requests that wait on its connection / without",
         2,
         (1.5, 1.1),
     ),
-    Line::known("cpu", "CPU-s per GB of segments, corecast", 3),
-    Line::known("cpu_nginx", "CPU-s per GB of segments, nginx", 3),
-    Line::known("rate", "GB per second of segments, corecast", 2),
-    Line::known("rate_nginx", "GB per second of segments, nginx", 2),
-    Line::known("bytes", "bytes of a segment", 0),
-    Line::known("release_p50_ms", "ms to last byte, p50", 1),
-    Line::known("release_max_ms", "ms to last byte, max", 1),
-    Line::known("parts", "parts that were waited for and timed", 0),
-    Line::known(
-        "late",
-        "of 1,000 requests, asked when the part was complete already",
-        2,
-    ),
-    Line::known(
-        "answer_cpu_us",
-        "CPU us per waiting request and its answer",
-        1,
-    ),
-    Line::known("waiter_kb", "kB resident per waiting request", 2),
-    Line::known("resident_mb", "MB resident with all of them", 1),
+    beside::CPU,
+    beside::CPU_NGINX,
+    beside::RATE,
+    beside::RATE_NGINX,
+    beside::BYTES,
+    release::P50,
+    release::MAX,
+    release::PARTS,
+    release::LATE,
+    release::ANSWER_CPU,
+    release::WAITER_KB,
+    release::RESIDENT,
     Line::known(
         "beside_p50_ms",
         "ms of a segment with 100 that wait, p50",
@@ -105,7 +87,7 @@ pub(super) const LINES: &[Line] = &[
         "ms of a segment on a connection of its own, p50",
         2,
     ),
-    Line::known("source_late_ms", "ms that the source was late, at most", 1),
+    release::SOURCE_LATE,
 ];
 
 /// Measures everything.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::blocked::{Crowd, Plain};
 use super::playlist::{Watched, good};
-use super::release::Release;
+use super::release::{self, Release};
 use super::rows::{Board, Line, spread};
 use super::segments::{Drained, drain};
 use super::server::{FILE, Kind, Server, Wire};
@@ -46,12 +46,7 @@ pub(super) const LINES: &[Line] = &[
         1,
         (80.0, 40.0),
     ),
-    Line::target(
-        "bodies",
-        "different answers to one question, at most",
-        0,
-        (1.0, 1.0),
-    ),
+    release::BODIES,
     Line::target(
         "segment_cpu",
         "CPU per request of a segment, corecast / nginx, sendfile from tmpfs",
@@ -63,27 +58,19 @@ pub(super) const LINES: &[Line] = &[
         "ms to the first of all answers, median",
         1,
     ),
-    Line::known("release_p50_ms", "ms to last byte, p50", 1),
-    Line::known("release_max_ms", "ms to last byte, max", 1),
+    release::P50,
+    release::MAX,
     Line::known(
         "picture_p99_ms",
         "ms from the part's last picture sent to last byte, p99",
         1,
     ),
-    Line::known("parts", "parts that were waited for and timed", 0),
-    Line::known(
-        "late",
-        "of 1,000 requests, asked when the part was complete already",
-        2,
-    ),
-    Line::known(
-        "answer_cpu_us",
-        "CPU us per waiting request and its answer",
-        1,
-    ),
-    Line::known("waiter_kb", "kB resident per waiting request", 2),
-    Line::known("resident_mb", "MB resident with all of them", 1),
-    Line::known("source_late_ms", "ms that the source was late, at most", 1),
+    release::PARTS,
+    release::LATE,
+    release::ANSWER_CPU,
+    release::WAITER_KB,
+    release::RESIDENT,
+    release::SOURCE_LATE,
     Line::known("segment_bytes", "bytes of a segment", 0),
     Line::known("segment_us", "CPU us per segment, corecast", 1),
     Line::known(

@@ -4,9 +4,35 @@ use std::io;
 
 use super::blocked::{Crowd, Round, delays, different_bodies};
 use super::hls::quantile_ms;
-use super::rows::Board;
+use super::rows::{Board, Line};
 use super::server::Server;
 use crate::proc;
+
+// What each such table has of them.
+
+pub(super) const BODIES: Line = Line::target(
+    "bodies",
+    "different answers to one question, at most",
+    0,
+    (1.0, 1.0),
+);
+pub(super) const P50: Line = Line::known("release_p50_ms", "ms to last byte, p50", 1);
+pub(super) const MAX: Line = Line::known("release_max_ms", "ms to last byte, max", 1);
+pub(super) const PARTS: Line = Line::known("parts", "parts that were waited for and timed", 0);
+pub(super) const LATE: Line = Line::known(
+    "late",
+    "of 1,000 requests, asked when the part was complete already",
+    2,
+);
+pub(super) const ANSWER_CPU: Line = Line::known(
+    "answer_cpu_us",
+    "CPU us per waiting request and its answer",
+    1,
+);
+pub(super) const WAITER_KB: Line = Line::known("waiter_kb", "kB resident per waiting request", 2);
+pub(super) const RESIDENT: Line = Line::known("resident_mb", "MB resident with all of them", 1);
+pub(super) const SOURCE_LATE: Line =
+    Line::known("source_late_ms", "ms that the source was late, at most", 1);
 
 /// Parts that find their way into caches and buffers before anything counts.
 const WARM_PARTS: u32 = 5;

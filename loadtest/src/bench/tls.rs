@@ -30,12 +30,7 @@ pub(super) const NOTE: &str = "\
 
 /// The table.
 pub(super) const LINES: &[Line] = &[
-    Line::target(
-        "segment_cpu",
-        "CPU per GB of segments, corecast / nginx",
-        3,
-        (0.50, 0.40),
-    ),
+    beside::SEGMENT_CPU,
     Line::target(
         "handshake_us",
         "CPU us per full handshake, corecast",
@@ -49,11 +44,11 @@ pub(super) const LINES: &[Line] = &[
         (12.0, 8.0),
     ),
     Line::target("wrong", "listeners lost or with wrong bytes", 0, (0.0, 0.0)),
-    Line::known("cpu", "CPU-s per GB of segments, corecast", 3),
-    Line::known("cpu_nginx", "CPU-s per GB of segments, nginx", 3),
-    Line::known("rate", "GB per second of segments, corecast", 2),
-    Line::known("rate_nginx", "GB per second of segments, nginx", 2),
-    Line::known("bytes", "bytes of a segment", 0),
+    beside::CPU,
+    beside::CPU_NGINX,
+    beside::RATE,
+    beside::RATE_NGINX,
+    beside::BYTES,
     Line::known(
         "handshake_ratio",
         "CPU per full handshake, corecast / nginx",
