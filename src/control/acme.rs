@@ -195,6 +195,8 @@ struct Charge {
     /// Whether one came since the start: the next but one is never ordered at once.
     came: bool,
     failures: u32,
+    /// How often a way to prove names did not do: the next order takes the other one.
+    turns: u32,
     /// Until when the authority asked to be left alone.
     held_until: Option<Instant>,
     /// When it is asked again for a good time to renew, and what it said.
@@ -212,6 +214,7 @@ impl Charge {
             rest_until: now,
             came: false,
             failures: 0,
+            turns: 0,
             held_until: None,
             suggestion_due: now,
             window: None,
@@ -251,6 +254,7 @@ impl Charge {
     /// Notes that an order brought nothing.
     fn on_failure(&mut self, failure: &Failure, now: Instant) {
         self.failures = self.failures.saturating_add(1);
+        self.turns = self.turns.saturating_add(u32::from(failure.is_of_proof()));
         let wait = schedule::wait_after(self.failures, failure.asked, schedule::chance());
         self.rest_until = now + wait;
         let asked = failure
@@ -366,7 +370,7 @@ impl Renewer {
         let wanted = Wanted {
             called: &charge.called,
             names: &charge.names,
-            way: Way::choose(challenge, self.acceptors, charge.failures),
+            way: Way::choose(challenge, self.acceptors, charge.turns),
             replaces: charge.id(),
         };
         match self.desk.obtain(&wanted).await {

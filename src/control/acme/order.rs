@@ -52,13 +52,13 @@ impl Way {
         }
     }
 
-    /// The way that is tried after `failures` in a row, where there are acceptors of `http` and of
-    /// `https` or not.
-    pub(super) fn choose(challenge: AcmeChallenge, acceptors: (bool, bool), failures: u32) -> Self {
+    /// The way that is tried after `turns` from one to the other, where there are acceptors of
+    /// `http` and of `https` or not.
+    pub(super) fn choose(challenge: AcmeChallenge, acceptors: (bool, bool), turns: u32) -> Self {
         match (challenge, acceptors) {
             (AcmeChallenge::Http01, _) | (AcmeChallenge::Any, (_, false)) => Way::Http,
             (AcmeChallenge::TlsAlpn01, _) | (AcmeChallenge::Any, (false, true)) => Way::Tls,
-            (AcmeChallenge::Any, _) if failures.is_multiple_of(2) => Way::Http,
+            (AcmeChallenge::Any, _) if turns.is_multiple_of(2) => Way::Http,
             (AcmeChallenge::Any, _) => Way::Tls,
         }
     }
@@ -84,6 +84,12 @@ impl Failure {
             text: text.chars().filter(is_shown).take(TEXT_CHARS_MAX).collect(),
             asked: None,
         }
+    }
+
+    /// Whether another way to prove the names may do better: not where the authority was not
+    /// there, or wants to be left alone.
+    pub(super) fn is_of_proof(&self) -> bool {
+        matches!(self.result, "unproven" | "refused")
     }
 
     fn of(error: &Error) -> Self {
@@ -468,8 +474,8 @@ mod tests {
 
     #[test]
     fn a_way_that_fails_gives_way_to_the_other() {
-        let way = |challenge, acceptors, failures| Way::choose(challenge, acceptors, failures);
-        let any = |acceptors, failures| way(AcmeChallenge::Any, acceptors, failures);
+        let way = |challenge, acceptors, turns| Way::choose(challenge, acceptors, turns);
+        let any = |acceptors, turns| way(AcmeChallenge::Any, acceptors, turns);
         assert_eq!(any((true, true), 0), Way::Http);
         assert_eq!(any((true, true), 1), Way::Tls);
         assert_eq!(any((true, true), 2), Way::Http);

@@ -103,6 +103,24 @@ fn a_clock_that_jumps_holds_no_order_back_and_brings_no_flood() {
 }
 
 #[test]
+fn the_way_that_did_stays_and_an_authority_that_is_away_turns_none() {
+    let now = Moment::now();
+    let mut charge = Charge::new("it", &names(&["a.example"]), now.steady);
+    for (result, turns) in [
+        ("failed", 0),
+        ("limited", 0),
+        ("unproven", 1),
+        ("refused", 2),
+    ] {
+        charge.on_failure(&Failure::new(result, "no"), now.steady);
+        assert_eq!(charge.turns, turns, "{result}");
+    }
+    charge.on_failure(&Failure::new("unproven", "no"), now.steady);
+    charge.on_order(identity(&charge.names, now.wall), now.steady);
+    assert_eq!((charge.turns, charge.failures), (3, 0));
+}
+
+#[test]
 fn a_suggestion_is_followed_once() {
     let now = Moment::now();
     let mut charge = Charge::new("it", &names(&["a.example"]), now.steady);
