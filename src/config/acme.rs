@@ -1,5 +1,6 @@
 //! ACME (RFC 8555): certificates that the server gets and renews by itself.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::fault::{Fault, Place};
@@ -66,9 +67,12 @@ pub(crate) fn names_fault(names: &[String]) -> Option<String> {
     if names.len() > NAMES_MAX {
         return Some(format!("has more than {NAMES_MAX} names"));
     }
+    let mut seen = BTreeSet::new();
     names.iter().find_map(|name| {
         let message = if name.starts_with("*.") {
             "no certificate for all names of a domain can be had without access to its DNS"
+        } else if !seen.insert(name) {
+            "stands there twice"
         } else if is_host(name) {
             return None;
         } else {
@@ -217,6 +221,8 @@ mod tests {
             assert!(fault(bad).is_some(), "{bad}");
         }
         assert!(fault("*.example").expect("told").contains("DNS"));
+        let twice = names_fault(&["a.example".to_owned(), "a.example".to_owned()]);
+        assert!(twice.expect("told").contains("twice"));
         assert!(names_fault(&vec!["a.example".to_owned(); 101]).is_some());
     }
 }

@@ -350,7 +350,11 @@ impl Renewer {
                 Ok(Some(identity)) if !identity.remaining(now.wall).is_zero() => {
                     charge.on_identity(identity, now.steady);
                 }
-                Ok(_) => tracing::info!(
+                Ok(Some(_)) => tracing::warn!(
+                    certificate = charge.called,
+                    "the certificate that is kept has expired: asking for another"
+                ),
+                Ok(None) => tracing::info!(
                     certificate = charge.called,
                     names = charge.names.join(" "),
                     authority = self.desk.settings.directory_url,

@@ -182,12 +182,10 @@ pub(super) fn read(
     })
 }
 
-/// A certificate that came by ACME, if one has come that has not expired. One that is not good yet
-/// is taken: our clock may be behind. One in force goes on where its file does not lead anywhere
-/// any more.
+/// A certificate that came by ACME, if one has come: the one that is kept or the one in force, which
+/// goes on where its file is lost or older. One whose time is not yet or no more is better than
+/// none: our clock may be wrong, and so may be that of a client that takes it.
 fn read_acme(certificate: &Certificate, in_force: &[Identity]) -> Option<Identity> {
-    let now = SystemTime::now();
-    let is_good = |one: &Identity| !one.remaining(now).is_zero();
     let came = certificate.file.exists().then(|| read_one(certificate));
     let kept = match came {
         Some(Ok(identity)) => Some(identity),
@@ -198,9 +196,9 @@ fn read_acme(certificate: &Certificate, in_force: &[Identity]) -> Option<Identit
         None => None,
     };
     let last = in_force.iter().find(|one| one.called == certificate.name);
-    kept.into_iter()
-        .chain(last.cloned())
-        .find(|one| is_good(one))
+    // Of two that end at once, the one that is kept.
+    let both = last.cloned().into_iter().chain(kept);
+    both.max_by_key(|one| one.not_after)
 }
 
 fn read_one(certificate: &Certificate) -> Result<Identity, String> {
