@@ -182,9 +182,9 @@ pub(super) fn read(
     })
 }
 
-/// A certificate that came by ACME, if one has come: the one that is kept or the one in force, which
-/// goes on where its file is lost or older. One whose time is not yet or no more is better than
-/// none: our clock may be wrong, and so may be that of a client that takes it.
+/// A certificate that came by ACME, if one has come: the one that is kept or the one in force,
+/// which goes on where its file is lost or older. One whose time is not yet or no more is better
+/// than none: our clock may be wrong, and so may be that of a client that takes it.
 fn read_acme(certificate: &Certificate, in_force: &[Identity]) -> Option<Identity> {
     let came = certificate.file.exists().then(|| read_one(certificate));
     let kept = match came {
