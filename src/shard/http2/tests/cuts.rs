@@ -2,6 +2,8 @@
 
 use super::*;
 
+use h2::ext::Protocol;
+
 use crate::http::cuts::{Sources, UNJUDGED, settings};
 
 /// How a client goes.
@@ -18,7 +20,16 @@ enum Cut {
 /// Asks for everything on one connection, hears something of each that is answered, and goes.
 async fn play(node: &Node, targets: &[(String, bool)], cut: Cut, window: u32) {
     let mut client = Client::connect_with(node, window).await;
-    let (mut opened, mut heard) = (Vec::new(), Vec::new());
+    // Then it knows what the node speaks.
+    assert_eq!(client.get("/health").await.status, 200);
+    let mut talk = request("CONNECT", "/echo", &[]);
+    talk.extensions_mut()
+        .insert(Protocol::from_static("websocket"));
+    let mut talk = client.open(talk, false).await;
+    // The head of a message, and no more of it.
+    let said = Bytes::from_static(&[0x81, 0xff]);
+    talk.body.send_data(said, false).expect("it is open");
+    let (mut opened, mut heard) = (Vec::new(), vec![talk.head().await]);
     for (path, answered) in targets {
         let asked = client.open(request("GET", path, &[UNJUDGED]), true).await;
         if *answered {
@@ -32,7 +43,7 @@ async fn play(node: &Node, targets: &[(String, bool)], cut: Cut, window: u32) {
     let body = Bytes::from(vec![b'x'; 30_000]);
     posted.body.send_data(body, false).expect("it is open");
     opened.push(posted);
-    for (_, _, body, _) in &mut heard {
+    for (_, _, body, _) in heard.iter_mut().skip(1) {
         read(body, 1).await;
     }
     match cut {
