@@ -90,10 +90,14 @@ async fn serve_request(origin: Origin, stream: RequestStream) {
 
 /// Whether a request may be served though somebody may have sent it again (RFC 8470 section 4).
 fn may_come_early(request: &Request) -> bool {
-    matches!(
+    // Whether a body follows is not known yet where the end of the stream comes in a packet of its
+    // own. It changes nothing: these methods have no use for one.
+    let is_safe = matches!(
         request.method(),
         Method::Get | Method::Head | Method::Options
-    ) && request.body_framing() == BodyFraming::None
+    );
+    // Icecast's and Shoutcast's clients change titles, mounts and listeners by GET.
+    is_safe && !request.path().starts_with("/admin")
 }
 
 /// The body of a request.
