@@ -8,6 +8,7 @@ mod life;
 mod memory;
 mod moves;
 mod rules;
+mod stapled;
 mod websocket;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
