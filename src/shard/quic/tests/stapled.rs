@@ -1,6 +1,6 @@
 //! What is stapled to a certificate.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc;
 
 use boring::ssl::{SslContextBuilder, SslMethod};
 use corecast_tls::{Files, Identity, Policy, Tickets};
@@ -26,14 +26,13 @@ fn identity(ocsp: Option<&[u8]>) -> Identity {
 
 /// The OCSP response that a client gets which asks for one.
 fn stapled(at: SocketAddr) -> Option<Vec<u8>> {
-    let seen = Arc::new(Mutex::new(None));
+    let (sees, seen) = mpsc::channel();
     let mut builder = SslContextBuilder::new(SslMethod::tls()).expect("a context");
     builder.enable_ocsp_stapling();
-    let sees = Arc::clone(&seen);
     builder
         .set_status_callback(move |ssl| {
-            let response = ssl.ocsp_status().map(<[u8]>::to_vec);
-            *sees.lock().unwrap_or_else(PoisonError::into_inner) = response;
+            // Who asked may be gone.
+            let _ = sees.send(ssl.ocsp_status().map(<[u8]>::to_vec));
             Ok(true)
         })
         .expect("a callback");
@@ -43,7 +42,7 @@ fn stapled(at: SocketAddr) -> Option<Vec<u8>> {
     client::set_up(&mut settings);
     let mut client = Client::with_settings(at, &[7; 16], Some("a.test"), &mut settings);
     client.until("a handshake", |client| client.h3.is_some());
-    seen.lock().unwrap_or_else(PoisonError::into_inner).take()
+    seen.try_recv().expect("the handshake is over")
 }
 
 #[test]
