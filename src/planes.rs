@@ -36,6 +36,8 @@ pub(crate) struct Ground {
     pub backend: ResolvedBackend,
     /// Why it is not io_uring, where that was wished for.
     pub no_io_uring: Option<String>,
+    /// Why the kernel does not bring packets of QUIC to their shards; they hand them on then.
+    pub unsteered: Option<io::Error>,
     /// Where connections are taken.
     pub addresses: Vec<SocketAddr>,
     /// Open connections at most.
@@ -63,8 +65,9 @@ impl Ground {
         let shards = cpus.as_ref().map_or(1, |cpus| cpus.len() as u16);
         let mut addresses = Vec::new();
         let mut sockets: Vec<ShardSockets> = (0..shards).map(|_| ShardSockets::default()).collect();
+        let mut unsteered = None;
         for listen in &config.listen {
-            match bind(listen, &mut sockets, &config.limits) {
+            match bind(listen, &mut sockets, &config.limits, &mut unsteered) {
                 Err(error) => note(format!("listen.address {}: {error}", listen.address)),
                 Ok(address) => addresses.push(address),
             }
@@ -83,6 +86,7 @@ impl Ground {
             cpus,
             backend,
             no_io_uring,
+            unsteered,
             addresses,
             connections_max,
             sockets,
@@ -107,8 +111,14 @@ struct ShardSockets {
     datagrams: Vec<(UdpSocket, Listen)>,
 }
 
-/// Binds an acceptor for every shard; HTTP/3 is at the same port. Returns its address.
-fn bind(listen: &Listen, sockets: &mut [ShardSockets], limits: &Limits) -> io::Result<SocketAddr> {
+/// Binds an acceptor for every shard; HTTP/3 is at the same port. Returns its address. Where the
+/// kernel does not bring packets of HTTP/3 to their shards, `unsteered` says why.
+fn bind(
+    listen: &Listen,
+    sockets: &mut [ShardSockets],
+    limits: &Limits,
+    unsteered: &mut Option<io::Error>,
+) -> io::Result<SocketAddr> {
     let count = sockets.len() as u16;
     let listeners = acceptor::bind(listen.address, count, limits)?;
     let first = listeners.first().ok_or(io::ErrorKind::InvalidInput)?;
@@ -117,6 +127,9 @@ fn bind(listen: &Listen, sockets: &mut [ShardSockets], limits: &Limits) -> io::R
         true => udp::bind(address, count)?,
         false => Vec::new(),
     };
+    if let Err(error) = udp::steer(&datagrams) {
+        *unsteered = Some(error);
+    }
     for (shard, one) in sockets.iter_mut().zip(listeners) {
         shard.listeners.push((one, listen.clone()));
     }

@@ -130,6 +130,9 @@ impl Server {
         if let Some(reason) = &ground.no_io_uring {
             tracing::warn!(reason, "io_uring does not work here: shards run on epoll");
         }
+        if let Some(error) = &ground.unsteered {
+            tracing::warn!(%error, "the kernel does not steer packets of QUIC to their shards");
+        }
         let line = ReadyLine::new(&ground, &config);
         let intros = Arc::new(intros::read(&config));
         let planes = Planes::start(ground, &config, &intros, certificates, &seats, started);

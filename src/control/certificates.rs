@@ -3,6 +3,7 @@
 
 mod development;
 mod files;
+mod secret;
 #[cfg(test)]
 mod tests;
 
@@ -65,7 +66,9 @@ impl Certificates {
                 return Err(vec![message.to_owned()]);
             }
             let one = |fault: Fault| vec![fault.to_string()];
-            certificates.tickets = Some(Tickets::new().map_err(one)?);
+            let tickets = Tickets::new().map_err(one)?;
+            let secret = secret::keep(certificates.state_dir.as_deref(), tickets.quic_secret());
+            certificates.tickets = Some(tickets.with_quic_secret(secret));
             let wanted = Wanted::new(config, certificates.state_dir.as_deref());
             let found = files::read(&wanted, certificates.state_dir.as_deref(), &[])?;
             certificates.stamps = found.stamps;

@@ -45,6 +45,7 @@ pub struct Tickets {
     /// One for all shards; turns its key by itself every six hours.
     ticketer: Arc<dyn ProducesTickets>,
     quic_key: [u8; 48],
+    quic_secret: [u8; 32],
 }
 
 impl fmt::Debug for Tickets {
@@ -64,7 +65,22 @@ impl Tickets {
         Ok(Tickets {
             ticketer,
             quic_key: random_key()?,
+            quic_secret: random_key()?,
         })
+    }
+
+    /// What the tokens of QUIC are marked with. A secret.
+    pub fn quic_secret(&self) -> [u8; 32] {
+        self.quic_secret
+    }
+
+    /// The same with a secret for QUIC that was kept from an earlier run.
+    #[must_use]
+    pub fn with_quic_secret(self, quic_secret: [u8; 32]) -> Self {
+        Tickets {
+            quic_secret,
+            ..self
+        }
     }
 
     /// A new key for QUIC, which holds one at a time: tickets from before then cost a whole
@@ -78,8 +94,8 @@ impl Tickets {
     }
 }
 
-fn random_key() -> Result<[u8; 48], Fault> {
-    let mut key = [0; 48];
+fn random_key<const N: usize>() -> Result<[u8; N], Fault> {
+    let mut key = [0; N];
     getrandom::fill(&mut key).map_err(|error| Fault::new(format!("tickets: {error}")))?;
     Ok(key)
 }
@@ -94,6 +110,9 @@ pub struct Credentials {
     pub identities: Vec<Identity>,
     /// What all shards seal the tickets of QUIC with. A secret.
     pub quic_ticket_key: [u8; 48],
+    /// What marks the tokens of QUIC, the same on all shards and, where it can be kept, after a
+    /// restart. A secret.
+    pub quic_secret: [u8; 32],
     names: Arc<Names>,
 }
 
@@ -145,6 +164,7 @@ impl Credentials {
             plain: Arc::new(plain),
             identities,
             quic_ticket_key: tickets.quic_key,
+            quic_secret: tickets.quic_secret,
             names,
         })
     }

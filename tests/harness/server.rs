@@ -43,6 +43,7 @@ impl Backend {
 
 /// A running corecast. Dropped, it is killed; its log is shown where the test failed.
 pub(crate) struct Server {
+    command: Command,
     child: Child,
     port: Port,
     /// Where it speaks RTMP; none where a file says where it listens.
@@ -205,19 +206,24 @@ impl Server {
         }
         let log = File::create(scratch.file("log")).expect("the scratch folder takes files");
         let out = log.try_clone().expect("a file can be shared");
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(log)
-            .spawn()
-            .expect("corecast was built and starts");
+        command.stdin(Stdio::null()).stdout(out).stderr(log);
+        let child = command.spawn().expect("corecast was built and starts");
         Server {
+            command,
             child,
             port,
             rtmp: None,
             tls: None,
             scratch,
         }
+    }
+
+    /// Kills the program, which says no goodbye, and starts it again.
+    pub(crate) fn start_again(&mut self) {
+        self.signal(Signal::KILL);
+        self.wait_end();
+        self.child = self.command.spawn().expect("it started before");
+        self.wait_ready();
     }
 
     /// Waits until `/ready` says 200.

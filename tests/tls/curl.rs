@@ -170,7 +170,9 @@ fn curl_with_ngtcp2_speaks_http3() {
     let bytes = server.get("/").body.len();
     assert_eq!(said, format!("200 30 {bytes}\n").repeat(5));
     // It was told of it before.
-    let said = curl(tls, &["-I", "--http1.1", &tls.url("/health")]);
     let offered = format!("alt-svc: h3=\":{}\"", tls.address().port());
-    assert!(said.to_lowercase().contains(&offered), "{said}");
+    for version in ["--http1.1", "--http2"] {
+        let said = curl(tls, &["-I", version, &tls.url("/health")]);
+        assert!(said.to_lowercase().contains(&offered), "{said}");
+    }
 }

@@ -256,6 +256,15 @@ pub(super) fn big_segment(server: &Server) -> (String, Vec<u8>) {
 }
 
 #[test]
+fn what_a_client_calls_urgent_overtakes_what_it_does_not() {
+    let server = Server::start_tls(Backend::IoUring, &["mount_defaults.hls_segment_ms=6000"]);
+    let (path, bytes) = big_segment(&server);
+    let report = direct(&server, "priorities", &[&path, &path]);
+    assert_eq!(report["overtaken"], true, "{report}");
+    assert_eq!(report["bytes"], bytes.len(), "{report}");
+}
+
+#[test]
 fn a_segment_comes_whole_on_every_road() {
     let server = Server::start_tls(Backend::IoUring, &["mount_defaults.hls_segment_ms=6000"]);
     let (path, bytes) = big_segment(&server);

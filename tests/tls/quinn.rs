@@ -20,6 +20,7 @@ use rustls::pki_types::pem::PemObject;
 use super::quic::{assert_title_stays, big_segment};
 use crate::harness::client::python;
 use crate::harness::server::ADMIN_PASSWORD;
+use crate::harness::tls::NAMES;
 use crate::harness::{Backend, Server, Station, http as raw, wait_for};
 use crate::video::browsers::start_film;
 
@@ -277,6 +278,10 @@ fn quinn_moves_while_it_downloads(backend: Backend) {
         assert_eq!(hosts.next(), None, "it moved each time");
     });
     assert_eq!(server.metric("corecast_quic_resets_total", ""), 0.0);
+    // Wherever the client is, the kernel brings its packets to their shard.
+    let is_steered = !server.log().contains("does not steer");
+    let crossings = server.metric("corecast_quic_crossings_total", "");
+    assert!(!is_steered || crossings == 0.0, "{crossings} crossings");
 }
 
 #[test]
@@ -301,7 +306,32 @@ fn downloads_are_whole_where_the_kernel_does_not_steer() {
         }
     });
     assert!(server.metric("corecast_quic_crossings_total", "") > 0.0);
-    assert_eq!(server.metric("corecast_quic_resets_total", ""), 0.0);
+}
+
+#[test]
+fn clients_of_a_node_that_was_started_anew_are_told() {
+    let mut server = Server::start_tls(Backend::IoUring, &[]);
+    run(async {
+        let endpoint = client(&server);
+        let mut all = Vec::new();
+        for _ in 0..4 {
+            let connecting = endpoint.connect(server.tls().address(), "localhost");
+            all.push(connecting.expect("a good name").await.expect("a handshake"));
+        }
+        // With another certificate, as if it had been renewed too.
+        server.tls().authority.issue("server", &NAMES);
+        server.start_again();
+        for quic in all {
+            // Something to be answered, where it was not told yet.
+            if let Ok(mut stream) = quic.open_uni().await {
+                let _ = stream.write_all(b"x").await;
+            }
+            assert_eq!(quic.closed().await, quinn::ConnectionError::Reset);
+        }
+        assert!(server.metric("corecast_quic_resets_total", "") >= 4.0);
+        let mut talk = Talk::connect(&endpoint, &server).await;
+        assert_eq!(talk.get("/health").await.body, b"ok\n");
+    });
 }
 
 #[test]

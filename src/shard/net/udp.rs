@@ -30,24 +30,12 @@ pub(crate) const BATCH_BYTES_MAX: usize = 65_507;
 /// The most packets of one send, whatever the kernel's age.
 pub(crate) const BATCH_PACKETS_MAX: usize = 64;
 
-/// Binds `address` `count` times, once for each shard, and has the kernel give each packet to the
-/// shard that it belongs to. Port 0 takes a free port, the same for all. `[::]` takes IPv4 too.
+/// Binds `address` `count` times, once for each shard. Port 0 takes a free port, the same for all.
+/// `[::]` takes IPv4 too.
 ///
 /// # Errors
 /// The address is in use, not ours, or not allowed.
 pub fn bind(address: SocketAddr, count: u16) -> io::Result<Vec<UdpSocket>> {
-    let sockets = bind_unsteered(address, count)?;
-    if let Some(first) = sockets.first().filter(|_| count > 1) {
-        // Refused in some containers: the shards then hand packets on among themselves.
-        if let Err(error) = fd::steer(first, &steering(count)) {
-            tracing::warn!(%error, "the kernel does not steer packets of QUIC to their shards");
-        }
-    }
-    Ok(sockets)
-}
-
-/// The same, and the kernel gives each packet to any shard.
-pub(crate) fn bind_unsteered(address: SocketAddr, count: u16) -> io::Result<Vec<UdpSocket>> {
     // Without this look a second corecast would take half of all packets.
     let exclusive = socket(address)?;
     exclusive.bind(&address.into())?;
@@ -63,6 +51,20 @@ pub(crate) fn bind_unsteered(address: SocketAddr, count: u16) -> io::Result<Vec<
         sockets.push(socket);
     }
     Ok(sockets)
+}
+
+/// Has the kernel give each packet to the shard that it belongs to, of `sockets` in the order in
+/// which they were bound.
+///
+/// # Errors
+/// The kernel does not let us say so, as in some containers: the shards then hand packets on among
+/// themselves.
+pub fn steer(sockets: &[UdpSocket]) -> io::Result<()> {
+    let count = u16::try_from(sockets.len()).unwrap_or(u16::MAX);
+    match sockets.first().filter(|_| count > 1) {
+        Some(first) => fd::steer(first, &steering(count)),
+        None => Ok(()),
+    }
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {
@@ -236,5 +238,49 @@ impl UdpPort {
     /// What the runtime says.
     pub(crate) async fn writable(&self) -> io::Result<()> {
         self.readiness.wait_writable().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::testing::BACKENDS;
+
+    #[test]
+    fn many_packets_go_with_one_call_and_come_with_one() {
+        let done = BACKENDS[1].block_on(async {
+            let port = || {
+                let socket = bind((Ipv4Addr::LOCALHOST, 0).into(), 1)?.pop();
+                UdpPort::new(socket.ok_or(io::ErrorKind::NotFound)?)
+            };
+            let (from, to) = (port()?, port()?);
+            let departure = Departure {
+                from: from.local,
+                to: to.local,
+                stride: 1_200,
+            };
+            let sent: Vec<u8> = (0..9 * 1_200 + 700).map(|at| (at / 1_200) as u8).collect();
+            assert!(from.send(departure, &sent));
+            let (mut came, mut messages) = (Vec::new(), 0);
+            while came.len() < sent.len() {
+                to.readable().await?;
+                to.recv(&mut Inbox::new(), |arrival, packets| {
+                    assert_eq!(
+                        (arrival.from, arrival.to, arrival.stride),
+                        (from.local, to.local, 1_200.min(packets.len()))
+                    );
+                    messages += 1;
+                    came.extend_from_slice(packets);
+                })?;
+            }
+            assert_eq!(came, sent);
+            // A kernel that has both (Linux 5.0) puts them together.
+            let together = from.state.max_gso_segments() >= 10 && to.state.gro_segments() >= 10;
+            assert!(!together || messages == 1, "{messages} messages");
+            io::Result::Ok(())
+        });
+        done.expect("the engine starts").expect("a way to itself");
     }
 }

@@ -88,7 +88,9 @@ async fn serve_request(origin: Origin, stream: RequestStream) {
     send(&shard, stream, account, &request, response).await;
 }
 
-/// Whether a request may be served though somebody may have sent it again (RFC 8470 section 4).
+/// Whether a request may be served though somebody may have sent it again (RFC 8470 section 4):
+/// where it changes nothing. Admin requests of Icecast do, though they are GET; and who shows who
+/// he is may do what others may not.
 fn may_come_early(request: &Request) -> bool {
     // Whether a body follows is not known yet where the end of the stream comes in a packet of its
     // own. It changes nothing: these methods have no use for one.
@@ -96,8 +98,10 @@ fn may_come_early(request: &Request) -> bool {
         request.method(),
         Method::Get | Method::Head | Method::Options
     );
-    // Icecast's and Shoutcast's clients change titles, mounts and listeners by GET.
-    is_safe && !request.path().starts_with("/admin")
+    is_safe
+        && !matches!(request.body_framing(), BodyFraming::Length(_))
+        && !request.path().starts_with("/admin")
+        && request.headers().find("authorization").is_none()
 }
 
 /// The body of a request.
@@ -213,7 +217,7 @@ async fn send(
     response: Response,
 ) {
     let begin = |response: &Response, ends: bool| {
-        stream.send_head(head_of(response), urgency(request), ends);
+        stream.send_head(head_of(response), urgency(request.path()), ends);
         let sent_bytes = 0;
         Ok(StreamOutlet { stream, sent_bytes })
     };
@@ -289,12 +293,64 @@ fn head_of(response: &Response) -> Vec<Header> {
     fields
 }
 
-fn urgency(request: &Request) -> u8 {
-    match named(request.path()).map(|named| named.resource) {
+fn urgency(path: &str) -> u8 {
+    match named(path).map(|named| named.resource) {
         Some(Resource::Multivariant | Resource::Manifest | Resource::Playlist(_)) => {
             URGENCY_PLAYLIST
         }
         Some(Resource::Part { .. } | Resource::Init { .. }) => URGENCY_PART,
         _ => URGENCY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_changes_nothing_may_come_early() {
+        let early = |method: &[u8], path: &[u8], field: Option<(&'static [u8], &'static [u8])>| {
+            let given = RequestFields {
+                version: Version::Http3,
+                method,
+                scheme: Some(b"https"),
+                authority: Some(b"localhost"),
+                path: Some(path),
+                protocol: None,
+                fields: &mut field.into_iter(),
+                ends: field.is_none(),
+            };
+            let limits = request_limits(&corecast_config::Config::default());
+            may_come_early(&Request::from_fields(given, &limits).expect("a good request"))
+        };
+        assert!(early(b"GET", b"/live/cam/hls/v0.m3u8", None));
+        assert!(early(b"HEAD", b"/live", None));
+        // Its end comes in a packet of its own.
+        assert!(early(b"GET", b"/live", Some((b"accept", b"*/*"))));
+        assert!(!early(b"POST", b"/live", None));
+        assert!(!early(b"GET", b"/live", Some((b"content-length", b"5"))));
+        assert!(!early(
+            b"GET",
+            b"/live",
+            Some((b"authorization", b"Basic eDp5"))
+        ));
+        assert!(!early(b"GET", b"/admin/killsource?mount=/live", None));
+        assert!(!early(
+            b"GET",
+            b"/admin.cgi?pass=x&mode=updinfo&song=y",
+            None
+        ));
+    }
+
+    #[test]
+    fn playlists_go_before_parts_and_parts_before_segments() {
+        let order = [
+            "/live/cam.m3u8",
+            "/live/cam/hls/v0.m3u8",
+            "/live/cam/hls/v0-abc-7.1.m4s",
+            "/live/cam/hls/v0-abc-7.m4s",
+            "/live/cam",
+        ];
+        assert_eq!(order.map(urgency), [1, 1, 2, 3, 3]);
     }
 }

@@ -21,7 +21,7 @@ use crate::net::udp::Arrival;
 /// What quiche adds to the urgency of HTTP to get that of a stream: its own streams come first.
 const URGENCY_OFFSET: u8 = 124;
 
-/// Answered streams that are remembered before they are looked through.
+/// Streams that are over for us, and remembered before they are looked through.
 const FLYING_MAX: usize = 64;
 
 /// How long a peer may be silent that has not said that it has all of its answers.
@@ -51,12 +51,23 @@ pub(crate) struct Inner {
     next_request: u64,
     /// Requests from this stream on are refused (GOAWAY).
     refused_from: Option<u64>,
-    /// Streams whose answers quiche has, and the peer maybe not.
+    /// Streams that are over for us: quiche has their answers, and the peer maybe not.
     flying: Vec<u64>,
     /// Packets that came, and when it was seen that there was a new one: only looked at while
     /// answers fly to somebody who is to go.
     heard: (usize, Instant),
+    /// When it last had a request.
+    used: Instant,
     pub(super) ways: Ways,
+}
+
+/// How long a connection may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// To be established.
+    pub(crate) handshake: Duration,
+    /// Without a request, whatever else comes on it.
+    pub(crate) idle: Duration,
 }
 
 /// A connection. Lives on: its shard.
@@ -67,10 +78,8 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// By when it must be established.
     handshake_until: Instant,
-    /// How long it may be there without a request.
-    idle_max: Duration,
-    /// When it had one last.
-    pub(crate) used: Cell<Instant>,
+    /// How long it may be without a request.
+    idle_time_max: Duration,
     pub(crate) inner: RefCell<Inner>,
     agenda: Rc<Agenda>,
     /// It is on the agenda.
@@ -91,16 +100,16 @@ impl Connection {
     pub(crate) fn new(
         key: usize,
         peer: SocketAddr,
-        (handshake_until, idle_max): (Instant, Duration),
+        patience: Patience,
         quic: quiche::Connection<Buffers>,
         agenda: Rc<Agenda>,
     ) -> Self {
+        let now = Instant::now();
         Connection {
             key,
             peer,
-            handshake_until,
-            idle_max,
-            used: Cell::new(Instant::now()),
+            handshake_until: now + patience.handshake,
+            idle_time_max: patience.idle,
             inner: RefCell::new(Inner {
                 quic,
                 h3: None,
@@ -109,7 +118,8 @@ impl Connection {
                 next_request: 0,
                 refused_from: None,
                 flying: Vec::new(),
-                heard: (0, handshake_until),
+                heard: (0, now),
+                used: now,
                 ways: Ways::new(peer),
             }),
             agenda,
@@ -133,18 +143,14 @@ impl Connection {
     pub(crate) fn handle_timeout(&self, now: Instant) {
         {
             let inner = &mut *self.inner.borrow_mut();
-            if !self.established.get() && self.handshake_until <= now {
+            let is_due = |until: Option<Instant>| until.is_some_and(|until| until <= now);
+            if is_due(self.handshake_until(inner)) {
                 inner.close(code::NO_ERROR);
-            }
-            if self.established.get() && self.idle_until() <= now {
-                // Whoever only talks, or never finishes a head, wants nothing.
-                match inner.is_quiet() {
-                    true => inner.close(code::NO_ERROR),
-                    false => self.used.set(now),
-                }
+            } else if is_due(self.idle_until(inner)) {
+                inner.close_if_quiet(now);
             }
             inner.quic.on_timeout();
-            inner.ways.handle_timeout(now);
+            inner.ways.handle_timeout(&mut inner.quic, now);
         }
         if self.release.get().is_some_and(|release| release <= now) {
             self.release.set(None);
@@ -243,39 +249,50 @@ impl Connection {
     pub(crate) fn end(&self) {
         let streams = mem::take(&mut self.inner.borrow_mut().streams);
         for (_, mut stream) in streams {
-            stream.wake();
+            stream.fail();
         }
     }
 
     /// When it must be looked at without anything that happens.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let timeout = self.inner.borrow().quic.timeout_instant();
-        let own = match self.established.get() {
-            true => self.idle_until(),
-            false => self.handshake_until,
-        };
-        [timeout, Some(own), self.release.get()]
-            .into_iter()
-            .flatten()
-            .min()
+        let inner = self.inner.borrow();
+        let all = [
+            inner.quic.timeout_instant(),
+            inner.ways.due(),
+            self.handshake_until(&inner),
+            self.idle_until(&inner),
+            self.release.get(),
+        ];
+        all.into_iter().flatten().min()
     }
 
-    fn idle_until(&self) -> Instant {
-        self.used.get() + self.idle_max
+    fn handshake_until(&self, inner: &Inner) -> Option<Instant> {
+        let waits = !self.established.get() && !inner.is_over();
+        waits.then_some(self.handshake_until)
+    }
+
+    /// When it ends should no request come. Packets alone do not keep it: a peer may send those for
+    /// ever.
+    fn idle_until(&self, inner: &Inner) -> Option<Instant> {
+        let waits = self.established.get() && inner.streams.is_empty() && !inner.is_over();
+        waits.then(|| inner.used + self.idle_time_max)
     }
 }
 
 impl Inner {
     fn take(&mut self, arrival: Arrival, packet: &mut [u8]) {
         let Inner { quic, ways, .. } = self;
-        if ways.is_stuck(quic) {
-            // As good as lost on the way.
-            return;
-        }
         let info = RecvInfo {
             from: ways.known(arrival.from),
             to: arrival.to,
         };
+        let way = (info.to, info.from);
+        if ways.is_given_up(quic, way) {
+            // As good as lost on the way, but its bytes allow for a challenge: quiche counts those
+            // of packets that it cannot open too.
+            packet.fill(0);
+            ways.reopen(quic, way, Instant::now());
+        }
         let before = (!ways.is_here(arrival.from)).then(|| quic.stats().recv);
         // Where it fails, quiche closes the connection and has something to send.
         let _ = quic.recv(packet, info);
@@ -310,7 +327,7 @@ impl Inner {
             self.h3 = h3::Connection::with_transport(&mut self.quic, settings).ok();
         }
         if touched {
-            self.ways.look(&mut self.quic);
+            self.ways.look(&mut self.quic, Instant::now());
             self.take_events(arrived);
         }
         let mut fresh = mem::take(&mut self.fresh);
@@ -343,6 +360,7 @@ impl Inner {
                 Event::Reset(_) => {
                     self.fail(id);
                     self.shut(id, Shutdown::Write, code::REQUEST_CANCELLED);
+                    self.see_off(id);
                 }
                 Event::PriorityUpdate => self.on_priority(id),
                 Event::GoAway => {}
@@ -358,6 +376,7 @@ impl Inner {
         if self.refused_from.is_some_and(|from| id >= from) {
             self.shut(id, Shutdown::Write, code::REQUEST_REJECTED);
             self.shut(id, Shutdown::Read, code::REQUEST_REJECTED);
+            self.see_off(id);
             return None;
         }
         self.next_request = self.next_request.max(id.saturating_add(4));
@@ -365,6 +384,7 @@ impl Inner {
             let field = fields.iter().find(|field| field.name() == b"priority");
             field.and_then(|field| Priority::parse(field.value()))
         });
+        self.used = Instant::now();
         self.streams.insert(
             id,
             Stream {
@@ -391,7 +411,13 @@ impl Inner {
             }
             // A body that nobody wants (its request was answered already).
             None if !complete => self.shut(id, Shutdown::Read, code::NO_ERROR),
-            None => {}
+            // Its answer is on its way.
+            None if self.flying.contains(&id) => {}
+            // It ended without a request (RFC 9114 section 4.1), or was answered long ago.
+            None => {
+                self.shut(id, Shutdown::Write, code::REQUEST_INCOMPLETE);
+                self.see_off(id);
+            }
         }
     }
 
@@ -471,17 +497,38 @@ impl Inner {
             .is_some_and(|stream| stream.sent && !stream.held)
         {
             self.streams.remove(&id);
-            if self.flying.len() >= FLYING_MAX {
-                self.land();
-            }
-            self.flying.push(id);
+            self.used = Instant::now();
+            self.see_off(id);
         }
     }
 
-    /// Forgets the streams of which the peer has all.
+    /// Nothing of ours is to be done with a stream any more.
+    fn see_off(&mut self, id: u64) {
+        if self.streams.contains_key(&id) || self.flying.contains(&id) {
+            return;
+        }
+        if self.flying.len() >= FLYING_MAX {
+            self.land();
+        }
+        self.flying.push(id);
+    }
+
+    /// Forgets the streams of which the peer has all. HTTP/3 of quiche keeps what it has of a
+    /// stream that was reset, or whose request was not read to its end, until somebody wants to
+    /// send on it.
     fn land(&mut self) {
-        let quic = &mut self.quic;
-        self.flying.retain(|id| quic.stream_capacity(*id).is_ok());
+        let Inner { quic, h3, .. } = self;
+        self.flying.retain(|id| {
+            let is_there = !matches!(
+                quic.stream_capacity(*id),
+                Err(quiche::Error::InvalidStreamState(_))
+            );
+            if let Some(h3) = h3.as_mut().filter(|_| !is_there) {
+                let _ = h3.send_response::<Header, _>(quic, *id, &[], true);
+                let _ = h3.send_body(quic, *id, &[], true);
+            }
+            is_there
+        });
     }
 
     /// Takes no more requests; those that are there go on.
@@ -493,6 +540,22 @@ impl Inner {
             && h3.send_goaway(&mut self.quic, self.next_request).is_ok()
         {
             self.refused_from = Some(self.next_request);
+        }
+    }
+
+    /// Whether nothing more is to be heard or said but goodbye.
+    fn is_over(&self) -> bool {
+        let quic = &self.quic;
+        quic.local_error().is_some() || quic.is_draining() || quic.is_closed()
+    }
+
+    /// Ends a connection that nobody asks anything of; where answers are on their way still, it
+    /// stays for as long again.
+    fn close_if_quiet(&mut self, now: Instant) {
+        if self.is_quiet() {
+            self.close(code::NO_ERROR);
+        } else {
+            self.used = now;
         }
     }
 

@@ -8,7 +8,7 @@ use std::mem;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use corecast_media::name::ShardId;
 use corecast_mesh::message::Datagrams;
@@ -19,7 +19,7 @@ use quiche::{ConnectionId, h3};
 use slab::Slab;
 
 use super::code;
-use super::connection::{Arrived, Connection};
+use super::connection::{Arrived, Connection, Patience};
 use super::stream::RequestStream;
 use super::timers::Timers;
 use crate::net::udp::{Arrival, Departure};
@@ -118,11 +118,8 @@ pub(crate) trait Host {
     /// Bounds of a request's head: bytes.
     fn head_bytes_max(&self) -> u64;
 
-    /// By when a connection must be established.
-    fn handshake_time_max(&self) -> Duration;
-
-    /// How long one may be there without a request.
-    fn idle_time_max(&self) -> Duration;
+    /// How long connections may take.
+    fn patience(&self) -> Patience;
 
     /// Whether no connection is taken any more.
     fn is_draining(&self) -> bool;
@@ -347,9 +344,6 @@ impl Endpoint {
             if established {
                 self.renew_ids(connection);
             }
-        }
-        if !arrived.is_empty() {
-            connection.used.set(Instant::now());
         }
         for request in arrived.drain(..) {
             let stream = RequestStream::new(Rc::clone(connection), request);

@@ -105,16 +105,12 @@ impl Flight {
         Outcome::More
     }
 
-    /// Sends a probe of each way that was left, on the one that is used ([`Ways`] says why). Where
-    /// the socket has no room it is as good as lost on the way.
+    /// Sends probes of ways ([`Ways`] says why). Where the socket has no room they are as good as
+    /// lost on the way.
     fn probe(&mut self, quic: &mut Quic, ways: &mut Ways, port: &UdpPort) {
-        let Some(((ours, theirs), left)) = ways.take_probes() else {
-            return;
-        };
-        let left = left.to_vec();
-        for (from, to) in left {
+        for (of, (ours, theirs)) in ways.take_probes() {
             let room = self.buffer.get_mut(..PACKET_BYTES_MAX).unwrap_or_default();
-            if let Ok((n, _)) = quic.send_on_path(room, Some(from), Some(to)) {
+            if let Ok((n, _)) = quic.send_on_path(room, Some(of.0), Some(of.1)) {
                 let departure = Departure {
                     from: ours,
                     to: ways.shown(theirs),
@@ -130,7 +126,7 @@ impl Flight {
     pub(super) fn fill(
         &mut self,
         quic: &mut Quic,
-        ways: &Ways,
+        ways: &mut Ways,
         begun: Option<(Departure, usize)>,
         now: Instant,
     ) -> Option<Batch> {
@@ -149,7 +145,8 @@ impl Flight {
                 return Some(Batch::new(departure, length, true));
             }
             let room = self.buffer.get_mut(length..).unwrap_or_default();
-            let allowed = ways.allowance(quic).map_or(room.len(), |allowed| {
+            let allowance = ways.allowance(quic);
+            let allowed = allowance.map_or(room.len(), |allowed| {
                 room.len()
                     .min(usize::try_from(allowed).unwrap_or(usize::MAX))
             });
@@ -157,6 +154,9 @@ impl Flight {
             let Ok((n, info)) = quic.send(room) else {
                 return departure.map(|departure| Batch::new(departure, length, false));
             };
+            if allowance.is_some() {
+                ways.end_question();
+            }
             let this = Departure {
                 from: info.from,
                 to: ways.shown(info.to),

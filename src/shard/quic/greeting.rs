@@ -1,7 +1,6 @@
 //! Packets that belong to no connection: one begins, or its peer is told why not.
 
 use std::rc::Rc;
-use std::time::Instant;
 
 use corecast_protocol::quic::steering::{self, ID_BYTES};
 use corecast_protocol::quic::token::TokenKey;
@@ -110,8 +109,7 @@ impl Endpoint {
         };
         let mut connections = self.connections.borrow_mut();
         let entry = connections.vacant_entry();
-        let until = Instant::now() + self.host.handshake_time_max();
-        let patience = (until, self.host.idle_time_max());
+        let patience = self.host.patience();
         let agenda = Rc::clone(&self.agenda);
         let connection = Rc::new(Connection::new(entry.key(), from, patience, quic, agenda));
         self.enter(&connection, &id);

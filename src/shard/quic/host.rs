@@ -6,7 +6,6 @@ use std::net::UdpSocket;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use corecast_media::name::ShardId;
 use corecast_mesh::message::Datagrams;
@@ -14,6 +13,7 @@ use corecast_protocol::quic::token::TokenKey;
 use corecast_tls::Credentials;
 
 use super::answer::{self, Origin};
+use super::connection::Patience;
 use super::endpoint::{Crossed, Endpoint, Host, Place, random};
 use super::stream::RequestStream;
 use super::{tls, turns};
@@ -67,13 +67,10 @@ pub(crate) async fn run(shard: Rc<Shard>, socket: UdpSocket, acceptor: u16) -> i
     turns::run(endpoint, port).await
 }
 
-/// The key of the node's tokens. It follows from the key of the first certificate, which is the
-/// same on all shards and mostly the same after a restart.
+/// The key of the node's tokens.
 fn token_key(shard: &Shard) -> TokenKey {
-    let credentials = shard.credentials();
-    let identity = credentials.as_ref().and_then(|all| all.identities.first());
-    match identity {
-        Some(identity) => TokenKey::derived(&identity.key_pem),
+    match shard.credentials() {
+        Some(credentials) => TokenKey::derived(&credentials.quic_secret),
         None => TokenKey::new(random()),
     }
 }
@@ -109,12 +106,12 @@ impl Host for ShardHost {
         u64::from(self.shard.config().limits.header_bytes_max)
     }
 
-    fn handshake_time_max(&self) -> Duration {
-        self.shard.config().limits.header_timeout
-    }
-
-    fn idle_time_max(&self) -> Duration {
-        self.shard.config().limits.idle_timeout
+    fn patience(&self) -> Patience {
+        let limits = &self.shard.config().limits;
+        Patience {
+            handshake: limits.header_timeout,
+            idle: limits.idle_timeout,
+        }
     }
 
     fn is_draining(&self) -> bool {

@@ -46,6 +46,8 @@ pub(crate) mod code {
     pub(crate) const REQUEST_REJECTED: u64 = 0x10b;
     /// The answer is given up.
     pub(crate) const REQUEST_CANCELLED: u64 = 0x10c;
+    /// The stream ended before its request did.
+    pub(crate) const REQUEST_INCOMPLETE: u64 = 0x10d;
     /// The request breaks the rules of HTTP.
     pub(crate) const MESSAGE_ERROR: u64 = 0x10e;
 }

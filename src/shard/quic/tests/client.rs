@@ -43,6 +43,8 @@ pub(super) struct Client {
     pub(super) streams: BTreeMap<u64, Got>,
     /// One of so many packets is lost in each direction; none where it is 0.
     pub(super) loses: u32,
+    /// So many of the packets that come next are lost.
+    pub(super) loses_next: u32,
     packets: u32,
     /// Bytes that went out and came in.
     pub(super) bytes: (usize, usize),
@@ -96,6 +98,7 @@ impl Client {
             h3: None,
             streams: BTreeMap::new(),
             loses: 0,
+            loses_next: 0,
             packets: 0,
             bytes: (0, 0),
             is_deaf: false,
@@ -142,7 +145,9 @@ impl Client {
     /// Takes one packet.
     pub(super) fn take(&mut self, packet: &mut [u8]) {
         self.bytes.1 += packet.len();
-        if !self.is_lost() {
+        if self.loses_next > 0 {
+            self.loses_next -= 1;
+        } else if !self.is_lost() {
             let info = quiche::RecvInfo {
                 from: self.server,
                 to: self.local,

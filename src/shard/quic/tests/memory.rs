@@ -1,253 +1,18 @@
-//! One endpoint and its clients without sockets or tasks: packets go from hand to hand.
+//! One endpoint and its clients in memory: what goes where, and in which order.
 
-use std::any::Any;
-use std::cell::RefCell;
-use std::future::ready;
-use std::pin::Pin;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use corecast_media::name::ShardId;
-use corecast_protocol::quic::token::TokenKey;
-use quiche::h3::{self, Event, Header};
+use quiche::h3;
 
+use super::desk::{Desk, Peer, deliver, ok, on_a_shard, ours};
 use super::*;
 use crate::net::udp::{Arrival, UdpPort};
-use crate::quic::connection::Connection;
-use crate::quic::endpoint::{Crossed, Endpoint, Host, Place};
 use crate::quic::flight::Flight;
-use crate::quic::stream::RequestStream;
 use crate::quic::turns::{Task, Waits};
-use crate::quic::{host, tls};
-use crate::testing::seats;
 
 /// Where one packet differs from the next.
 const ROUNDED: Duration = Duration::from_millis(1);
-
-/// What the endpoint did with its shard.
-#[derive(Default)]
-struct Done {
-    asked: Vec<RequestStream>,
-    handed: Vec<(ShardId, Crossed)>,
-    /// The next request is answered by a panic.
-    panics: bool,
-}
-
-struct FakeShard {
-    tls: Arc<Credentials>,
-    done: Rc<RefCell<Done>>,
-}
-
-impl Host for FakeShard {
-    fn renew(&self, config: &mut Option<quiche::Config>) {
-        let certificates = host::certificates(Arc::clone(&self.tls));
-        let made = tls::config(certificates, Duration::from_secs(30));
-        *config = Some(made.expect("a good certificate"));
-    }
-
-    fn head_bytes_max(&self) -> u64 {
-        16_384
-    }
-
-    fn handshake_time_max(&self) -> Duration {
-        Duration::from_secs(10)
-    }
-
-    fn idle_time_max(&self) -> Duration {
-        Duration::from_secs(60)
-    }
-
-    fn is_draining(&self) -> bool {
-        false
-    }
-
-    fn answer(&self, stream: RequestStream) -> Pin<Box<dyn Future<Output = ()>>> {
-        let mut done = self.done.borrow_mut();
-        assert!(!std::mem::take(&mut done.panics), "as the test wants it");
-        done.asked.push(stream);
-        Box::pin(ready(()))
-    }
-
-    fn hand_over(&self, to: ShardId, crossed: Crossed) {
-        self.done.borrow_mut().handed.push((to, crossed));
-    }
-
-    fn hold(&self) -> Box<dyn Any> {
-        Box::new(())
-    }
-}
-
-fn ours() -> SocketAddr {
-    SocketAddr::from(([192, 0, 2, 9], 443))
-}
-
-/// A client in memory.
-struct Peer {
-    from: SocketAddr,
-    quic: quiche::Connection,
-    h3: Option<h3::Connection>,
-    body: Vec<u8>,
-    complete: bool,
-}
-
-impl Peer {
-    fn new(port: u16, settings: &mut quiche::Config) -> Self {
-        let from = SocketAddr::from(([192, 0, 2, 1], port));
-        let scid = quiche::ConnectionId::from_ref(&[7; 16]);
-        let quic = quiche::connect(Some("localhost"), &scid, from, ours(), settings);
-        Peer {
-            from,
-            quic: quic.expect("good settings"),
-            h3: None,
-            body: Vec::new(),
-            complete: false,
-        }
-    }
-
-    fn look(&mut self) {
-        if self.h3.is_none() && self.quic.is_established() {
-            let config = h3::Config::new().expect("good settings");
-            self.h3 = h3::Connection::with_transport(&mut self.quic, &config).ok();
-        }
-        let Some(h3) = &mut self.h3 else { return };
-        while let Ok((id, event)) = h3.poll(&mut self.quic) {
-            let mut buf = [0; 4_096];
-            match event {
-                Event::Data => {
-                    while let Ok(n) = h3.recv_body(&mut self.quic, id, &mut buf) {
-                        self.body.extend_from_slice(&buf[..n]);
-                    }
-                }
-                Event::Finished => self.complete = true,
-                _ => {}
-            }
-        }
-    }
-
-    fn ask(&mut self) {
-        let fields = [
-            (":method", "GET"),
-            (":scheme", "https"),
-            (":authority", "localhost"),
-            (":path", "/"),
-        ];
-        let fields = fields.map(|(name, value)| Header::new(name.as_bytes(), value.as_bytes()));
-        let h3 = self.h3.as_mut().expect("it is connected");
-        h3.send_request(&mut self.quic, &fields, true)
-            .expect("a stream is free");
-    }
-}
-
-/// The first of two shards.
-struct Desk {
-    endpoint: Rc<Endpoint>,
-    done: Rc<RefCell<Done>>,
-}
-
-impl Desk {
-    fn new() -> Self {
-        let done = Rc::new(RefCell::new(Done::default()));
-        let shard = FakeShard {
-            tls: credentials(),
-            done: Rc::clone(&done),
-        };
-        let place = Place {
-            shard: 0,
-            shards: 2,
-            seats: Arc::new(seats(&config())),
-            probe: Arc::new(crate::ShardProbe::new()),
-            tasks: Rc::default(),
-            key: TokenKey::new([1; 32]),
-            started: Instant::now(),
-        };
-        let endpoint = Endpoint::new(place, Box::new(shard)).expect("good settings");
-        Desk { endpoint, done }
-    }
-
-    /// The endpoint takes what the client has to send.
-    fn hear(&self, peer: &mut Peer) {
-        let mut packet = [0; 1_500];
-        while let Ok((n, info)) = peer.quic.send(&mut packet) {
-            let arrival = Arrival {
-                from: info.from,
-                to: info.to,
-                stride: n,
-            };
-            self.endpoint.handle_packets(arrival, &mut packet[..n]);
-        }
-    }
-
-    /// The endpoint serves its connections, and `peers` take what it has to send.
-    fn speak(&self, peers: &mut [&mut Peer]) {
-        while let Some(connection) = self.serve() {
-            let mut packet = [0; 1_500];
-            loop {
-                let sent = connection.inner.borrow_mut().quic.send(&mut packet);
-                let Ok((n, info)) = sent else { break };
-                deliver(peers, info, &mut packet[..n]);
-            }
-        }
-        peers.iter_mut().for_each(|peer| peer.look());
-    }
-
-    fn serve(&self) -> Option<Rc<Connection>> {
-        loop {
-            let connection = self.endpoint.at(self.endpoint.agenda.pop()?);
-            let Some(connection) = connection else {
-                continue;
-            };
-            connection.listed.set(false);
-            let mut arrived = Vec::new();
-            let served = self.endpoint.shield(&connection, || {
-                self.endpoint.serve(&connection, &mut arrived);
-                self.endpoint.settle(&connection);
-            });
-            if served.is_some() {
-                return Some(connection);
-            }
-        }
-    }
-
-    fn turn(&self, peer: &mut Peer) {
-        self.hear(peer);
-        self.speak(&mut [peer]);
-    }
-
-    fn connect(&self, port: u16, settings: &mut quiche::Config) -> Peer {
-        let mut peer = Peer::new(port, settings);
-        for _ in 0..6 {
-            self.turn(&mut peer);
-        }
-        assert!(peer.h3.is_some(), "it is connected");
-        peer
-    }
-
-    /// The stream of a request of `peer`.
-    fn request(&self, peer: &mut Peer) -> RequestStream {
-        peer.ask();
-        self.turn(peer);
-        self.done.borrow_mut().asked.pop().expect("it came")
-    }
-}
-
-fn deliver(peers: &mut [&mut Peer], info: quiche::SendInfo, packet: &mut [u8]) {
-    let to = peers.iter_mut().find(|peer| peer.from == info.to);
-    let info = quiche::RecvInfo {
-        from: info.from,
-        to: info.to,
-    };
-    let _ = to.expect("a client").quic.recv(packet, info);
-}
-
-/// Runs what needs a runtime, though nothing of it waits for one.
-fn on_a_shard(test: impl Future<Output = ()>) {
-    BACKENDS[1].block_on(test).expect("the engine starts");
-}
-
-fn ok() -> Vec<Header> {
-    vec![Header::new(b":status", b"200")]
-}
 
 #[test]
 fn packets_that_came_together_go_each_to_its_shard() {
@@ -284,7 +49,7 @@ fn a_panic_ends_its_connection_and_no_other() {
         let seats = &desk.endpoint.place.seats;
         assert_eq!(seats.connections.taken(), 2);
         desk.done.borrow_mut().panics = true;
-        one.ask();
+        one.ask(true);
         desk.turn(&mut one);
         let probe = &desk.endpoint.place.probe;
         assert_eq!((probe.panics.total(), seats.connections.taken()), (1, 1));
@@ -294,7 +59,7 @@ fn a_panic_ends_its_connection_and_no_other() {
         desk.turn(&mut other);
         assert_eq!((&other.body[..], other.complete), (&b"as ever"[..], true));
         // Who was ended learns it when it asks again.
-        one.ask();
+        one.ask(true);
         desk.hear(&mut one);
         let (departure, mut reset) = desk.endpoint.replies.borrow_mut().pop_front().expect("it");
         let info = quiche::RecvInfo {
@@ -428,7 +193,7 @@ fn send_paced(desk: &Desk, peer: &mut Peer) -> usize {
         let inner = &mut *connection.inner.borrow_mut();
         let now = Instant::now();
         let until = now + inner.quic.max_release_into_future();
-        while let Some(batch) = flight.fill(&mut inner.quic, &inner.ways, None, now) {
+        while let Some(batch) = flight.fill(&mut inner.quic, &mut inner.ways, None, now) {
             for packet in flight.packets_of(&batch) {
                 let info = quiche::RecvInfo {
                     from: ours(),
@@ -454,4 +219,45 @@ fn send_paced(desk: &Desk, peer: &mut Peer) -> usize {
         }
     }
     paced
+}
+
+#[test]
+fn the_most_urgent_answer_goes_first() {
+    on_a_shard(async {
+        let desk = Desk::new();
+        let mut peer = desk.connect(5_001, &mut client::settings());
+        let mut streams = Vec::new();
+        for urgency in [3, 2, 1] {
+            streams.push((desk.request(&mut peer), urgency));
+        }
+        for (stream, urgency) in &streams {
+            stream.send_head(ok(), *urgency, false);
+            stream.send_pieces([Bytes::from(vec![b'x'; 30_000])]);
+        }
+        for _ in 0..60 {
+            desk.turn(&mut peer);
+        }
+        assert_eq!(peer.finished, [8, 4, 0]);
+    });
+}
+
+#[test]
+fn bodies_are_not_copied() {
+    on_a_shard(async {
+        let desk = Desk::new();
+        let mut peer = desk.connect(5_001, &mut client::settings());
+        let body = Bytes::from(vec![b'x'; 9_000]);
+        let stream = desk.request(&mut peer);
+        stream.send_head(ok(), 3, false);
+        stream.send_pieces([body.clone()]);
+        let connection = desk.serve().expect("it has something to send");
+        assert_eq!(stream.waiting_bytes(), 0, "quiche has all of it");
+        assert!(!body.is_unique(), "and has it from here");
+        connection.list();
+        for _ in 0..9 {
+            desk.turn(&mut peer);
+        }
+        assert_eq!(peer.body.len(), body.len());
+        assert!(body.is_unique(), "the client has it");
+    });
 }

@@ -1,9 +1,11 @@
 //! Endpoints over loopback, with a client that loses packets, moves and breaks rules; and in
 //! memory.
 
+mod bounds;
 mod certificates;
 mod client;
 mod cuts;
+mod desk;
 mod life;
 mod memory;
 mod moves;
@@ -28,13 +30,17 @@ fn credentials() -> Arc<Credentials> {
 
 /// One test on a node of `shards` with each engine; it gets the address for QUIC.
 fn on_each(shards: u16, test: impl Fn(&mut Node, SocketAddr) + Sync) {
-    let bound = || udp::bind((Ipv4Addr::LOCALHOST, 0).into(), shards).expect("a port is free");
+    let bound = || {
+        let sockets = udp::bind((Ipv4Addr::LOCALHOST, 0).into(), shards).expect("a port is free");
+        let _ = udp::steer(&sockets);
+        sockets
+    };
     on_sockets(config, bound, credentials, test);
 }
 
 /// The same where the kernel gives packets to any shard.
 fn on_each_unsteered(shards: u16, test: impl Fn(&mut Node, SocketAddr) + Sync) {
-    let bound = || udp::bind_unsteered((Ipv4Addr::LOCALHOST, 0).into(), shards);
+    let bound = || udp::bind((Ipv4Addr::LOCALHOST, 0).into(), shards);
     on_sockets(
         config,
         || bound().expect("a port is free"),

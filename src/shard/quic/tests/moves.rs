@@ -61,3 +61,39 @@ fn a_host_that_proves_nothing_gets_three_times_what_it_sent() {
         assert!(came > 0 && came <= 3 * sent, "{came} for {sent}");
     });
 }
+
+#[test]
+fn what_asks_a_client_for_a_proof_may_be_lost() {
+    on_each(1, |_, at| {
+        for lost in [1, 2, 4] {
+            let mut client = Client::connected(at);
+            let act = |client: &mut Client, part| {
+                if part == 3 {
+                    client.move_to(2);
+                    client.loses_next = lost;
+                }
+            };
+            assert_big(&in_the_middle(&mut client, act));
+        }
+    });
+}
+
+#[test]
+fn packets_may_be_lost_while_a_client_moves() {
+    // Each time that all of a few packets are lost it waits longer.
+    let patient = || {
+        let mut config = config();
+        config.limits.idle_timeout = Duration::from_secs(30);
+        config
+    };
+    let bind = || udp::bind((Ipv4Addr::LOCALHOST, 0).into(), 1).expect("a port is free");
+    on_sockets(patient, bind, credentials, |_, at| {
+        let mut client = Client::connected(at);
+        client.loses = 7;
+        let act = |client: &mut Client, part| match part {
+            2 | 4 => client.move_to(2 + part as u8),
+            _ => client.rebind(),
+        };
+        assert_big(&in_the_middle(&mut client, act));
+    });
+}
