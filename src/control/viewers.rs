@@ -80,8 +80,15 @@ impl Viewers {
         for card in new {
             match viewers.entry(card.player) {
                 Entry::Occupied(mut known) => {
-                    let since = &mut known.get_mut().card.since;
-                    *since = card.since.min(*since);
+                    let known = &mut known.get_mut().card;
+                    // Another shard had it first, and tells of it later.
+                    if card.since < known.since {
+                        let session = known.session;
+                        self.bytes -= bytes_of(known);
+                        *known = shortened(card);
+                        known.session = session;
+                        self.bytes += bytes_of(known);
+                    }
                 }
                 Entry::Vacant(_) if self.bytes >= BYTES_MAX => self.probe.viewers_untold.add(1),
                 Entry::Vacant(free) => {
@@ -243,7 +250,9 @@ mod tests {
         let mut viewers = Viewers::new(Arc::new(ControlProbe::new()));
         let first = viewers.handle_report(report(vec![card(7, 2, 1_500)], &[(7, 4_000, 300)]));
         assert_eq!(first.len(), 1);
-        let more = report(vec![card(7, 1, 1_000)], &[(7, 61_000, 700), (8, 61_000, 1)]);
+        let mut earlier = card(7, 1, 1_000);
+        earlier.request = "GET /cam/hls/a0.m3u8 HTTP/2".into();
+        let more = report(vec![earlier], &[(7, 61_000, 700), (8, 61_000, 1)]);
         assert!(viewers.handle_report(more).is_empty(), "it is the same one");
         let at = Time::from_millis;
         assert!(viewers.handle_timeout(at(85_999)).is_empty());
@@ -257,6 +266,10 @@ mod tests {
         );
         assert_eq!((line.mount.as_ref(), line.status), (Some(&mount()), 200));
         assert_eq!(line.referer.len(), TEXT_BYTES_MAX);
+        // Of its first request, under the session that its start was told with.
+        assert_eq!(&*line.request, "GET /cam/hls/a0.m3u8 HTTP/2");
+        assert_eq!(line.session, SessionId::new(ShardId(0), 2));
+        assert_eq!(viewers.bytes, 0);
         assert_eq!((viewers.poll_timeout(), viewers.mounts.len()), (None, 0));
     }
 
