@@ -18,6 +18,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::quic::{assert_title_stays, big_segment};
+use crate::failures::peers;
 use crate::harness::client::python;
 use crate::harness::server::ADMIN_PASSWORD;
 use crate::harness::tls::NAMES;
@@ -28,6 +29,10 @@ crate::clients::on_both_backends!(quinn_gets_what_there_is, quinn_moves_while_it
 
 /// How long one test may take, on a machine that compiles beside it.
 const LIMIT: Duration = Duration::from_secs(110);
+
+/// Requests that one connection gives up, and how much the server may grow by them, in KiB.
+const GIVEN_UP: usize = 30_000;
+const GROWTH_KIB_MAX: u64 = 8 << 10;
 
 /// A host of this machine.
 fn socket(host: u8) -> UdpSocket {
@@ -332,6 +337,32 @@ fn clients_of_a_node_that_was_started_anew_are_told() {
         let mut talk = Talk::connect(&endpoint, &server).await;
         assert_eq!(talk.get("/health").await.body, b"ok\n");
     });
+}
+
+#[test]
+fn requests_that_are_given_up_leave_nothing() {
+    let server = Server::start_tls(Backend::IoUring, &[]);
+    run(async {
+        let endpoint = client(&server);
+        let mut talk = Talk::connect(&endpoint, &server).await;
+        assert_eq!(talk.get("/health").await.body, b"ok\n");
+        let before = peers::memory_kib(server.pid());
+        for turn in 0..GIVEN_UP {
+            let request = Request::get("https://localhost/health").body(());
+            let request = request.expect("a good request");
+            let stream = talk.requests.send_request(request).await;
+            let mut stream = stream.expect("a stream is free");
+            stream.stop_stream(h3::error::Code::H3_REQUEST_CANCELLED);
+            stream.stop_sending(h3::error::Code::H3_REQUEST_CANCELLED);
+            if turn % 1_000 == 0 {
+                assert_eq!(talk.get("/health").await.body, b"ok\n");
+            }
+        }
+        assert_eq!(talk.get("/health").await.body, b"ok\n");
+        let grown = peers::memory_kib(server.pid()).saturating_sub(before);
+        assert!(grown < GROWTH_KIB_MAX, "{grown} KiB more than before");
+    });
+    assert_eq!(server.metric("corecast_task_panics_total", ""), 0.0);
 }
 
 #[test]

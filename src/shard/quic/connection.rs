@@ -524,7 +524,9 @@ impl Inner {
                 Err(quiche::Error::InvalidStreamState(_))
             );
             if let Some(h3) = h3.as_mut().filter(|_| !is_there) {
-                let _ = h3.send_response::<Header, _>(quic, *id, &[], true);
+                // An empty list would not come so far that it looks.
+                let head = [Header::new(b":status", b"500")];
+                let _ = h3.send_response(quic, *id, &head, true);
                 let _ = h3.send_body(quic, *id, &[], true);
             }
             is_there
