@@ -79,10 +79,8 @@ impl Flight {
             let Some(batch) = self.fill(quic, ways, begun.take(), now) else {
                 return Outcome::Done;
             };
-            let packets = self.buffer.get(..batch.length).unwrap_or_default();
-            if !port.send(batch.departure, packets) {
+            if !self.depart(port, ways, batch.departure, batch.length) {
                 // The odd packet behind it is as good as lost on the way.
-                self.stuck = Some((batch.departure, batch.length));
                 return Outcome::Blocked;
             }
             match batch.next {
@@ -95,14 +93,30 @@ impl Flight {
                 None => return Outcome::Done,
             }
         }
-        if let Some((departure, length)) = begun {
-            let packets = self.buffer.get(..length).unwrap_or_default();
-            if !port.send(departure, packets) {
-                self.stuck = Some((departure, length));
-                return Outcome::Blocked;
-            }
+        if let Some((departure, length)) = begun
+            && !self.depart(port, ways, departure, length)
+        {
+            return Outcome::Blocked;
         }
         Outcome::More
+    }
+
+    /// Sends the first `length` bytes, to where the client is that quiche knows by another address;
+    /// or keeps them for [`Self::retry`].
+    fn depart(
+        &mut self,
+        port: &UdpPort,
+        ways: &Ways,
+        mut departure: Departure,
+        length: usize,
+    ) -> bool {
+        departure.to = ways.shown(departure.to);
+        let packets = self.buffer.get(..length).unwrap_or_default();
+        let sent = port.send(departure, packets);
+        if !sent {
+            self.stuck = Some((departure, length));
+        }
+        sent
     }
 
     /// Sends probes of ways ([`Ways`] says why). Where the socket has no room they are as good as
@@ -135,31 +149,36 @@ impl Flight {
             None => (None, 0),
         };
         let together_until = now + quic.max_release_into_future();
+        let is_bounded = ways.is_bounded(quic);
         let mut packets = usize::from(departure.is_some());
+        let mut is_late = departure.is_some() && release_of(quic, together_until).is_some();
         loop {
             if let Some(departure) = departure
                 && (packets >= BATCH_PACKETS_MAX
                     || length + departure.stride > BATCH_BYTES_MAX
-                    || release_of(quic, together_until).is_some())
+                    || is_late)
             {
                 return Some(Batch::new(departure, length, true));
             }
-            let room = self.buffer.get_mut(length..).unwrap_or_default();
-            let allowance = ways.allowance(quic);
-            let allowed = allowance.map_or(room.len(), |allowed| {
-                room.len()
-                    .min(usize::try_from(allowed).unwrap_or(usize::MAX))
-            });
-            let room = room.get_mut(..allowed).unwrap_or_default();
+            let mut room = self.buffer.get_mut(length..).unwrap_or_default();
+            let allowance = is_bounded.then(|| ways.allowance(quic)).flatten();
+            if let Some(allowed) = allowance {
+                let allowed = room
+                    .len()
+                    .min(usize::try_from(allowed).unwrap_or(usize::MAX));
+                room = room.get_mut(..allowed).unwrap_or_default();
+            }
             let Ok((n, info)) = quic.send(room) else {
                 return departure.map(|departure| Batch::new(departure, length, false));
             };
             if allowance.is_some() {
                 ways.end_question();
             }
+            // quiche says here when the next one may go.
+            is_late = info.at > together_until;
             let this = Departure {
                 from: info.from,
-                to: ways.shown(info.to),
+                to: info.to,
                 stride: n,
             };
             let Some(first) = departure else {
@@ -191,6 +210,7 @@ type Quic = quiche::Connection<Buffers>;
 
 /// One send.
 pub(super) struct Batch {
+    /// With the client's address as quiche knows it.
     departure: Departure,
     length: usize,
     /// A packet behind it that did not fit to it.

@@ -266,12 +266,17 @@ impl Ways {
         left.chain(self.call.take().map(|way| (way, way))).collect()
     }
 
+    /// Whether there may be an [`Self::allowance`]; sending does not change that.
+    pub(super) fn is_bounded(&self, quic: &Quic) -> bool {
+        self.open || !quic.is_established()
+    }
+
     /// How much may go in one packet, where there is a limit (RFC 9000 section 8): a client gets
     /// no more than three times what came from an address that it has not proven. quiche keeps to
     /// that too, but for the last probe of a handshake; and at a new address it would use up all of
     /// it for data, and nothing be left for another challenge.
     pub(super) fn allowance(&self, quic: &Quic) -> Option<u64> {
-        if quic.is_established() && !self.open {
+        if !self.is_bounded(quic) {
             return None;
         }
         let used = quic.path_stats().find(|way| way.active)?;
