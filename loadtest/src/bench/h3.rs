@@ -24,8 +24,8 @@ const BULK_BYTES: usize = 200_000_000;
 /// corecast has no body that long: it is asked for so many segments of 4 MB (two seconds) at once.
 const BULK_SEGMENTS: usize = 8;
 const BULK_BITS: u64 = 16_000_000;
-/// Time for all idle connections to get their answers: Caddy loses the first packet of some, and their
-/// clients wait longer each time.
+/// Time for all idle connections to get their answers: Caddy loses the first packet of some, and
+/// their clients wait longer each time.
 const ANSWERS_NS_MAX: u64 = 60 * SECOND_NS;
 /// Time for them to forget what they needed to come up.
 const SETTLE_NS: u64 = 2 * SECOND_NS;
