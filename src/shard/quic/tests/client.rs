@@ -243,6 +243,29 @@ impl Client {
         self.request(&fields, ends)
     }
 
+    /// Asks for a WebSocket (RFC 9220).
+    pub(super) fn connect_websocket(&mut self, path: &str) -> u64 {
+        let fields = [
+            (":method", "CONNECT"),
+            (":protocol", "websocket"),
+            (":scheme", "https"),
+            (":authority", "localhost"),
+            (":path", path),
+        ];
+        self.request(&fields, false)
+    }
+
+    /// Fails unless something comes, and three times `sent` bytes at most, to one who says nothing.
+    pub(super) fn assert_amplification(&self, sent: usize) {
+        let quiet = Some(Duration::from_millis(700));
+        self.socket.set_read_timeout(quiet).expect("a good time");
+        let (mut came, mut buf) = (0, [0; 2_000]);
+        while let Ok(n) = self.socket.recv(&mut buf) {
+            came += n;
+        }
+        assert!(came > 0 && came <= 3 * sent, "{came} for {sent}");
+    }
+
     /// Waits for what comes of a request.
     pub(super) fn outcome(&mut self, id: u64) -> Got {
         self.until("an answer", |client| {

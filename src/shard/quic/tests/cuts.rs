@@ -35,14 +35,7 @@ fn play(at: SocketAddr, targets: &[(String, bool)], cut: Cut, deaf: bool) {
             client.until("an answer", |client| client.streams.contains_key(&id));
         }
     }
-    let fields = [
-        (":method", "CONNECT"),
-        (":protocol", "websocket"),
-        (":scheme", "https"),
-        (":authority", "localhost"),
-        (":path", "/echo"),
-    ];
-    asked.push(client.request(&fields, false));
+    asked.push(client.connect_websocket("/echo"));
     let id = client.ask("POST", "/api/a", false);
     let h3 = client.h3.as_mut().expect("it is connected");
     h3.send_body(&mut client.quic, id, &[b'x'; 9_000], false)

@@ -124,14 +124,7 @@ fn before_an_address_is_shown_to_be_true_it_gets_three_times_what_it_sent() {
     on_each(1, |_, at| {
         let mut client = Client::new(at, &[7; 16]);
         client.send();
-        let sent = client.bytes.0;
-        let quiet = Some(std::time::Duration::from_millis(700));
-        client.socket.set_read_timeout(quiet).expect("a good time");
-        let (mut came, mut buf) = (0, [0; 2_000]);
-        while let Ok(n) = client.socket.recv(&mut buf) {
-            came += n;
-        }
-        assert!(came > 0 && came <= 3 * sent, "{came} for {sent}");
+        client.assert_amplification(client.bytes.0);
     });
 }
 

@@ -15,14 +15,7 @@ fn on_echo(test: impl Fn(&mut Node, SocketAddr) + Sync) {
 
 /// A stream on which both talk.
 fn talk(client: &mut Client) -> u64 {
-    let fields = [
-        (":method", "CONNECT"),
-        (":protocol", "websocket"),
-        (":scheme", "https"),
-        (":authority", "localhost"),
-        (":path", "/echo"),
-    ];
-    let id = client.request(&fields, false);
+    let id = client.connect_websocket("/echo");
     client.until("an answer", |client| {
         (client.streams.get(&id)).is_some_and(|got| got.status() == Some("200"))
     });
