@@ -174,8 +174,8 @@ impl Flight {
             if allowance.is_some() {
                 ways.end_question();
             }
-            // quiche says here when the next one may go.
-            is_late = info.at > together_until;
+            // When the next one may go, or the time now where that is later.
+            is_late = info.at > together_until && release_of(quic, together_until).is_some();
             let this = Departure {
                 from: info.from,
                 to: info.to,
