@@ -101,7 +101,9 @@ impl World {
                 ));
             }
             if let Some((mount, _)) = snapshot.sent.first() {
-                return Err(format!("shard {index} keeps a replica of {mount}"));
+                return Err(format!(
+                    "shard {index} keeps a replica or a watch of {mount}"
+                ));
             }
             for mount in &snapshot.mounts {
                 if mount.listeners > 0 {

@@ -14,7 +14,7 @@ use corecast_media::name::{MountName, Output, SessionId, ShardId};
 use corecast_media::time::Time;
 use corecast_mesh::lockout::Lockouts;
 use corecast_mesh::message::{EndReason, SeatKind, ShardMessage, SourceInfo};
-use corecast_mesh::seats::{NodeSeats, Seats};
+use corecast_mesh::seats::{NodeSeats, Players, Seats};
 use corecast_mesh::topology::Topology;
 use corecast_shard::hub::{Hub, HubEvent};
 
@@ -151,6 +151,7 @@ impl World {
             sources: Seats::new(8),
             connections: Seats::new(10_000),
             lockouts: Lockouts::default(),
+            players: Players::default(),
         });
         let intros = Arc::new(intro::intros(&mut dice));
         let hub = |id| {

@@ -14,7 +14,7 @@ use corecast_media::intro::Intros;
 use corecast_mesh::lockout::Lockouts;
 use corecast_mesh::port::{Capacities, Mesh, Plane, mesh};
 use corecast_mesh::probe::MeshProbe;
-use corecast_mesh::seats::{NodeSeats, Seats};
+use corecast_mesh::seats::{NodeSeats, Players, Seats};
 use corecast_mesh::topology::Topology;
 use corecast_shard::net::{acceptor, udp};
 use corecast_shard::{ResolvedBackend, ShardProbe, ShardSettings, probe_backend};
@@ -100,6 +100,7 @@ impl Ground {
             sources: Seats::new(config.limits.sources_max),
             connections: Seats::new(self.connections_max),
             lockouts: Lockouts::default(),
+            players: Players::default(),
         }
     }
 }

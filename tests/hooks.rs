@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::harness::script::{Call, Manner, Script};
 use super::harness::{
     Backend, Client, IcyReader, Server, Station, fixture, http, mpeg, program, wait_for,
@@ -214,4 +216,46 @@ fn players_by_rtmp_are_asked_about_and_told_of() {
         let call = next(&script, action);
         assert_eq!(call.field("mount").as_deref(), Some("/live/cam"));
     }
+}
+
+#[test]
+fn a_player_of_hls_is_one_client_whatever_shards_it_comes_to() {
+    let script = Script::start(manner);
+    let mut server = start(Backend::IoUring, &script);
+    let _station = Station::play(&server, "/live");
+    server.wait_live("/live");
+    let get = |path: &str, agent: &str| {
+        let head = "Host: test\r\nConnection: close";
+        let request = format!("GET {path} HTTP/1.1\r\n{head}\r\nUser-Agent: {agent}\r\n\r\n");
+        let answer = http::exchange(server.address(), request.as_bytes());
+        answer.expect("the server answers").status
+    };
+    wait_for("there is a list", SOON, || {
+        (get("/live/hls/a0.m3u8", "early") == 200).then_some(())
+    });
+    // So many connections that the kernel gives some to each shard.
+    for _ in 0..24 {
+        for path in ["/live.m3u8", "/live/hls/a0.m3u8"] {
+            assert_eq!(get(path, "player"), 200);
+        }
+    }
+    server.signal(Signal::TERM);
+    server.wait_end();
+    let (mut came, mut went) = (Vec::new(), Vec::new());
+    while let Some(call) = script.call_within(Duration::from_secs(1)) {
+        let [action, agent, client] =
+            ["action", "agent", "client"].map(|name| call.field(name).unwrap_or_default());
+        match action.as_str() {
+            "listener_add" => came.push((agent, client)),
+            "listener_remove" => went.push((agent, client)),
+            _ => {}
+        }
+    }
+    for clients in [&mut came, &mut went] {
+        clients.sort();
+        clients.dedup();
+    }
+    assert_eq!(came.len(), 2, "{came:?}");
+    assert_eq!(went, came);
+    assert_ne!(came[0].1, came[1].1);
 }

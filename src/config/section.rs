@@ -459,6 +459,8 @@ section! {
         /// `listener_add`: the header `icecast-auth-user: 1` in the answer lets the listener in.
         hook_listener_add: String = String::new(), Kind::Url, Reload;
         /// URL that is told by POST when a listener is gone; empty for none.
+        /// A player of HLS is one `client` to both hooks: asked about at each list of what there
+        /// is, on each shard that it comes to, and gone when it was not seen for 25 seconds.
         hook_listener_remove: String = String::new(), Kind::Url, Reload;
         /// URL that is told by POST when a source feeds the mount; empty for none.
         hook_mount_add: String = String::new(), Kind::Url, Reload;

@@ -50,7 +50,7 @@ pub(crate) struct Hooks {
     /// Where calls of one kind to one URL queue.
     desks: HashMap<String, Arc<Semaphore>>,
     /// User and password of listeners who were asked about. Not of players of HLS: one visit has
-    /// many questions, and none of them is its session.
+    /// many questions.
     kept: Kept,
 }
 
@@ -330,7 +330,7 @@ fn question_form(action: &str, config: &Config, question: &Question) -> String {
         ("action", action),
         ("server", &config.server.hostname),
         ("port", &port(config)),
-        ("client", &question.session.as_u64().to_string()),
+        ("client", &question.client.as_u64().to_string()),
         ("mount", &mount),
         ("user", user),
         ("pass", password),

@@ -31,7 +31,8 @@ pub(crate) struct NodeSnapshot {
     pub(crate) sessions: Vec<SessionReport>,
     /// By mount.
     pub(crate) relays: Vec<RelayReport>,
-    /// Bytes sent to listeners of each mount, by all shards.
+    /// Bytes sent to readers of each mount, by all shards. May for a moment lack, or count twice,
+    /// what a shard hands over after its last reader.
     pub(crate) sent: HashMap<MountName, u64>,
     /// Who watches each mount as HLS, on all shards.
     pub(crate) viewers: HashMap<MountName, HashSet<u64>>,
@@ -50,13 +51,15 @@ impl NodeSnapshot {
     }
 
     fn add(&mut self, snapshot: ShardSnapshot) {
-        self.mounts.extend(snapshot.mounts);
-        self.sessions.extend(snapshot.sessions);
-        self.relays.extend(snapshot.relays);
-        for (mount, bytes) in snapshot.sent {
+        let before = snapshot.mounts.iter();
+        let before = before.map(|report| (report.mount.clone(), report.bytes_sent_before));
+        for (mount, bytes) in before.chain(snapshot.sent) {
             let sum = self.sent.entry(mount).or_default();
             *sum = sum.saturating_add(bytes);
         }
+        self.mounts.extend(snapshot.mounts);
+        self.sessions.extend(snapshot.sessions);
+        self.relays.extend(snapshot.relays);
         for (mount, viewers) in snapshot.viewers {
             self.viewers.entry(mount).or_default().extend(viewers);
         }

@@ -29,7 +29,7 @@ use corecast_mesh::message::{
     ControlRequest, FromControl, MountReport, ShardSnapshot, SourceInfo, SourceState, ToControl,
 };
 use corecast_mesh::port::{Capacities, Received, ShardPort, mesh};
-use corecast_mesh::seats::{NodeSeats, Seats};
+use corecast_mesh::seats::{NodeSeats, Players, Seats};
 use corecast_mesh::topology::Topology;
 use corecast_telemetry::registry::Registry;
 use serde_json::Value;
@@ -106,6 +106,7 @@ impl Rig {
                 sources: Seats::new(10),
                 connections: Seats::new(2_000),
                 lockouts: Lockouts::default(),
+                players: Players::default(),
             }),
             port: mesh.control,
             certificates: Certificates::open(&config, None).expect("a certificate"),
@@ -325,5 +326,6 @@ fn report(name: &str) -> MountReport {
         listeners_peak: 5,
         slow_listeners: 0,
         bytes_read: 1_000,
+        bytes_sent_before: 0,
     }
 }

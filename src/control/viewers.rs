@@ -83,10 +83,8 @@ impl Viewers {
                     let known = &mut known.get_mut().card;
                     // Another shard had it first, and tells of it later.
                     if card.since < known.since {
-                        let session = known.session;
                         self.bytes -= bytes_of(known);
                         *known = shortened(card);
-                        known.session = session;
                         self.bytes += bytes_of(known);
                     }
                 }
@@ -210,7 +208,7 @@ fn shortened(card: NewPlayer) -> NewPlayer {
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
 
-    use corecast_media::name::{SessionId, ShardId};
+    use corecast_media::name::SessionId;
     use corecast_mesh::message::Sighting;
 
     use super::*;
@@ -219,10 +217,10 @@ mod tests {
         MountName::parse("/cam").expect("a name")
     }
 
-    fn card(player: u64, sequence: u64, since: u64) -> NewPlayer {
+    fn card(player: u64, since: u64) -> NewPlayer {
         NewPlayer {
             player,
-            session: SessionId::new(ShardId(0), sequence),
+            session: SessionId::of_player(player),
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             user_agent: "test".into(),
             referer: "x".repeat(2_000).into(),
@@ -248,9 +246,9 @@ mod tests {
     #[test]
     fn what_shards_say_of_a_player_is_one_session() {
         let mut viewers = Viewers::new(Arc::new(ControlProbe::new()));
-        let first = viewers.handle_report(report(vec![card(7, 2, 1_500)], &[(7, 4_000, 300)]));
+        let first = viewers.handle_report(report(vec![card(7, 1_500)], &[(7, 4_000, 300)]));
         assert_eq!(first.len(), 1);
-        let mut earlier = card(7, 1, 1_000);
+        let mut earlier = card(7, 1_000);
         earlier.request = "GET /cam/hls/a0.m3u8 HTTP/2".into();
         let more = report(vec![earlier], &[(7, 61_000, 700), (8, 61_000, 1)]);
         assert!(viewers.handle_report(more).is_empty(), "it is the same one");
@@ -268,7 +266,7 @@ mod tests {
         assert_eq!(line.referer.len(), TEXT_BYTES_MAX);
         // Of its first request, under the session that its start was told with.
         assert_eq!(&*line.request, "GET /cam/hls/a0.m3u8 HTTP/2");
-        assert_eq!(line.session, SessionId::new(ShardId(0), 2));
+        assert_eq!(line.session, SessionId::of_player(7));
         assert_eq!(viewers.bytes, 0);
         assert_eq!((viewers.poll_timeout(), viewers.mounts.len()), (None, 0));
     }
@@ -280,7 +278,7 @@ mod tests {
         let mut kept = 0;
         // A million made up ones, with the longest texts that there may be.
         for some in 0..200 {
-            let crowd = (0..5_000).map(|n| card(some * 5_000 + n, n, 0)).collect();
+            let crowd = (0..5_000).map(|n| card(some * 5_000 + n, 0)).collect();
             let mut crowd = report(crowd, &[]);
             crowd.missed = 1;
             let started = viewers.handle_report(crowd);

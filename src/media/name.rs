@@ -142,6 +142,7 @@ impl fmt::Display for ShardId {
 }
 
 /// One publish, listen or request, unique while the node runs; the upper 16 bits are its shard.
+/// Or a player of HLS ([`SessionId::of_player`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(u64);
 
@@ -149,6 +150,13 @@ impl SessionId {
     /// The `sequence`-th session of `shard` (48 bits are kept).
     pub const fn new(shard: ShardId, sequence: u64) -> Self {
         SessionId(((shard.0 as u64) << 48) | (sequence & ((1 << 48) - 1)))
+    }
+
+    /// What a player is called that asks many shards, by a number that is the same on all of them
+    /// (48 bits are kept). It is no session of any: there are not so many shards. The whole number
+    /// is still one that scripts take for positive.
+    pub const fn of_player(number: u64) -> Self {
+        SessionId::new(ShardId(i16::MAX as u16), number)
     }
 
     /// The shard that runs the session.
@@ -168,7 +176,7 @@ impl SessionId {
 }
 
 impl fmt::Display for SessionId {
-    /// Twelve hexadecimal digits at most: what logs and the API show.
+    /// Sixteen hexadecimal digits at most: what logs and the API show.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}-{:x}", self.0 >> 48, self.0 & ((1 << 48) - 1))
     }
@@ -217,5 +225,13 @@ mod tests {
             (id.shard(), id.to_string().as_str()),
             (ShardId(7), "7-10000")
         );
+    }
+
+    #[test]
+    fn players_are_sessions_of_no_shard_and_positive_to_scripts() {
+        let player = SessionId::of_player(u64::MAX);
+        assert_eq!(i64::try_from(player.as_u64()), Ok(i64::MAX));
+        assert_eq!(player.to_string(), "7fff-ffffffffffff");
+        assert_ne!(player, SessionId::of_player(u64::MAX - 1));
     }
 }

@@ -109,6 +109,8 @@ pub enum ShardMessage {
     Unsubscribe {
         /// The mount.
         mount: MountName,
+        /// Bytes sent to the replica's readers.
+        bytes_sent: u64,
     },
     /// Home -> reader's shard: one step of the shard's replica.
     Replica {
@@ -216,7 +218,10 @@ pub enum HlsMessage {
     /// anything yet. A refusal may come later too.
     Answer(Result<(), JoinRefusal>),
     /// Reader's shard -> home: no more steps.
-    Unwatch,
+    Unwatch {
+        /// Bytes sent to those who watched there.
+        bytes_sent: u64,
+    },
     /// Home -> reader's shard: what the mount's packager said, made once per node.
     Step(Step),
 }
@@ -342,6 +347,8 @@ pub enum ToControl {
 pub struct Question {
     /// The session that waits.
     pub session: SessionId,
+    /// Who that will be to scripts when it ends: itself, or the player of HLS that it is of.
+    pub client: SessionId,
     /// Whether it wants to feed the mount (else to listen).
     pub publisher: bool,
     /// The mount, as asked for.

@@ -20,7 +20,8 @@ pub struct ShardSnapshot {
     pub sessions: Vec<SessionReport>,
     /// Relays to mounts whose home this shard is, by mount.
     pub relays: Vec<RelayReport>,
-    /// Bytes sent to listeners of each mount by this shard, since the mount has readers here.
+    /// Bytes sent to readers of each mount by this shard, players of HLS among them, since the
+    /// mount has readers here; a mount may be named twice.
     pub sent: Vec<(MountName, u64)>,
     /// Who watched mounts as HLS lately by requests to this shard: each player a number that is
     /// the same on every shard.
@@ -45,7 +46,7 @@ pub struct ViewersReport {
 pub struct NewPlayer {
     /// The player's number, the same on every shard.
     pub player: u64,
-    /// The first request.
+    /// What it is called in hooks, events and its line in the log ([`SessionId::of_player`]).
     pub session: SessionId,
     /// Where it came from.
     pub peer: SocketAddr,
@@ -139,6 +140,8 @@ pub struct MountReport {
     pub slow_listeners: u64,
     /// Bytes of media from sources.
     pub bytes_read: u64,
+    /// Bytes sent by shards before they let go of it; [`ShardSnapshot::sent`] has the others.
+    pub bytes_sent_before: u64,
 }
 
 /// One session.

@@ -1,5 +1,6 @@
 //! The few counts that hold for the whole node: each a limit that no shard can keep alone.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::lockout::Lockouts;
@@ -54,7 +55,7 @@ impl Seats {
     }
 }
 
-/// The counts of one node.
+/// What all shards of one node count or know together.
 #[derive(Debug)]
 pub struct NodeSeats {
     /// Listeners, bounded by `limits.listeners_max`.
@@ -65,6 +66,19 @@ pub struct NodeSeats {
     pub connections: Seats,
     /// Who failed to log in too often.
     pub lockouts: Lockouts,
+    /// How players of HLS are numbered.
+    pub players: Players,
+}
+
+/// Numbers of players, other ones each time that a node starts: nobody outside can tell who one is.
+#[derive(Debug, Default)]
+pub struct Players(RandomState);
+
+impl Players {
+    /// The number of the player that shows this.
+    pub fn number(&self, shown: &[&[u8]]) -> u64 {
+        self.0.hash_one(shown)
+    }
 }
 
 #[cfg(test)]

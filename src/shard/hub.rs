@@ -36,7 +36,6 @@ use publisher::Publisher;
 use replica::Replica;
 use timers::{Timer, Timers};
 pub use viewers::Asker;
-pub(crate) use viewers::player_of;
 use watch::Watch;
 pub use watch::Watched;
 
@@ -475,6 +474,7 @@ impl<S: Socket> Hub<S> {
                 .replicas
                 .iter()
                 .map(|(_, r)| (r.name.to_base(), r.sent))
+                .chain(self.sent_to_watchers())
                 .collect(),
             viewers: self.viewers(now),
         }

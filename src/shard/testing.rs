@@ -16,7 +16,7 @@ use corecast_mesh::message::{
     ControlRequest, Event, FromControl, Question, RESPONSE_CHUNKS_MAX, ToControl, Verdict,
 };
 use corecast_mesh::port::{Capacities, ControlPort, mesh};
-use corecast_mesh::seats::{NodeSeats, Seats};
+use corecast_mesh::seats::{NodeSeats, Players, Seats};
 use corecast_mesh::topology::Topology;
 use corecast_telemetry::metric::Gauge;
 use corecast_tls::{Credentials, Files, Identity, Policy, Tickets};
@@ -126,6 +126,7 @@ pub(crate) fn seats(config: &Config) -> NodeSeats {
         sources: Seats::new(config.limits.sources_max),
         connections: Seats::new(config.limits.connections_max),
         lockouts: Lockouts::default(),
+        players: Players::default(),
     }
 }
 

@@ -18,8 +18,10 @@ fn hostile() -> MountReport {
 
 #[test]
 fn a_mount_tells_what_is_public() {
+    let mut live = report("/live");
+    live.bytes_sent_before = 100;
     let mut rig = Rig::new(2, config())
-        .with_mount(report("/live"))
+        .with_mount(live)
         .with_mount(report("/hidden"));
     rig.shards[0]
         .as_mut()
@@ -45,7 +47,7 @@ fn a_mount_tells_what_is_public() {
         ("codec", json!("mp3")),
         ("listeners", json!(3)),
         ("listeners_peak", json!(5)),
-        ("bytes_sent", json!(42)),
+        ("bytes_sent", json!(142)),
         ("live_since", json!("2026-11-20T18:41:49.000Z")),
         ("artist", Value::Null),
     ] {

@@ -28,6 +28,7 @@ fn settings(script: &Script, timeout_ms: u64) -> Config {
 fn question(sequence: u64, user_agent: &str) -> Question {
     Question {
         session: SessionId::new(ShardId(0), sequence),
+        client: SessionId::new(ShardId(0), sequence),
         publisher: false,
         mount: MountName::parse("/live").expect("a good name"),
         peer: "192.0.2.9:5000".parse().expect("an address"),
@@ -100,6 +101,7 @@ fn a_question_has_icecasts_form_and_the_login() {
     );
     rig.put(Question {
         publisher: true,
+        client: SessionId::of_player(5),
         ..question(8, "ffmpeg")
     });
     assert_eq!(rig.verdict(), (8, Verdict::Allow(None)));
@@ -107,6 +109,8 @@ fn a_question_has_icecasts_form_and_the_login() {
     assert!(call.head.starts_with("POST /source HTTP/1.1\r\n"));
     assert_eq!(call.field("action").as_deref(), Some("stream_auth"));
     assert_eq!(call.field("mount").as_deref(), Some("/live"));
+    let client = SessionId::of_player(5).as_u64().to_string();
+    assert_eq!(call.field("client"), Some(client));
     assert_eq!(rig.counted("allowed"), 2);
 }
 

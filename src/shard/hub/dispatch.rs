@@ -57,7 +57,9 @@ impl<S: Socket> Hub<S> {
                 self.handle_move_answer(now, &asked, answer);
             }
             ShardMessage::Release { mount, freed } => self.handle_release(now, &mount, freed),
-            ShardMessage::Unsubscribe { mount } => self.handle_unsubscribe(from, &mount),
+            ShardMessage::Unsubscribe { mount, bytes_sent } => {
+                self.handle_unsubscribe(from, &mount, bytes_sent);
+            }
             ShardMessage::Replica { mount, update } => {
                 self.handle_replica_update(now, &mount, update);
             }
@@ -72,7 +74,9 @@ impl<S: Socket> Hub<S> {
         match message {
             HlsMessage::Watch => self.handle_watch(now, from, mount),
             HlsMessage::Answer(answer) => self.handle_watch_answer(now, &mount, answer),
-            HlsMessage::Unwatch => self.handle_unwatch(now, from, &mount),
+            HlsMessage::Unwatch { bytes_sent } => {
+                self.handle_unwatch(now, from, &mount, bytes_sent);
+            }
             HlsMessage::Step(step) => self.handle_step(now, &mount, &step),
         }
     }

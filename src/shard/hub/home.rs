@@ -41,6 +41,8 @@ pub(super) struct Home {
     forwards: u32,
     listeners_peak: u32,
     slow_listeners: u64,
+    /// Bytes sent by shards that have let go of it, and of its outputs.
+    bytes_sent_before: u64,
     /// What the source said, without the mount's settings over it.
     pub(super) said: Arc<SourceInfo>,
     /// The source whose media is being recorded.
@@ -73,6 +75,7 @@ impl Home {
             forwards: 0,
             listeners_peak: 0,
             slow_listeners: 0,
+            bytes_sent_before: 0,
             said: Arc::default(),
             recorded: None,
             held: Vec::new(),
@@ -95,6 +98,7 @@ impl Home {
             listeners_peak: self.listeners_peak,
             slow_listeners: self.slow_listeners,
             bytes_read: self.mount.bytes_read(),
+            bytes_sent_before: self.bytes_sent_before,
         }
     }
 
@@ -438,12 +442,20 @@ impl<S: Socket> Hub<S> {
         self.run_home(now, key, now);
     }
 
-    pub(super) fn handle_unsubscribe(&mut self, from: ShardId, name: &MountName) {
+    pub(super) fn handle_unsubscribe(&mut self, from: ShardId, name: &MountName, bytes_sent: u64) {
         let Some(&key) = self.home_of.get(name) else {
             return;
         };
+        self.note_sent_before(key, bytes_sent);
         self.homes[key].subscribers.retain(|shard| *shard != from);
         self.forget_home_if_unused(key);
+    }
+
+    /// A shard has let go of the mount or output at `key`, to whose readers it sent `bytes`.
+    pub(super) fn note_sent_before(&mut self, key: usize, bytes: u64) {
+        let base = self.base_of(key);
+        let sent = &mut self.homes[base].bytes_sent_before;
+        *sent = sent.saturating_add(bytes);
     }
 
     /// Makes `shard` a subscriber; a new one starts from a snapshot.

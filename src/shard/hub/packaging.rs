@@ -103,10 +103,17 @@ impl<S: Socket> Hub<S> {
         Ok(())
     }
 
-    pub(super) fn handle_unwatch(&mut self, now: Time, from: ShardId, mount: &MountName) {
+    pub(super) fn handle_unwatch(
+        &mut self,
+        now: Time,
+        from: ShardId,
+        mount: &MountName,
+        bytes_sent: u64,
+    ) {
         let Some(&key) = self.home_of.get(mount) else {
             return;
         };
+        self.note_sent_before(key, bytes_sent);
         let home = &mut self.homes[key];
         home.hls.watchers.retain(|shard| *shard != from);
         let always = self.config.mount(home.name.base()).hls == HlsMode::Always;

@@ -429,6 +429,7 @@ impl<S: Socket> Hub<S> {
                 home,
                 ShardMessage::Unsubscribe {
                     mount: replica.name,
+                    bytes_sent: replica.sent,
                 },
             );
             return;

@@ -1,271 +1,22 @@
-//! A node of one or two hubs under a clock of our own.
+//! Hubs that hear each other, under a clock of our own.
 
-use std::io::IoSlice;
+mod node;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use corecast_config::{Config, HlsMode, Mount, Relay};
 use corecast_media::codec::{AudioFormat, Codec};
-use corecast_media::frame::{Frame, FrameKind, MediaEvent};
+use corecast_media::frame::MediaEvent;
 use corecast_media::metadata::Metadata;
-use corecast_media::name::{MountName, Output, SessionId, ShardId};
-use corecast_media::socket::{Sent, Socket};
+use corecast_media::name::{Output, ShardId};
 use corecast_media::time::Time;
-use corecast_media::track::{AccessUnit, MediaTime, Track, TrackCodec, TrackFormat, TrackId};
-use corecast_mesh::lockout::Lockouts;
-use corecast_mesh::message::{
-    EndReason, HlsMessage, JoinRefusal, SeatKind, ShardMessage, SourceInfo,
-};
-use corecast_mesh::seats::{NodeSeats, Seats};
-use corecast_mesh::topology::Topology;
-use corecast_protocol::hls::{Answer, Directives, Request, Resource, Step};
+use corecast_mesh::message::{EndReason, HlsMessage, JoinRefusal, SeatKind, ShardMessage};
+use corecast_protocol::hls::{Resource, Step};
 
-use super::{Hub, HubEvent, Watched};
-
-/// Takes everything.
-#[derive(Debug)]
-struct Sink;
-
-impl Socket for Sink {
-    fn send(&mut self, slices: &[IoSlice<'_>]) -> Sent {
-        Sent::Bytes(slices.iter().map(|slice| slice.len()).sum())
-    }
-
-    fn is_closed(&mut self) -> bool {
-        false
-    }
-}
-
-/// Hubs that hear each other.
-struct Node {
-    hubs: Vec<Hub<Sink>>,
-    events: Vec<HubEvent<Sink>>,
-    now: Time,
-    sessions: u64,
-}
-
-impl Node {
-    fn start(shards: u16, config: Config) -> Self {
-        let topology = Topology::new(shards);
-        let seats = Arc::new(NodeSeats {
-            listeners: Seats::new(100),
-            sources: Seats::new(100),
-            connections: Seats::new(100),
-            lockouts: Lockouts::default(),
-        });
-        let config = Arc::new(config);
-        let hub = |id| Hub::new(id, topology, Arc::clone(&config), Arc::clone(&seats));
-        Node {
-            hubs: topology.ids().map(hub).collect(),
-            events: Vec::new(),
-            now: Time::from_millis(1_000),
-            sessions: 0,
-        }
-    }
-
-    /// The shard that is the mount's home, and another one.
-    fn home(&self) -> (usize, usize) {
-        let at = self.hubs.iter().position(|hub| hub.is_home_of(&mount()));
-        let at = at.expect("every mount has a home");
-        (at, (at + 1) % self.hubs.len())
-    }
-
-    /// Lets messages through, but none to the shard `deaf`.
-    fn settle_but(&mut self, deaf: Option<usize>) {
-        loop {
-            let mut sent = Vec::new();
-            for (from, hub) in self.hubs.iter_mut().enumerate() {
-                while let Some((to, message)) = hub.poll_transmit() {
-                    if deaf == Some(to.index()) {
-                        hub.return_message(to, message);
-                        continue;
-                    }
-                    sent.push((ShardId(from as u16), to, message));
-                }
-                self.events.extend(std::iter::from_fn(|| hub.poll_event()));
-            }
-            if sent.is_empty() {
-                return;
-            }
-            for (from, to, message) in sent {
-                self.hubs[to.index()].handle_message(self.now, from, message);
-            }
-        }
-    }
-
-    fn settle(&mut self) {
-        self.settle_but(None);
-    }
-
-    fn pass(&mut self, millis: u64) {
-        self.now = Time::from_millis(self.now.as_millis() + millis);
-        for hub in &mut self.hubs {
-            hub.handle_timeout(self.now);
-        }
-        self.settle();
-    }
-
-    fn session(&mut self, shard: usize) -> SessionId {
-        self.sessions += 1;
-        SessionId::new(ShardId(shard as u16), self.sessions)
-    }
-
-    fn publish(&mut self, content_type: &str) -> SessionId {
-        let (home, _) = self.home();
-        let session = self.session(home);
-        let info = SourceInfo {
-            content_type: content_type.into(),
-            ..SourceInfo::default()
-        };
-        self.hubs[home].publish(self.now, session, mount(), info);
-        self.settle();
-        session
-    }
-
-    fn push(&mut self, session: SessionId, events: Vec<MediaEvent>) {
-        self.hubs[session.shard().index()].push_media(self.now, session, events);
-    }
-
-    /// Pictures for `millis` ms, a keyframe each second, as they are taken.
-    fn film(&mut self, session: SessionId, millis: u64) {
-        self.push(session, vec![MediaEvent::Tracks(vec![track()].into())]);
-        for at in (0..millis).step_by(100) {
-            self.push(session, vec![picture(at)]);
-            self.pass(100);
-        }
-    }
-
-    /// Asks for the mount's playlist on `shard`.
-    fn watch(&mut self, shard: usize, resource: Resource<'_>, query: &str) -> Watched {
-        let session = self.session(shard);
-        let request = Request {
-            resource,
-            outside: true,
-            directives: &Directives::parse(query).expect("a good query"),
-            gzip: false,
-            arrived: self.now,
-        };
-        let watched = self.hubs[shard].watch(self.now, session, &mount(), &request, None);
-        self.settle();
-        watched
-    }
-
-    /// The text of the first media playlist on `shard`, once asked for again.
-    fn playlist(&mut self, shard: usize) -> String {
-        self.watch(shard, Resource::Multivariant, "");
-        let first = Resource::parse("v0.m3u8").expect("a name of ours");
-        let other = Resource::parse("a0.m3u8").expect("a name of ours");
-        for resource in [first, other] {
-            if let Watched::Answer(Answer::Ready(found)) = self.watch(shard, resource, "") {
-                let text: Vec<u8> = found.body.pieces().iter().flatten().copied().collect();
-                return String::from_utf8(text).expect("playlists are text");
-            }
-        }
-        String::new()
-    }
-
-    /// Asks for a seat at an output on `shard`.
-    fn asks(&mut self, shard: usize, output: Output) -> Result<(), JoinRefusal> {
-        let session = self.session(shard);
-        self.asks_for(session, output, SeatKind::Listener)
-    }
-
-    fn asks_for(
-        &mut self,
-        session: SessionId,
-        output: Output,
-        kind: SeatKind,
-    ) -> Result<(), JoinRefusal> {
-        self.events.clear();
-        let stream = mount().with_output(output);
-        self.hubs[session.shard().index()].reserve(self.now, session, stream, kind);
-        self.settle();
-        let answer = self.events.iter().find_map(|event| match event {
-            HubEvent::SeatAnswer { answer, .. } => Some(answer.as_ref().map(|_| ())),
-            _ => None,
-        });
-        answer.expect("an answer").map_err(|refusal| *refusal)
-    }
-
-    fn asked_again(&mut self) -> usize {
-        let again = |event: &HubEvent<Sink>| matches!(event, HubEvent::AskAgain { .. });
-        let count = self.events.iter().filter(|event| again(event)).count();
-        self.events.clear();
-        count
-    }
-
-    fn waiting(&self) -> u64 {
-        self.hubs.iter().map(|hub| hub.counts().hls_waiting).sum()
-    }
-
-    fn reload(&mut self, change: impl FnOnce(&mut Mount)) {
-        let mut config = (*self.hubs[0].config).clone();
-        change(&mut config.mount_defaults);
-        let config = Arc::new(config);
-        for hub in &mut self.hubs {
-            hub.reload(self.now, Arc::clone(&config));
-        }
-        self.settle();
-    }
-}
-
-fn mount() -> MountName {
-    MountName::parse("/cam").expect("a good name")
-}
-
-fn track() -> Track {
-    Track {
-        id: TrackId(0),
-        format: TrackFormat {
-            codec: TrackCodec::H264,
-            config: Bytes::from_static(
-                b"\x01\x64\x00\x1e\xff\xe1\x00\x04\x67\x64\x00\x1e\x01\x00\x04\x68\xeb\xe3\xcb",
-            ),
-            rfc6381: "avc1.64001E".into(),
-            width: 320,
-            height: 180,
-            frame_rate_millihz: 10_000,
-            sample_rate_hz: 0,
-            channels: 0,
-        },
-    }
-}
-
-fn picture(at_ms: u64) -> MediaEvent {
-    let keyframe = at_ms.is_multiple_of(1_000);
-    let time = MediaTime::from_millis(at_ms as i64);
-    MediaEvent::Unit(AccessUnit {
-        track: TrackId(0),
-        dts: time,
-        pts: time,
-        keyframe,
-        payload: vec![0, 0, 0, 2, if keyframe { 0x65 } else { 0x41 }, 0].into(),
-    })
-}
-
-/// Frames of MPEG audio, layer III, 128 kbit/s, 44.1 kHz.
-fn frames(count: usize) -> Vec<MediaEvent> {
-    let frame = |_| {
-        let mut payload = vec![0; 417];
-        payload[..4].copy_from_slice(&[0xFF, 0xFB, 0x90, 0]);
-        MediaEvent::Frame(Frame {
-            payload: payload.into(),
-            duration_us: 26_122,
-            kind: FrameKind::Entry,
-        })
-    };
-    (0..count).map(frame).collect()
-}
-
-fn mp3() -> MediaEvent {
-    MediaEvent::Format(AudioFormat {
-        codec: Codec::Mp3,
-        sample_rate_hz: 44_100,
-        channels: 2,
-        bitrate_bps: 128_000,
-    })
-}
+use self::node::*;
+use super::{HubEvent, Watched};
 
 #[test]
 fn a_drain_answers_who_waits_at_once() {
@@ -308,6 +59,7 @@ fn a_reload_turns_hls_off_and_on_under_who_watches() {
     let source = node.publish(Output::Rtmp.content_type());
     node.film(source, 4_000);
     assert!(node.playlist(away).contains("#EXTINF"));
+    node.hubs[away].note_sent(node.now, &mount(), 7, 1_000);
     node.reload(|mount| mount.hls = HlsMode::Off);
     let refused = node.watch(away, Resource::Multivariant, "");
     assert!(
@@ -316,6 +68,8 @@ fn a_reload_turns_hls_off_and_on_under_who_watches() {
     );
     assert_eq!(node.hubs[home].holdings().packagers, 0);
     node.pass(2_000);
+    assert_eq!(node.hubs[away].holdings().watches, 0);
+    assert_eq!(node.sent(), 1_000, "they were sent");
     node.reload(|mount| mount.hls = HlsMode::Always);
     assert_eq!(node.hubs[home].holdings().packagers, 1);
     assert!(node.playlist(away).contains("#EXTINF"));
@@ -474,6 +228,39 @@ fn the_peak_and_the_slow_of_outputs_are_their_mounts() {
     };
     assert_eq!((report.listeners, report.listeners_peak), (0, 1));
     assert_eq!(node.hubs[home].holdings().outputs, 0);
+}
+
+#[test]
+fn what_was_sent_is_counted_when_its_readers_have_gone() {
+    let mut node = Node::start(2, Config::default());
+    let (_, away) = node.home();
+    let source = node.publish("audio/mpeg");
+    node.push(source, [vec![mp3()], frames(400)].concat());
+    let [all, flv] = [node.session(away), node.session(away)];
+    for (session, stream) in [(all, mount()), (flv, mount().with_output(Output::Flv))] {
+        node.hubs[away].reserve(node.now, session, stream, SeatKind::Listener);
+        node.settle();
+        let head = Bytes::new();
+        node.hubs[away].attach(node.now, session, Sink, head, 0, card());
+    }
+    assert!(node.playlist(away).contains("#EXTINF"));
+    node.push(source, frames(400));
+    node.pass(2_000);
+    node.hubs[away].note_sent(node.now, &mount(), 7, 1_000_000);
+    let before = node.sent();
+    let sessions = node.hubs[away].snapshot(node.now, true).sessions;
+    let heard = Vec::from_iter(sessions.iter().map(|session| session.bytes));
+    assert!(heard.len() == 2 && heard.iter().all(|bytes| *bytes > 20_000));
+    assert_eq!(before, 1_000_000 + heard.iter().sum::<u64>());
+    for session in [all, flv] {
+        node.hubs[away].end_session(node.now, session, EndReason::PeerClosed);
+    }
+    for _ in 0..41 {
+        node.pass(1_000);
+    }
+    let holdings = node.hubs[away].holdings();
+    assert_eq!((holdings.replicas, holdings.watches), (0, 0));
+    assert_eq!(node.sent(), before);
 }
 
 #[test]

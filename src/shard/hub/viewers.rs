@@ -4,7 +4,7 @@
 //! same on every shard. Control puts together what the shards say of it.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault};
+use std::hash::BuildHasherDefault;
 use std::time::Duration;
 
 use corecast_media::name::MountName;
@@ -34,12 +34,6 @@ pub struct Asker<'a> {
     pub player: u64,
     /// Who that is, where nobody knows yet.
     pub card: &'a dyn Fn() -> NewPlayer,
-}
-
-/// The number of a player, the same on every shard: of what tells one from another without a
-/// cookie.
-pub(crate) fn player_of(parts: &[&[u8]]) -> u64 {
-    BuildHasherDefault::<FxHasher>::default().hash_one(parts)
 }
 
 /// The viewers of one mount.

@@ -61,6 +61,8 @@ pub(super) struct Watch {
     /// When somebody asked last, or when the home refused.
     touched: Time,
     viewers: Viewers,
+    /// Bytes sent to those who watch.
+    sent: u64,
     armed: Option<Time>,
 }
 
@@ -73,6 +75,7 @@ impl Watch {
             waiters: Waiters::new(),
             touched: now,
             viewers: Viewers::new(now),
+            sent: 0,
             armed: None,
         }
     }
@@ -138,12 +141,15 @@ impl<S: Socket> Hub<S> {
         Watched::Wait(waiter)
     }
 
-    /// A player of `mount` was sent `bytes` of it.
+    /// A player of `mount` was sent `bytes` of it. Not counted where nobody asked for so long that
+    /// the mount is watched no more.
     pub fn note_sent(&mut self, now: Time, mount: &MountName, player: u64, bytes: u64) {
-        let key = self.watch_of.get(mount).copied();
-        if let Some(key) = key
-            && self.watches[key].viewers.note_sent(player, bytes)
-        {
+        let Some(&key) = self.watch_of.get(mount) else {
+            return;
+        };
+        let watch = &mut self.watches[key];
+        watch.sent = watch.sent.saturating_add(bytes);
+        if watch.viewers.note_sent(player, bytes) {
             self.tend_watch(now, key);
         }
     }
@@ -181,7 +187,7 @@ impl<S: Socket> Hub<S> {
             // It was let go of before it was answered.
             if answer.is_ok() {
                 let home = self.topology.home(mount);
-                self.send_hls(home, mount, HlsMessage::Unwatch);
+                self.send_hls(home, mount, HlsMessage::Unwatch { bytes_sent: 0 });
             }
             return;
         };
@@ -243,9 +249,11 @@ impl<S: Socket> Hub<S> {
         if idle {
             let watch = self.watches.remove(key);
             self.watch_of.remove(&watch.name);
-            if watch.standing == Standing::Granted {
+            // Of one that was refused meanwhile the home keeps the count.
+            if watch.standing == Standing::Granted || watch.sent > 0 {
                 let home = self.topology.home(&watch.name);
-                self.send_hls(home, &watch.name, HlsMessage::Unwatch);
+                let bytes_sent = watch.sent;
+                self.send_hls(home, &watch.name, HlsMessage::Unwatch { bytes_sent });
             }
             return;
         }
@@ -270,6 +278,12 @@ impl<S: Socket> Hub<S> {
         {
             self.timers.arm(Timer::Watch(key), &mut watch.armed, due);
         }
+    }
+
+    /// Bytes sent to those who watch each mount here.
+    pub(super) fn sent_to_watchers(&self) -> impl Iterator<Item = (MountName, u64)> {
+        let all = self.watches.iter();
+        all.map(|(_, watch)| (watch.name.to_base(), watch.sent))
     }
 
     /// Who watches what here.

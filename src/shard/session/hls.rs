@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use corecast_media::name::{MountName, SessionId};
-use corecast_mesh::message::{JoinRefusal, NewPlayer};
+use corecast_mesh::message::{JoinRefusal, NewPlayer, Question};
 use corecast_protocol::hls::{
     Answer, Body, Cache, Directives, Request as HlsRequest, Resource, Response, WaiterId,
 };
@@ -20,7 +20,7 @@ use crate::http::exchange::{Account, Exchange, log_header, log_line};
 use crate::http::hls_path::named;
 use crate::http::range::{RangeOutcome, range_of};
 use crate::http::response::{Answering, Body as HttpBody, Played, Response as HttpResponse};
-use crate::hub::{Asker, Watched, player_of};
+use crate::hub::{Asker, Watched};
 
 /// How long a player may keep media of a guarded mount.
 const PRIVATE_SECONDS: u32 = 3_600;
@@ -56,17 +56,24 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> Option<HttpResponse> 
         }
     };
     let token = directives.token.as_deref().unwrap_or_default();
+    // What tells one player from another without a cookie.
+    let shown: [&[u8]; 3] = [&octets(ip), agent.as_bytes(), token.as_bytes()];
+    let player = shard.seats.players.number(&shown);
     let guarded = question::guards_listeners(config.mount(named.mount.as_str()));
     if guarded {
         let mount = named.mount.as_str();
-        let player = pass_number(&shard, request, [mount, &ip.to_string(), &agent, token]);
+        let pass = pass_number(&shard, request, [mount, &ip.to_string(), &agent, token]);
         // Its first request says all that it has to say.
         let enters = matches!(named.resource, Resource::Multivariant);
-        if enters || !shard.passes.hold(shard.now(), player) {
-            let asked = question::question(exchange.account, request, named.mount.clone(), false);
+        if enters || !shard.passes.hold(shard.now(), pass) {
+            let (account, mount) = (exchange.account, named.mount.clone());
+            let asked = Question {
+                client: session_of(&shard, &mount, player),
+                ..question::question(account, request, mount, false)
+            };
             let asking = question::ask_about_listener(&shard, exchange.gone(), asked);
             match Box::pin(asking).await {
-                Finding::Welcome(stay_max) => shard.passes.give(shard.now(), player, stay_max),
+                Finding::Welcome(stay_max) => shard.passes.give(shard.now(), pass, stay_max),
                 Finding::Gone => return None,
                 Finding::Unwelcome(refused) => return Some(listener::refuse(&shard, &refused)),
             }
@@ -79,7 +86,6 @@ pub(crate) async fn answer(exchange: &mut Exchange<'_>) -> Option<HttpResponse> 
         gzip: takes_gzip(request),
         arrived: shard.now(),
     };
-    let player = player_of(&[&octets(ip), agent.as_bytes(), token.as_bytes()]);
     let answered = look(exchange, &named.mount, &asked, player).await;
     Some(match answered {
         Ok(answer) => rendered(&shard, request, private(answer, guarded), played(player)),
@@ -95,11 +101,19 @@ fn octets(ip: IpAddr) -> [u8; 16] {
     }
 }
 
+/// What a player is called at a mount: scripts hear of its end by the number that they were asked
+/// with, whichever shards it came to.
+fn session_of(shard: &Shard, mount: &MountName, player: u64) -> SessionId {
+    let parts = [mount.as_str().as_bytes(), &player.to_be_bytes()];
+    SessionId::of_player(shard.seats.players.number(&parts))
+}
+
 /// Who asks for the first time.
-fn card(account: &Account, request: &Request, player: u64) -> NewPlayer {
+fn card(shard: &Shard, account: &Account, request: &Request, of: (&MountName, u64)) -> NewPlayer {
+    let (mount, player) = of;
     NewPlayer {
         player,
-        session: account.session,
+        session: session_of(shard, mount, player),
         peer: account.peer,
         user_agent: log_header(request, "user-agent").into(),
         referer: log_header(request, "referer").into(),
@@ -154,7 +168,7 @@ async fn look(
     let (shard, session) = (Rc::clone(&exchange.shard), exchange.account.session);
     let _answering = Answering::new(&shard);
     let (account, request) = (exchange.account, exchange.request);
-    let card = || card(&account, request, player);
+    let card = || card(&shard, &account, request, (mount, player));
     let asker = Asker {
         player,
         card: &card,

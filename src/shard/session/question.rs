@@ -57,6 +57,7 @@ pub(crate) fn question(
     let given = credentials(request.headers());
     Question {
         session: account.session,
+        client: account.session,
         publisher,
         mount,
         peer: account.peer,

@@ -286,6 +286,7 @@ impl Talk {
         let shown = !(given.user.is_empty() && given.password.is_empty());
         Question {
             session,
+            client: session,
             publisher,
             mount,
             peer: self.connection.peer,
