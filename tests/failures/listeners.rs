@@ -1,10 +1,11 @@
 //! Listeners that are slow, dead or too many, beside those that are good.
 
 use std::io::Read;
+use std::mem;
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,9 @@ crate::clients::on_both_backends!(slow_and_dead_listeners_cost_the_others_nothin
 /// Listeners that read a quarter of what they should, on a thread of their own.
 struct Slow {
     stopped: Arc<AtomicBool>,
-    reader: JoinHandle<Vec<Vec<u8>>>,
+    /// What each has heard so far.
+    heard: Arc<Mutex<Vec<Vec<u8>>>>,
+    reader: JoinHandle<()>,
 }
 
 impl Slow {
@@ -39,14 +42,16 @@ impl Slow {
         let mut streams: Vec<TcpStream> = (0..count).map(join).collect();
         let stopped = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopped);
+        let heard = Arc::new(Mutex::new(vec![Vec::new(); streams.len()]));
+        let shared = Arc::clone(&heard);
         let reader = std::thread::spawn(move || {
-            let mut heard = vec![Vec::new(); streams.len()];
+            let all = || shared.lock().expect("nobody panics with it");
             let mut piece = [0; mpeg::BYTES_PER_S as usize / 4 / 10];
             for stream in &streams {
                 stream.set_nonblocking(true).expect("a socket can be so");
             }
             while !stop.load(Ordering::Relaxed) {
-                for (stream, heard) in streams.iter_mut().zip(&mut heard) {
+                for (stream, heard) in streams.iter_mut().zip(&mut *all()) {
                     if let Ok(n) = stream.read(&mut piece) {
                         heard.extend_from_slice(&piece[..n]);
                     }
@@ -56,22 +61,44 @@ impl Slow {
             // Now quickly: what was kept for them in between, and then what is played now.
             let stopped = Instant::now();
             while stopped.elapsed() < Duration::from_secs(3) {
-                for (stream, heard) in streams.iter_mut().zip(&mut heard) {
+                for (stream, heard) in streams.iter_mut().zip(&mut *all()) {
                     while let Ok(n @ 1..) = stream.read(&mut piece) {
                         heard.extend_from_slice(&piece[..n]);
                     }
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }
-            heard
         });
-        Slow { stopped, reader }
+        Slow {
+            stopped,
+            heard,
+            reader,
+        }
+    }
+
+    /// Whether each of them has missed something.
+    fn have_jumped(&self) -> bool {
+        let heard = self.heard.lock().expect("nobody panics with it");
+        heard.iter().all(|bytes| jumps(bytes) > 0)
     }
 
     fn leave(self) -> Vec<Vec<u8>> {
         self.stopped.store(true, Ordering::Relaxed);
-        self.reader.join().expect("the slow ones' thread is fine")
+        self.reader.join().expect("the slow ones' thread is fine");
+        mem::take(&mut *self.heard.lock().expect("nobody panics with it"))
     }
+}
+
+/// How often one who heard these bytes, the head of the answer among them, missed something.
+fn jumps(bytes: &[u8]) -> usize {
+    let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return 0;
+    };
+    let heard = mpeg::read(&bytes[at + 4..]);
+    heard
+        .expect("they hear whole frames all the same")
+        .jumps()
+        .len()
 }
 
 fn slow_and_dead_listeners_cost_the_others_nothing(backend: Backend) {
@@ -93,22 +120,18 @@ fn slow_and_dead_listeners_cost_the_others_nothing(backend: Backend) {
         let dropped = server.metric("corecast_listeners_ended_total", "too_slow");
         (dropped >= DEAD as f64).then_some(())
     });
-    wait_for("the slow have skipped", SOON, || {
-        let skips = server.metric("corecast_listener_skips_total", "");
-        (skips >= SLOW as f64).then_some(())
+    wait_for("each of the slow has skipped", SOON, || {
+        std::thread::sleep(Duration::from_millis(100));
+        slow.have_jumped().then_some(())
     });
+    let skips = server.metric("corecast_listener_skips_total", "");
+    assert!(skips >= SLOW as f64, "{skips} skips");
     let report = server.mount("/live").expect("it is live");
     let played = station.next_frame();
     assert!(station.is_playing());
     drop(dead);
     let slow = slow.leave();
-    let jumped = slow.iter().map(|bytes| {
-        let at = bytes.windows(4).position(|four| four == b"\r\n\r\n");
-        let audio = &bytes[at.expect("a whole head came") + 4..];
-        let heard = mpeg::read(audio).expect("they hear whole frames all the same");
-        heard.jumps().len()
-    });
-    let jumped: Vec<usize> = jumped.collect();
+    let jumped: Vec<usize> = slow.iter().map(|bytes| jumps(bytes)).collect();
     assert!(jumped.iter().all(|jumps| *jumps > 0), "{jumped:?}");
     let heard = crowd.leave();
     assert!(heard.iter().all(|heard| heard.end.is_none()));

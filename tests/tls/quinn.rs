@@ -295,7 +295,9 @@ fn downloads_are_whole_where_the_kernel_does_not_steer() {
     sandbox.arg(env!("CARGO_BIN_EXE_corecast"));
     let settings = ["mount_defaults.hls_segment_ms=2000"];
     let server = Server::start_tls_with(sandbox, Backend::IoUring, &settings);
-    assert!(server.log().contains("does not steer"), "{}", server.log());
+    wait_for("it says so", LIMIT, || {
+        server.log().contains("does not steer").then_some(())
+    });
     let _film = start_film(&server);
     let (list, _) = list_of(&server);
     let segment = first_segment(&list);
