@@ -264,7 +264,7 @@ mod tests {
         );
         assert_eq!((line.mount.as_ref(), line.status), (Some(&mount()), 200));
         assert_eq!(line.referer.len(), TEXT_BYTES_MAX);
-        // Of its first request, under the session that its start was told with.
+        // Of its first request, whichever shard told of it first.
         assert_eq!(&*line.request, "GET /cam/hls/a0.m3u8 HTTP/2");
         assert_eq!(line.session, SessionId::of_player(7));
         assert_eq!(viewers.bytes, 0);

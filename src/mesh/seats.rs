@@ -1,4 +1,5 @@
-//! The few counts that hold for the whole node: each a limit that no shard can keep alone.
+//! What holds for the whole node: counts with a limit that no shard can keep alone, and how players
+//! are numbered, whichever shard they come to.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -266,7 +266,7 @@ impl Ways {
         left.chain(self.call.take().map(|way| (way, way))).collect()
     }
 
-    /// Whether there may be an [`Self::allowance`]; sending does not change that.
+    /// Whether there may be an [`Self::allowance`]; making packets never brings one about.
     pub(super) fn is_bounded(&self, quic: &Quic) -> bool {
         self.open || !quic.is_established()
     }
